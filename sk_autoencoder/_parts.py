@@ -1,0 +1,27 @@
+"""Parts: the small objects that stand behind every name a user can give."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from sk_autoencoder._validation import ParameterizedEstimator
+
+
+class Part(ParameterizedEstimator):
+    """One choice on one axis: parameters stored as given, no work in ``__init__``.
+
+    A part is a scikit-learn ``BaseEstimator``, so that ``get_params``, ``clone``, ``repr`` and nested
+    search work on it; it never holds fitted state, which belongs to the estimator that uses it.
+    """
+
+
+AnyPart = TypeVar("AnyPart", bound=Part)
+
+
+def resolve(registry: dict[str, type[AnyPart]], choice: Any) -> AnyPart | None:
+    """Turn a name of the registry, a part or None into a validated part (or None)."""
+    if choice is None:
+        return None
+    part = registry[choice]() if isinstance(choice, str) else choice
+    part.validate_parameters()
+    return part

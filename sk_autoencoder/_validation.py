@@ -1,0 +1,97 @@
+"""Everything that touches scikit-learn's private modules, and the checks on a user's rows."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import validate_data
+
+__all__ = ["FLOATS", "Interval", "ParameterizedEstimator", "StrOptions", "check_rows", "fit_context", "integers", "reals"]
+
+fit_context = _fit_context
+FLOATS = [np.float64, np.float32]
+
+
+def integers(low: float | None, high: float | None = None, closed: str = "left") -> Interval:
+    """Constraint: an integer in the interval."""
+    return Interval(numbers.Integral, low, high, closed=closed)
+
+
+def reals(low: float | None, high: float | None = None, closed: str = "left") -> Interval:
+    """Constraint: a real number in the interval."""
+    return Interval(numbers.Real, low, high, closed=closed)
+
+
+class ParameterizedEstimator(BaseEstimator):
+    """A ``BaseEstimator`` whose parameters are checked by table, and which explains nested names."""
+
+    _parameter_constraints: dict[str, list[Any]] = {}
+
+    def validate_parameters(self) -> None:
+        """Check every parameter against the class's table of constraints."""
+        self._validate_params()
+
+    def set_params(self, **params: Any) -> ParameterizedEstimator:
+        """Set parameters, nested ones as ``<part>__<parameter>``.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of this object, or of the parts it holds.
+
+        Returns
+        -------
+        self : object
+            This object.
+
+        Raises
+        ------
+        ValueError
+            If a parameter does not exist, or a nested one is asked of a part given by its name.
+        """
+        own = {name: value for name, value in params.items() if "__" not in name}
+        if own:
+            super().set_params(**own)
+        nested = {name: value for name, value in params.items() if "__" in name}
+        for name in nested:
+            axis = name.partition("__")[0]
+            held = self.get_params(deep=False).get(axis, self)
+            if held is None or isinstance(held, str):
+                raise ValueError(
+                    f"{name}={nested[name]!r} needs an object in {axis!r}, which holds {held!r}. A name has no "
+                    f"parameters: write {axis}=<Class>({name.partition('__')[2]}=...), then search over {name!r}."
+                )
+        if nested:
+            super().set_params(**nested)
+        return self
+
+
+def _column_kinds(X: Any) -> list[tuple[str, str]]:
+    """Names and types of the columns of a data frame that hold no numbers ([] for anything else)."""
+    if hasattr(X, "schema") and hasattr(X, "to_numpy"):  # polars
+        return [(str(n), str(t)) for n, t in X.schema.items() if not (t.is_numeric() or str(t) == "Boolean")]
+    if not (hasattr(X, "dtypes") and hasattr(X.dtypes, "items")):
+        return []
+    kinds = []
+    for (name, dtype), position in zip(X.dtypes.items(), range(X.shape[1]), strict=True):
+        kind = getattr(dtype, "kind", "O")
+        holds_text = kind == "O" and any(isinstance(v, str) for v in X.iloc[:, position])
+        if kind in "mMSUT" or holds_text or str(dtype).startswith(("category", "string", "str", "date", "time")):
+            kinds.append((str(name), str(dtype)))
+    return kinds
+
+
+def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, **options: Any) -> np.ndarray:
+    """Validate rows: numeric, finite, two-dimensional, the width seen in fit; float32 stays float32."""
+    wrong = _column_kinds(X)
+    if wrong:
+        listed = ", ".join(f"{name!r} ({kind})" for name, kind in wrong)
+        raise ValueError(
+            f"{type(estimator).__name__} takes numbers only; these columns hold something else: {listed}. Encode "
+            "them first, for example with OneHotEncoder or OrdinalEncoder in a ColumnTransformer, or drop them."
+        )
+    return validate_data(estimator, X, reset=reset, dtype=FLOATS, **options)

@@ -1,0 +1,5 @@
+"""The scikit-learn estimators."""
+
+from sk_autoencoder.estimators._transformer import AutoencoderTransformer
+
+__all__ = ["AutoencoderTransformer"]

@@ -1,0 +1,153 @@
+"""From parameters to parts: names resolved, "auto" decided, and one check that the parts fit together."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from sk_autoencoder._parts import resolve
+from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
+from sk_autoencoder.estimators import _auto
+from sk_autoencoder.losses import LOSSES, Loss
+from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
+from sk_autoencoder.objectives import OBJECTIVES, Objective
+from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics, Scaling
+
+# Scaled cells beyond this overflow float32 once they are squared and summed.
+_LARGEST_CELL = 1e15
+# Scaled cells beyond this are named as the likely cause when training diverges.
+SUSPICIOUS_CELL = 1e3
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The parts of one estimator, private copies of the user's."""
+
+    network: Network
+    objective: Objective
+    loss: Loss
+    corruption: Corruption | None
+    scaling: Scaling | None
+    out_activation: str
+
+
+def assemble(estimator: Any) -> Assembly:
+    """Resolve an estimator's parts and check those that depend on each other."""
+    loss = resolve(LOSSES, clone(estimator.loss, safe=False))
+    scaling = loss.scaling if _is_auto(estimator.scaling) else estimator.scaling
+    out_activation = loss.out_activation if _is_auto(estimator.out_activation) else estimator.out_activation
+    if loss.on_logits and out_activation != loss.out_activation:
+        raise ValueError(
+            f"loss={estimator.loss!r} needs out_activation={loss.out_activation!r}, but out_activation="
+            f"{out_activation!r} was given; use out_activation='auto' or another loss."
+        )
+    return Assembly(
+        network=resolve(NETWORKS, clone(estimator.network, safe=False)),
+        objective=resolve(OBJECTIVES, clone(estimator.objective, safe=False)),
+        loss=loss,
+        corruption=resolve(CORRUPTIONS, clone(estimator.corruption, safe=False)),
+        scaling=resolve(SCALINGS, clone(scaling, safe=False)),
+        out_activation=out_activation,
+    )
+
+
+def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members: int) -> NetworkShape:
+    """Decide every width; warn when the code is wide enough to copy the row and nothing prevents it."""
+    size, widths = estimator.n_components, estimator.hidden_layer_sizes
+    n_components = _auto.n_components(n_features) if _is_auto(size) else int(size)
+    hidden = _auto.hidden_layer_sizes(n_features) if _is_auto(widths) else tuple(int(w) for w in np.atleast_1d(widths))
+    if any(width < 1 for width in hidden):
+        raise ValueError(f"hidden_layer_sizes={widths!r} holds a width below 1; use () for no hidden layer.")
+
+    prevented = assembly.corruption or assembly.network.prevents_copying or assembly.objective.prevents_copying
+    if n_components > n_features and not prevented:
+        warnings.warn(
+            f"n_components={n_components} exceeds the {n_features} features and nothing keeps the network from "
+            "copying its input; set a corruption (for example corruption='masking') or a smaller code.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return NetworkShape(
+        n_features=n_features,
+        n_components=n_components,
+        n_encoded=n_components * assembly.objective.encoded_per_component,
+        hidden_layer_sizes=hidden,
+        activation=estimator.activation,
+        out_activation=assembly.out_activation,
+        n_members=n_members,
+        dtype="float64" if estimator.precision == "float64" else "float32",
+    )
+
+
+def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
+    """Fit the scaling and check that the scaled rows suit the network and the loss."""
+    n_features = X.shape[1]
+    too_wide = ~np.isfinite(statistics.variance)
+    if too_wide.any():
+        raise ValueError(
+            f"The variance of column {_names(estimator, too_wide)} overflows float64; divide it by a constant first."
+        )
+    if assembly.scaling is None:
+        affine = Affine(np.zeros(n_features), np.ones(n_features))
+    else:
+        affine = assembly.scaling.fit(X, statistics)
+
+    low, high = scaled_range(affine, statistics)
+    too_large = np.maximum(-low, high) > _LARGEST_CELL
+    if too_large.any():
+        raise ValueError(
+            f"Column {_names(estimator, too_large)} reaches beyond {_LARGEST_CELL:g} after scaling={estimator.scaling!r}, "
+            "too large for a network to learn from; use scaling='standard'."
+        )
+    check_domain(estimator, assembly, low, high)
+    return affine
+
+
+def check_domain(estimator: Any, assembly: Assembly, low: np.ndarray, high: np.ndarray) -> None:
+    """Check that scaled rows with this range are targets that the loss is defined for."""
+    if assembly.loss.domain is None:
+        return
+    lower, upper = assembly.loss.domain
+    margin = 1e-6 * (upper - lower)
+    outside = (low < lower - margin) | (high > upper + margin)
+    if outside.any():
+        raise ValueError(
+            f"loss={estimator.loss!r} needs rows in [{lower:g}, {upper:g}] after scaling, but with scaling="
+            f"{estimator.scaling!r} column {_names(estimator, outside)} spans [{low[outside][0]:g}, "
+            f"{high[outside][0]:g}]; use scaling='minmax' or another loss."
+        )
+
+
+def scaled_range(affine: Affine, statistics: ColumnStatistics) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest scaled value of each column."""
+    return (statistics.low - affine.center) / affine.scale, (statistics.high - affine.center) / affine.scale
+
+
+def divergence_message(estimator: Any, affine: Affine, statistics: ColumnStatistics) -> str:
+    """Name the likely cause of a loss that is no longer finite."""
+    low, high = scaled_range(affine, statistics)
+    largest = np.maximum(-low, high)
+    if largest.max() > SUSPICIOUS_CELL:
+        worst = largest == largest.max()
+        cause = (
+            f"column {_names(estimator, worst)} reaches {largest.max():.3g} after scaling={estimator.scaling!r}; "
+            "use scaling='standard', or clip or transform that column"
+        )
+    else:
+        cause = f"learning_rate_init={estimator.learning_rate_init!r} is too large; try a tenth of it"
+    return f"Training stopped because the loss is no longer finite. The likely cause: {cause}."
+
+
+def _names(estimator: Any, chosen: np.ndarray) -> str:
+    """Names or positions of columns, at most three of them."""
+    names = getattr(estimator, "feature_names_in_", np.arange(len(chosen)))[chosen].tolist()
+    shown = ", ".join(repr(name) for name in names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def _is_auto(choice: Any) -> bool:
+    return isinstance(choice, str) and choice == "auto"

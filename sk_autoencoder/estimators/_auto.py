@@ -1,0 +1,30 @@
+"""The rules behind every "auto" that depends on the size of the data; chosen by benchmarks/defaults.py."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+
+# A fixed budget of optimizer steps, so that 50 and 500000 rows both train sensibly.
+TRAINING_STEPS = 3000
+LARGEST_BATCH = 128
+
+
+def n_components(n_features: int) -> int:
+    """The square root of the number of features, rounded up."""
+    return ceil(sqrt(n_features))
+
+
+def hidden_layer_sizes(n_features: int) -> tuple[int, ...]:
+    """Two layers, the first at least 128 and at most 512 wide, the second half of it."""
+    first = int(min(512, max(128, n_features)))
+    return first, first // 2
+
+
+def batch_size(n_rows: int) -> int:
+    """At most 128 rows, all of them when there are fewer."""
+    return min(LARGEST_BATCH, n_rows)
+
+
+def max_iter(n_rows: int, batch: int) -> int:
+    """As many epochs as hold the budget of steps, at least one."""
+    return max(1, ceil(TRAINING_STEPS / ceil(n_rows / batch)))

@@ -1,0 +1,221 @@
+"""What all estimators share: parameters, training a net, storing it, and the way of a row through it."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABCMeta
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+
+from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_rows, integers, reals
+from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
+from sk_autoencoder.estimators import _assembly, _auto
+from sk_autoencoder.inference import Inference
+from sk_autoencoder.losses import LOSSES, Loss
+from sk_autoencoder.networks import NETWORKS, Network
+from sk_autoencoder.networks.activations import ACTIVATIONS
+from sk_autoencoder.objectives import OBJECTIVES, Objective
+from sk_autoencoder.scaling import SCALINGS, Scaling, column_statistics
+from sk_autoencoder.training import SCHEDULES, SOLVERS, AutoencoderNet, RowDataset, TrainingPlan
+from sk_autoencoder.training.callbacks import ProgressBar, Stopping
+from sk_autoencoder.training.devices import available_device, resolve_device
+from sk_autoencoder.training.seeding import weight_generators
+from sk_autoencoder.training.state import load_net_state, net_state
+
+_AUTO = StrOptions({"auto"})
+_STATE_VERSION = 1
+
+
+class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
+    """Abstract: an estimator that owns a net (``net_``). Its children list the parameters and say what they offer."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_components": [_AUTO, integers(1)],
+        "hidden_layer_sizes": [_AUTO, "array-like", integers(1)],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "out_activation": [_AUTO, StrOptions(set(ACTIVATIONS))],
+        "network": [StrOptions(set(NETWORKS)), Network],
+        "objective": [StrOptions(set(OBJECTIVES)), Objective],
+        "loss": [StrOptions(set(LOSSES)), Loss],
+        "corruption": [StrOptions(set(CORRUPTIONS)), Corruption, None],
+        "scaling": [_AUTO, StrOptions(set(SCALINGS)), Scaling, None],
+        "solver": [StrOptions(set(SOLVERS))],
+        "learning_rate_init": [reals(0, closed="neither")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "momentum": [reals(0, 1)],
+        "alpha": [reals(0)],
+        "batch_size": [_AUTO, integers(1)],
+        "max_iter": [_AUTO, integers(1)],
+        "shuffle": ["boolean"],
+        "tol": [reals(0), None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [reals(0, 1, closed="neither")],
+        "n_iter_no_change": [integers(1)],
+        "warm_start": ["boolean"],
+        "device": [str],
+        "precision": [StrOptions({"float32", "float64"})],
+        "callbacks": [list, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    net_: AutoencoderNet
+    n_features_in_: int
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
+    def _n_members(self) -> int:
+        return 1
+
+    def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
+        """Train on validated rows: from new weights, or from the present ones with ``warm_start``."""
+        if X_val is not None:
+            X_val = check_rows(self, X_val, reset=False)
+        if not (self.warm_start and self.__sklearn_is_fitted__()):
+            self._prepare(X, X_val)
+        rows, validation = self._datasets(X, X_val)
+        batch_size = _auto.batch_size(len(rows)) if self.batch_size == "auto" else min(self.batch_size, len(rows))
+        epochs = _auto.max_iter(len(rows), batch_size) if self.max_iter == "auto" else self.max_iter
+        self._train(rows, validation, batch_size, epochs, self.learning_rate)
+        stopping = self.net_.callbacks_[-1][1]
+        if isinstance(stopping, Stopping) and not stopping.stopped_.all():
+            warnings.warn(
+                f"Training ended after max_iter={epochs} epochs, before the {stopping.monitor} loss had ceased to "
+                f"fall by {stopping.tol:g} for n_iter_no_change={self.n_iter_no_change} epochs; raise max_iter.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _partial_fit(self, X: np.ndarray) -> None:
+        """Train one epoch on validated rows, with the scaling of the first call."""
+        if self.early_stopping:
+            raise ValueError("partial_fit sees no validation rows; use early_stopping=False, or fit.")
+        if not self.__sklearn_is_fitted__():
+            self._prepare(X, None)
+        batch_size = _auto.batch_size(len(X)) if self.batch_size == "auto" else min(self.batch_size, len(X))
+        # A schedule needs an end, which a stream does not have.
+        self._train(self._rows(X), None, batch_size, 1, "constant")
+
+    def _prepare(self, X: np.ndarray, X_val: np.ndarray | None) -> None:
+        """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
+        if self.early_stopping and X_val is None and len(X) < 2:
+            raise ValueError(
+                "early_stopping=True holds out validation rows and needs at least 2 samples, got 1 sample; "
+                "use early_stopping=False or pass X_val."
+            )
+        device = resolve_device(self.device)
+        assembly = _assembly.assemble(self)
+        statistics = column_statistics(X)
+        affine = _assembly.fit_scaling(self, assembly, X, statistics)
+        if X_val is not None and assembly.scaling is None:
+            _assembly.check_domain(self, assembly, *_assembly.scaled_range(affine, column_statistics(X_val)))
+        shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        plan = TrainingPlan(
+            loss=assembly.loss,
+            corruption=assembly.corruption,
+            solver=self.solver,
+            momentum=float(self.momentum),
+            alpha=float(self.alpha),
+            shuffle=bool(self.shuffle),
+            seed=seed,
+        )
+        self._assembly, self._shape, self._plan = assembly, shape, plan
+        self._affine, self._statistics = affine, statistics
+        self.net_ = self._new_net(device)
+
+    def _new_net(self, device: torch.device) -> AutoencoderNet:
+        """Build an initialized net for the shape and plan that were fixed when training began."""
+        shape, plan = self._shape, self._plan
+        module = self._assembly.network.build(shape, weight_generators(plan.seed, shape.n_members)).to(device)
+        net = AutoencoderNet(
+            module,
+            self._assembly.objective,
+            plan=plan,
+            lr=float(self.learning_rate_init),
+            callbacks=self._callbacks(),
+            device=str(device),
+            train_split=None,
+        )
+        return net.initialize()
+
+    def _callbacks(self) -> list[Any]:
+        """Copies of the user's callbacks, then ours; stopping comes last, so that all others see its epoch."""
+        callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
+        if self.verbose:
+            callbacks.append(ProgressBar())
+        if self.early_stopping or self.tol is not None:
+            monitor = "valid" if self.early_stopping else "train"
+            callbacks.append(Stopping(monitor, self.tol or 0.0, self.n_iter_no_change, restore=self.early_stopping))
+        return callbacks
+
+    def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:
+        """Rows to train on, and rows to validate on: the user's, or a shuffled share held out."""
+        if X_val is not None:
+            return self._rows(X), self._rows(X_val)
+        if not self.early_stopping:
+            return self._rows(X), None
+        n_held_out = min(len(X) - 1, max(1, round(self.validation_fraction * len(X))))
+        train, held_out = train_test_split(np.arange(len(X)), test_size=n_held_out, random_state=self._plan.seed)
+        return self._rows(X, train), self._rows(X, held_out)
+
+    def _rows(self, X: np.ndarray, positions: np.ndarray | None = None) -> RowDataset:
+        return RowDataset(X, self._affine, torch.device(self.net_.device), self._shape.torch_dtype, positions)
+
+    def _train(
+        self, rows: RowDataset, validation: RowDataset | None, batch_size: int, epochs: int, learning_rate: str
+    ) -> None:
+        """Run the engine; whatever ends it, what was learnt is kept, unless the loss has diverged."""
+        try:
+            self.net_.train(rows, validation, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate)
+        except FloatingPointError as error:
+            message = _assembly.divergence_message(self, self._affine, self._statistics)
+            del self.net_
+            raise ValueError(message) from error
+        finally:
+            if self.__sklearn_is_fitted__():
+                self._finish()
+
+    def _finish(self) -> None:
+        """Read the net's history into fitted attributes and make its weights ready for use."""
+        history = self.net_.history
+        self.n_iter_ = len(history)
+        self.loss_curve_ = [epoch["train_loss"] for epoch in history if "train_loss" in epoch]
+        self.validation_loss_curve_ = [epoch["valid_loss"] for epoch in history if "valid_loss" in epoch]
+        parts = {f"train_{name}" for name in self._assembly.objective.gives} & set(history[-1]) if history else set()
+        self.loss_curves_ = {name.removeprefix("train_"): history[:, name] for name in sorted(parts)}
+        self.best_loss_ = min(self.validation_loss_curve_ or self.loss_curve_, default=None)
+        self.n_components_ = self._shape.n_components
+        self._inference = Inference(self.net_.module_, self._affine, torch.device(self.net_.device))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Arrays and plain values only: the net is rebuilt when the state is loaded."""
+        state = dict(super().__getstate__())
+        if "net_" in state:
+            goes_on = self.warm_start or self.n_iter_ < 2
+            state["_net_state"] = net_state(state.pop("net_"), with_optimizer=goes_on)
+            state["_state_version"] = _STATE_VERSION
+            del state["_inference"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild the net on the device that this machine has."""
+        arrays = state.pop("_net_state", None)
+        version = state.pop("_state_version", _STATE_VERSION)
+        if version != _STATE_VERSION:
+            raise ValueError(
+                f"This {type(self).__name__} was stored in format {version}, but this version of sk_autoencoder reads "
+                f"format {_STATE_VERSION}; fit it again, or open it with the version that stored it."
+            )
+        super().__setstate__(state)
+        if arrays is not None:
+            self.net_ = self._new_net(available_device(self.device))
+            load_net_state(self.net_, arrays)
+            self._finish()

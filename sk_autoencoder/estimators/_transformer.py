@@ -1,0 +1,367 @@
+"""Autoencoders as transformers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags, check_array
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sk_autoencoder._validation import FLOATS, check_rows, fit_context
+from sk_autoencoder.corruptions import Corruption
+from sk_autoencoder.estimators._base import BaseAutoencoder
+from sk_autoencoder.export import Scale, Unscale
+from sk_autoencoder.losses import Loss
+from sk_autoencoder.networks import Network
+from sk_autoencoder.objectives import Objective
+from sk_autoencoder.scaling import Scaling
+
+
+class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder):
+    """Learn a code of each row from which the row can be rebuilt.
+
+    A neural network is trained to return its input through a layer of ``n_components`` numbers, the code.
+    ``transform`` gives the code, ``inverse_transform`` the row that it stands for. With
+    ``activation="identity"`` the code spans the subspace of PCA; other activations bend it.
+
+    Rows are scaled inside the network, so no scaler is needed in front of it.
+
+    Parameters
+    ----------
+    n_components : int or "auto", default="auto"
+        Size of the code. "auto" is the square root of the number of features, rounded up. A code wider than the
+        row is allowed and useful with a corruption or dropout; without either, one warning says so.
+    hidden_layer_sizes : "auto", int or tuple of int, default="auto"
+        Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is two
+        layers: as wide as the row, but at least 128 and at most 512, and then half of that.
+    activation : str, default="relu"
+        Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
+        "softplus", "tanh" or "sigmoid".
+    out_activation : str, default="auto"
+        Activation of the output. "auto" is "identity", or "sigmoid" for the binary cross-entropy.
+    network : {"dense"} or Network, default="dense"
+        How encoder and decoder are wired, for example ``Dense(tied_weights=True, dropout=0.2)``.
+    objective : {"reconstruction"} or Objective, default="reconstruction"
+        What is learnt from a batch.
+    loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
+        Error of a cell, on scaled rows.
+    corruption : {"gaussian", "masking", "swap"}, Corruption or None, default=None
+        Noise on the input during training; the clean row stays the target (denoising).
+    scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
+        How columns are scaled inside the network. "auto" is "standard", or "minmax" for the binary cross-entropy.
+        None is for rows that are already scaled.
+    solver : {"adam", "sgd"}, default="adam"
+        Optimizer; "sgd" uses Nesterov's momentum.
+    learning_rate_init : float, default=0.002
+        Learning rate, the highest one if it follows a schedule.
+    learning_rate : {"constant", "cosine", "onecycle"}, default="onecycle"
+        How the rate moves from the first to the last step of ``fit``. ``partial_fit`` keeps it constant.
+    momentum : float in [0, 1), default=0.9
+        Momentum of "sgd" and first moment's decay of "adam".
+    alpha : float, default=0.0
+        Weight decay, decoupled from the gradient: "adam" with ``alpha`` is AdamW.
+    batch_size : int or "auto", default="auto"
+        Rows of a mini-batch. "auto" is 128, or all rows if there are fewer.
+    max_iter : int or "auto", default="auto"
+        Epochs. "auto" is as many as hold 3000 optimizer steps.
+    shuffle : bool, default=True
+        Whether rows are put into a new order for each epoch.
+    tol : float or None, default=None
+        Smallest fall of the loss (of the validation loss with ``early_stopping``) that counts as progress; training
+        stops after ``n_iter_no_change`` epochs without it. None trains for ``max_iter`` epochs.
+    early_stopping : bool, default=False
+        Hold out ``validation_fraction`` of the rows (or use ``X_val``), stop when their loss no longer falls, and
+        restore the weights that were best for them.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the rows held out, drawn at random.
+    n_iter_no_change : int, default=10
+        Epochs to wait for progress.
+    warm_start : bool, default=False
+        Let ``fit`` go on from the present weights and scaling.
+    device : str, default="auto"
+        A torch device. "auto" is CUDA if there is one, else the CPU.
+    precision : {"float32", "float64"}, default="float32"
+        Number type of the network.
+    callbacks : list of skorch callbacks or None, default=None
+        Called by the training loop; copies are used, found afterwards in ``net_.callbacks_``.
+    random_state : int, RandomState instance or None, default=None
+        Source of initial weights, row order and noise. None draws one number from numpy's global generator.
+    verbose : bool or int, default=False
+        Show one progress bar with loss and time left.
+
+    Attributes
+    ----------
+    net_ : AutoencoderNet
+        The trained skorch net; ``net_.module_`` is the torch module.
+    n_components_ : int
+        Size of the code.
+    n_features_in_ : int
+        Number of features seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had string names for all of them.
+    n_iter_ : int
+        Epochs trained.
+    loss_curve_ : list of float
+        Training loss of each epoch, the mean over rows and features.
+    validation_loss_curve_ : list of float
+        The same on validation rows; empty without them.
+    loss_curves_ : dict of list of float
+        Training curves of the objective's parts, when it has more than one.
+    best_loss_ : float
+        The smallest validation loss or, without validation rows, training loss.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : The best linear code; better with few rows, and much faster.
+
+    References
+    ----------
+    G. Hinton and R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sk_autoencoder import AutoencoderTransformer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> autoencoder = AutoencoderTransformer(n_components=2, max_iter=5, random_state=0)
+    >>> codes = autoencoder.fit_transform(X)
+    >>> codes.shape
+    (1797, 2)
+    >>> autoencoder.inverse_transform(codes).shape
+    (1797, 64)
+    """
+
+    def __init__(
+        self,
+        n_components: int | str = "auto",
+        *,
+        hidden_layer_sizes: Any = "auto",
+        activation: str = "relu",
+        out_activation: str = "auto",
+        network: str | Network = "dense",
+        objective: str | Objective = "reconstruction",
+        loss: str | Loss = "squared_error",
+        corruption: str | Corruption | None = None,
+        scaling: str | Scaling | None = "auto",
+        solver: str = "adam",
+        learning_rate_init: float = 0.002,
+        learning_rate: str = "onecycle",
+        momentum: float = 0.9,
+        alpha: float = 0.0,
+        batch_size: int | str = "auto",
+        max_iter: int | str = "auto",
+        shuffle: bool = True,
+        tol: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        device: str = "auto",
+        precision: str = "float32",
+        callbacks: list[Any] | None = None,
+        random_state: Any = None,
+        verbose: bool | int = False,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.out_activation = out_activation
+        self.network = network
+        self.objective = objective
+        self.loss = loss
+        self.corruption = corruption
+        self.scaling = scaling
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.precision = precision
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, X_val: Any = None) -> AutoencoderTransformer:
+        """Train on rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Not used, present for API consistency by convention.
+        X_val : array-like of shape (n_validation_samples, n_features) or None, default=None
+            Rows to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it.
+
+        Returns
+        -------
+        self : AutoencoderTransformer
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If X holds anything but finite numbers, if parts do not fit together, or if the loss diverges.
+        """
+        self._fit(check_rows(self, X, reset=True), X_val)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None) -> AutoencoderTransformer:
+        """Train for one epoch on these rows, with the scaling of the first call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows. The first call should see a fair sample, because it fixes the scaling.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        self : AutoencoderTransformer
+            The transformer, one epoch further.
+        """
+        self._partial_fit(check_rows(self, X, reset=not self.__sklearn_is_fitted__()))
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Give the code of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_components_)
+            Codes; float32 for float32 rows, float64 for all others.
+        """
+        return self._inference.encode(self._check(X))[0]
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Give the row that each code stands for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components_)
+            Codes.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features_in_)
+            Rows in original units.
+        """
+        check_is_fitted(self)
+        codes = check_array(X, dtype=FLOATS, estimator=self, input_name="X")
+        if codes.shape[1] != self.n_components_:
+            raise ValueError(f"Codes have {self.n_components_} components, but X has {codes.shape[1]} columns.")
+        return self._inference.decode(codes)[0]
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Send rows through code and back.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            What the network makes of them, in original units.
+        """
+        return self._inference.reconstruct(self._check(X))[0]
+
+    def reconstruction_error(self, X: Any) -> np.ndarray:
+        """Mean squared error of each row's reconstruction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples,)
+            Mean over features of the squared error, in the squared units of X.
+        """
+        return self._squared_errors(self._check(X)).mean(axis=1)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Minus the share of the training variance that the reconstruction misses; 0 is perfect.
+
+        Comparable between losses, scalings and parts, and so fit for a search. -1 is what the column means achieve.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        score : float
+            Minus the sum of squared errors, divided by the rows and the training variance summed over features. If
+            the training rows were all equal, the variance counts as 1.
+        """
+        X = self._check(X)
+        variance = float(self._statistics.variance.sum()) or 1.0
+        return -float(self._squared_errors(X).sum()) / (len(X) * variance)
+
+    def to_torch(self) -> tuple[nn.Module, nn.Module]:
+        """Give the encoder and the decoder as plain torch modules in original units.
+
+        Returns
+        -------
+        encoder : torch.nn.Module
+            Maps (n, n_features_in_) raw rows of any float type to codes.
+        decoder : torch.nn.Module
+            Maps (n, n_components_) codes to float64 rows in original units.
+
+        Examples
+        --------
+        >>> import numpy as np, torch
+        >>> from sk_autoencoder import AutoencoderTransformer
+        >>> X = np.random.default_rng(0).normal(size=(100, 5))
+        >>> model = AutoencoderTransformer(2, max_iter=2, random_state=0).fit(X)
+        >>> encoder, decoder = model.to_torch()
+        >>> bool(np.allclose(encoder(torch.tensor(X)).detach(), model.transform(X), atol=1e-5))
+        True
+        """
+        check_is_fitted(self)
+        encoder, decoder = self.net_.module_.plain()
+        scale = Scale(*self._affine, dtype=self._shape.torch_dtype)
+        modules = nn.Sequential(scale, *encoder), nn.Sequential(*decoder, Unscale(*self._affine))
+        return modules[0].to(self.net_.device).eval(), modules[1].to(self.net_.device).eval()
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    def _check(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return check_rows(self, X, reset=False)
+
+    def _squared_errors(self, X: np.ndarray) -> np.ndarray:
+        return (X.astype(np.float64, copy=False) - self._inference.reconstruct(X)[0]) ** 2
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

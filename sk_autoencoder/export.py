@@ -1,0 +1,40 @@
+"""Plain torch modules that carry a fitted scaling."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class Scale(nn.Module):
+    """Raw rows to scaled rows, subtracted in float64."""
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, center: np.ndarray, scale: np.ndarray, dtype: torch.dtype):
+        super().__init__()
+        self.dtype = dtype
+        self.register_buffer("center", torch.tensor(center, dtype=torch.float64, device="cpu"))
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64, device="cpu"))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Scale."""
+        return ((rows.to(torch.float64) - self.center) / self.scale).to(self.dtype)
+
+
+class Unscale(nn.Module):
+    """Scaled rows back to float64 rows in original units."""
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, center: np.ndarray, scale: np.ndarray):
+        super().__init__()
+        self.register_buffer("center", torch.tensor(center, dtype=torch.float64, device="cpu"))
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64, device="cpu"))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Undo the scaling."""
+        return rows.to(torch.float64) * self.scale + self.center

@@ -1,0 +1,87 @@
+"""Errors of one cell: how far a reconstruction is from its target."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sk_autoencoder._parts import Part
+from sk_autoencoder._validation import reals
+
+
+class Loss(Part):
+    """Abstract: the error of each cell, from what the decoder returns and the target."""
+
+    # What "auto" means beside this loss, and the interval its targets must lie in.
+    out_activation: ClassVar[str] = "identity"
+    scaling: ClassVar[str] = "standard"
+    domain: ClassVar[tuple[float, float] | None] = None
+    # Whether the loss wants the decoder's values before the output activation.
+    on_logits: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the error of each cell, in the shape of ``output``."""
+
+
+class SquaredError(Loss):
+    """Squared difference; the Gaussian likelihood up to constants."""
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        return F.mse_loss(output, target, reduction="none")
+
+
+class AbsoluteError(Loss):
+    """Absolute difference; pulls towards the median and bears outlying cells."""
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        return F.l1_loss(output, target, reduction="none")
+
+
+class Huber(Loss):
+    """Squared near zero, absolute beyond ``delta``.
+
+    Parameters
+    ----------
+    delta : float, default=1.0
+        Where the square turns into a line, in scaled units.
+
+    References
+    ----------
+    P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35, 1964.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {"delta": [reals(0, closed="neither")]}
+
+    def __init__(self, delta: float = 1.0):
+        self.delta = delta
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        return F.huber_loss(output, target, reduction="none", delta=self.delta)
+
+
+class BinaryCrossEntropy(Loss):
+    """Negative log-likelihood of a Bernoulli cell; targets in [0, 1], computed from logits.
+
+    Rows seen after training may lie outside the range that the scaling learned: they count as its nearest end.
+    """
+
+    out_activation = "sigmoid"
+    scaling = "minmax"
+    domain = (0.0, 1.0)
+    on_logits = True
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(output, target.clamp(0.0, 1.0), reduction="none")
+
+
+LOSSES: dict[str, type[Loss]] = {
+    "squared_error": SquaredError,
+    "absolute_error": AbsoluteError,
+    "huber": Huber,
+    "binary_cross_entropy": BinaryCrossEntropy,
+}

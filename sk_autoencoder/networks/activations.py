@@ -1,0 +1,59 @@
+"""Activations by name, and the spread of initial weights that suits each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def identity(x: Tensor) -> Tensor:
+    """Return the input."""
+    return x
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": identity,
+    "relu": torch.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "selu": torch.selu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "mish": F.mish,
+    "softplus": F.softplus,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+
+# The same as modules, for exported networks.
+ACTIVATION_MODULES: dict[str, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "softplus": nn.Softplus,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+_HE = {"relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus"}
+
+
+def initial_std(activation: str, fan_in: int, fan_out: int) -> float:
+    """Spread of a layer's first weights: He for rectifiers, LeCun for SELU, Glorot for the others.
+
+    References: He et al., ICCV 2015; Klambauer et al., NeurIPS 2017; Glorot and Bengio, AISTATS 2010.
+    """
+    if activation in _HE:
+        return sqrt(2.0 / fan_in)
+    if activation == "selu":
+        return sqrt(1.0 / fan_in)
+    return sqrt(2.0 / (fan_in + fan_out))

@@ -1,0 +1,79 @@
+"""What every network is: an encoder and a decoder for one or several members.
+
+Tensors are member-first: rows are (n_members, n_samples, n_features), codes (n_members, n_samples, n_components).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from sk_autoencoder._parts import Part
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """Everything a network needs to know to be built; plain values only, so that it can be stored."""
+
+    n_features: int
+    n_components: int
+    n_encoded: int  # what the encoder returns: n_components, or twice that for mean and spread
+    hidden_layer_sizes: tuple[int, ...]
+    activation: str
+    out_activation: str
+    n_members: int = 1
+    dtype: str = "float32"
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return torch.float64 if self.dtype == "float64" else torch.float32
+
+
+class Autoencoder(nn.Module):
+    """Abstract: the module that a network part builds.
+
+    ``noise`` holds one generator a member while the net trains, for layers that draw (dropout); it is None otherwise.
+    """
+
+    noise: list[Generator] | None = None
+
+    def __init__(self, shape: NetworkShape):
+        super().__init__()
+        self.shape = shape
+
+    @abstractmethod
+    def encode(self, rows: Tensor) -> Tensor:
+        """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
+
+    @abstractmethod
+    def decode(self, code: Tensor, logits: bool = False) -> Tensor:
+        """(n_members, n, n_components) -> (n_members, n, n_features), before the output activation if ``logits``."""
+
+    @abstractmethod
+    def for_inference(self) -> Autoencoder:
+        """Return a module with equal results in which a row's bits do not depend on its place in a block."""
+
+    @abstractmethod
+    def plain(self) -> tuple[nn.Module, nn.Module]:
+        """Return the first member's encoder and decoder as plain modules on 2-D scaled rows."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Reconstruct scaled rows."""
+        return self.decode(self.encode(rows)[..., : self.shape.n_components])
+
+
+class Network(Part):
+    """Abstract: how an autoencoder's encoder and decoder are wired."""
+
+    @abstractmethod
+    def build(self, shape: NetworkShape, generators: list[Generator]) -> Autoencoder:
+        """Return a module on the CPU, each member's weights drawn from its own generator."""
+
+    @property
+    def prevents_copying(self) -> bool:
+        """Whether the network itself keeps a code wider than the row from learning the identity."""
+        return False

@@ -1,0 +1,161 @@
+"""Fully connected autoencoders of any depth, all members in one batched program."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from sk_autoencoder._validation import reals
+from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, initial_std
+from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
+
+# Matrix kernels treat rows alike only when every width fills whole vector registers.
+_MULTIPLE = 16
+
+
+class DenseAutoencoder(Autoencoder):
+    """Two stacks of affine layers; weights are (n_members, n_in, n_out)."""
+
+    def __init__(self, shape: NetworkShape, generators: list[Generator], tied_weights: bool, dropout: float):
+        super().__init__(shape)
+        self.tied_weights, self.dropout = tied_weights, dropout
+        down = (shape.n_features, *shape.hidden_layer_sizes, shape.n_encoded)
+        up = (shape.n_components, *reversed(shape.hidden_layer_sizes), shape.n_features)
+        self.encoder_weights = _weights(down, shape, generators)
+        self.encoder_biases = _biases(down, shape)
+        self.decoder_weights = nn.ParameterList() if tied_weights else _weights(up, shape, generators)
+        self.decoder_biases = _biases(up, shape)
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        encoded = self._run(rows, list(self.encoder_weights), self.encoder_biases)
+        return encoded[..., : self.shape.n_encoded]
+
+    def decode(self, code: Tensor, logits: bool = False) -> Tensor:
+        """(n_members, n, n_components) -> (n_members, n, n_features)."""
+        output = self._run(code, self._decoder_weights(), self.decoder_biases)
+        if not logits:
+            output = ACTIVATIONS[self.shape.out_activation](output)
+        return output[..., : self.shape.n_features]
+
+    def for_inference(self) -> DenseAutoencoder:
+        """Return a copy whose widths are padded with zero weights to multiples of 16."""
+        padded = copy.copy(self)
+        padded._parameters, padded._modules = {}, {}  # a shallow copy shares these dicts
+        for name in ("encoder_weights", "decoder_weights"):
+            setattr(padded, name, nn.ParameterList(_pad(w, w.shape[1]) for w in getattr(self, name)))
+        for name in ("encoder_biases", "decoder_biases"):
+            setattr(padded, name, nn.ParameterList(_pad(b, 0) for b in getattr(self, name)))
+        return padded.requires_grad_(False).eval()
+
+    def plain(self) -> tuple[nn.Module, nn.Module]:
+        """Return the first member as two ``nn.Sequential`` of ``nn.Linear`` and activations."""
+        encoder = self._sequential(list(self.encoder_weights), self.encoder_biases, "identity")
+        decoder = self._sequential(self._decoder_weights(), self.decoder_biases, self.shape.out_activation)
+        return encoder, decoder
+
+    def _decoder_weights(self) -> list[Tensor]:
+        if self.tied_weights:
+            return [weight.transpose(1, 2) for weight in reversed(self.encoder_weights)]
+        return list(self.decoder_weights)
+
+    def _run(self, x: Tensor, weights: list[Tensor], biases: nn.ParameterList) -> Tensor:
+        activation = ACTIVATIONS[self.shape.activation]
+        last = len(weights) - 1
+        missing = weights[0].shape[1] - x.shape[-1]
+        if missing:  # the padded copy
+            x = F.pad(x, (0, missing))
+        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            x = torch.baddbmm(bias, x, weight)  # (m, n, in) @ (m, in, out)
+            if layer < last:
+                x = activation(x)
+                if self.dropout and self.training:
+                    x = self._drop(x)
+        return x
+
+    def _drop(self, x: Tensor) -> Tensor:
+        assert self.noise is not None, "a network with dropout trains only inside the engine"
+        kept = torch.empty_like(x)
+        for member, generator in zip(kept, self.noise, strict=True):
+            member.bernoulli_(1 - self.dropout, generator=generator)
+        return x * kept / (1 - self.dropout)
+
+    def _sequential(self, weights: list[Tensor], biases: nn.ParameterList, last: str) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for weight, bias in zip(weights, biases, strict=True):
+            linear = nn.Linear(weight.shape[1], weight.shape[2], device="meta").to_empty(device=weight.device)
+            linear.weight = nn.Parameter(weight[0].detach().T.clone())
+            linear.bias = nn.Parameter(bias[0, 0].detach().clone())
+            layers += [linear, ACTIVATION_MODULES[self.shape.activation]()]
+        layers[-1] = ACTIVATION_MODULES[last]()
+        return nn.Sequential(*layers)
+
+
+def _weights(sizes: tuple[int, ...], shape: NetworkShape, generators: list[Generator]) -> nn.ParameterList:
+    layers = []
+    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        weight = torch.empty(len(generators), n_in, n_out, dtype=shape.torch_dtype, device="cpu")
+        std = initial_std(shape.activation, n_in, n_out)
+        for member, generator in zip(weight, generators, strict=True):
+            member.normal_(std=std, generator=generator)
+        layers.append(nn.Parameter(weight))
+    return nn.ParameterList(layers)
+
+
+def _biases(sizes: tuple[int, ...], shape: NetworkShape) -> nn.ParameterList:
+    zeros = (torch.zeros(shape.n_members, 1, n, dtype=shape.torch_dtype, device="cpu") for n in sizes[1:])
+    return nn.ParameterList(nn.Parameter(zero) for zero in zeros)
+
+
+def _pad(parameter: Tensor, n_in: int) -> Tensor:
+    """Grow the widths to multiples of 16 by zeros."""
+    return F.pad(parameter.detach(), (0, -parameter.shape[2] % _MULTIPLE, 0, -n_in % _MULTIPLE))
+
+
+class Dense(Network):
+    """Fully connected layers from the row to the code and, mirrored, back.
+
+    Parameters
+    ----------
+    tied_weights : bool, default=False
+        Let the decoder use the encoder's weights transposed, with biases of its own: half the weights.
+    dropout : float in [0, 1), default=0.0
+        Share of the hidden units that are silenced in each training step.
+
+    References
+    ----------
+    G. Hinton and R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sk_autoencoder import AutoencoderTransformer, Dense
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> tied = AutoencoderTransformer(2, network=Dense(tied_weights=True), max_iter=2, random_state=0)
+    >>> tied.fit_transform(X).shape
+    (1797, 2)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {"tied_weights": ["boolean"], "dropout": [reals(0, 1)]}
+
+    def __init__(self, tied_weights: bool = False, dropout: float = 0.0):
+        self.tied_weights = tied_weights
+        self.dropout = dropout
+
+    @property
+    def prevents_copying(self) -> bool:
+        """Dropout does."""
+        return self.dropout > 0
+
+    def build(self, shape: NetworkShape, generators: list[Generator]) -> DenseAutoencoder:
+        """Return the module for this shape."""
+        if self.tied_weights and shape.n_encoded != shape.n_components:
+            raise ValueError(
+                f"Dense(tied_weights=True) needs an encoder as wide as the code ({shape.n_components}), but the "
+                f"objective asks for {shape.n_encoded} outputs; use tied_weights=False."
+            )
+        return DenseAutoencoder(shape, generators, self.tied_weights, self.dropout)

@@ -1,0 +1,121 @@
+"""Affine scalers: float64 constants, fitted in one streaming pass and applied inside the network."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+from sk_autoencoder._parts import Part
+
+__all__ = ["SCALINGS", "Affine", "ColumnStatistics", "MinMax", "Robust", "Scaling", "Standard", "column_statistics"]
+
+_BLOCK_CELLS = 1 << 20
+_ROBUST_ROWS = 50_000
+
+
+class Affine(NamedTuple):
+    """Rows are scaled as ``(X - center) / scale`` and brought back as ``X * scale + center``."""
+
+    center: np.ndarray  # (n_features,) float64
+    scale: np.ndarray  # (n_features,) float64, without zeros
+
+
+@dataclass
+class ColumnStatistics:
+    """What one pass over the training rows tells about each column, in float64."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    scale: np.ndarray  # standard deviation, 1 for constant columns
+    low: np.ndarray
+    high: np.ndarray
+
+
+def row_blocks(X: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield consecutive blocks of rows of at most about a million cells."""
+    step = max(1, _BLOCK_CELLS // X.shape[1])
+    for start in range(0, X.shape[0], step):
+        yield X[start : start + step]
+
+
+def column_statistics(X: np.ndarray) -> ColumnStatistics:
+    """Mean, variance and range of each column, without a second copy of X."""
+    moments, extremes = StandardScaler(), MinMaxScaler()
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in row_blocks(X):
+            block = block.astype(np.float64, copy=False)
+            moments.partial_fit(block)
+            extremes.partial_fit(block)
+    return ColumnStatistics(moments.mean_, moments.var_, moments.scale_, extremes.data_min_, extremes.data_max_)
+
+
+class Scaling(Part):
+    """Abstract: how raw columns become numbers that a network learns from."""
+
+    @abstractmethod
+    def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
+        """Return the affine map; ``statistics`` are those of X."""
+
+
+class Standard(Scaling):
+    """Zero mean and unit variance; a constant column becomes 0."""
+
+    def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
+        del X
+        return Affine(statistics.mean, statistics.scale)
+
+
+class MinMax(Scaling):
+    """Map each column's training range onto an interval; a constant column becomes its lower end.
+
+    Parameters
+    ----------
+    feature_range : tuple of two floats, default=(0.0, 1.0)
+        The interval; (-1, 1) suits a tanh output.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {"feature_range": [tuple]}
+
+    def __init__(self, feature_range: tuple[float, float] = (0.0, 1.0)):
+        self.feature_range = feature_range
+
+    def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
+        del X
+        low, high = self.feature_range
+        if not low < high:
+            raise ValueError(f"MinMax needs feature_range=(low, high) with low < high, got {self.feature_range!r}.")
+        span = statistics.high - statistics.low
+        scale = np.where(span > 0, span, 1.0) / (high - low)
+        return Affine(statistics.low - low * scale, scale)
+
+
+class Robust(Scaling):
+    """Median 0 and a unit interquartile range, which a few extreme rows do not move.
+
+    A column whose middle half is constant has no interquartile range and takes its standard deviation instead.
+    Quartiles are those of at most 50000 evenly spaced rows.
+
+    Parameters
+    ----------
+    quantile_range : tuple of two floats, default=(25.0, 75.0)
+        The quantiles, in percent, that are brought to a distance of one.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {"quantile_range": [tuple]}
+
+    def __init__(self, quantile_range: tuple[float, float] = (25.0, 75.0)):
+        self.quantile_range = quantile_range
+
+    def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
+        rows = X[:: -(-X.shape[0] // _ROBUST_ROWS)].astype(np.float64, copy=False)
+        quartiles = RobustScaler(quantile_range=self.quantile_range).fit(rows)
+        spread = np.ptp(np.percentile(rows, self.quantile_range, axis=0), axis=0)
+        return Affine(quartiles.center_, np.where(spread > 0, quartiles.scale_, statistics.scale))
+
+
+SCALINGS: dict[str, type[Scaling]] = {"standard": Standard, "minmax": MinMax, "robust": Robust}

@@ -1,0 +1,197 @@
+"""The skorch net: its loop, history and callbacks around whole chunks of mini-batches."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
+from skorch.helper import predefined_split
+from torch import Tensor
+
+from sk_autoencoder.corruptions import Corruption
+from sk_autoencoder.losses import Loss
+from sk_autoencoder.objectives import Batch, Evaluation
+from sk_autoencoder.training.callbacks import StopTraining
+from sk_autoencoder.training.rows import RowDataset, TrainingBatches, ValidationBatches
+from sk_autoencoder.training.solvers import SCHEDULES, SOLVERS, constant
+
+__all__ = ["AutoencoderNet", "StopTraining", "TrainingPlan"]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a net trains, every choice resolved."""
+
+    loss: Loss
+    corruption: Corruption | None
+    solver: str
+    momentum: float
+    alpha: float
+    shuffle: bool
+    seed: int
+
+
+class AutoencoderNet(NeuralNet):
+    """A skorch net over chunks: (corrupted, clean) pairs of rows (n, n_members, n_features).
+
+    One ``train_step`` takes all optimizer steps of its chunk, which spares skorch's costs per batch. When a
+    callback listens to single batches, each chunk is cut into its mini-batches; the results are the same.
+
+    Parameters
+    ----------
+    module : Autoencoder
+        The network.
+    criterion : Objective
+        What it learns.
+    plan : TrainingPlan
+        How it learns.
+    **kwargs : dict
+        Further parameters of ``skorch.NeuralNet``.
+    """
+
+    def __init__(self, module: Any, criterion: Any, *, plan: TrainingPlan, **kwargs: Any):
+        super().__init__(module, criterion, **kwargs)
+        self.plan = plan
+
+    def get_default_callbacks(self) -> list[tuple[str, Callback]]:
+        """Timer and losses; printing is left to the progress bar."""
+        losses = [PassthroughScoring("train_loss", on_train=True), PassthroughScoring("valid_loss")]
+        return [("epoch_timer", EpochTimer()), ("train_loss", losses[0]), ("valid_loss", losses[1])]
+
+    def initialize_criterion(self) -> AutoencoderNet:
+        """Take the objective as it is."""
+        self.criterion_ = self.criterion
+        return self
+
+    def initialize_optimizer(self, triggered_directly: bool | None = None) -> AutoencoderNet:
+        """Build the plan's solver over all weights."""
+        del triggered_directly
+        parameters = [parameter for _, parameter in self.get_all_learnable_params()]
+        make = SOLVERS[self.plan.solver]
+        self.optimizer_ = make(parameters, lr=self.lr, momentum=self.plan.momentum, alpha=self.plan.alpha)
+        return self
+
+    def train(
+        self, rows: RowDataset, validation: RowDataset | None, *, batch_size: int, epochs: int, learning_rate: str
+    ) -> None:
+        """Train for some epochs more; an interrupt by the user is raised again once the weights are in order."""
+        self.batch_size, self.max_epochs = batch_size, epochs
+        self.train_split = None if validation is None else predefined_split(validation)
+        self.schedule_, self.steps_done_ = SCHEDULES[learning_rate], 0
+        self.notify("on_train_begin", X=rows, y=None)
+        try:
+            self.fit_loop(rows)
+        except StopTraining:
+            pass
+        except KeyboardInterrupt as interrupt:
+            if not _raised_by_callback(interrupt):
+                raise
+        finally:
+            self.module_.noise = None
+            self._set_training(False)
+            self.notify("on_train_end", X=rows, y=None)
+
+    def get_iterator(self, dataset: RowDataset, training: bool = False) -> TrainingBatches | ValidationBatches:
+        """Chunks instead of single rows."""
+        members = self.module_.shape.n_members
+        if not training:
+            return ValidationBatches(dataset, members)
+        batches = TrainingBatches(
+            dataset,
+            self.batch_size,
+            members,
+            seed=self.plan.seed,
+            epoch=len(self.history),
+            shuffle=self.plan.shuffle,
+            corruption=self.plan.corruption,
+            single_steps=self._overridden("on_batch_begin", "on_batch_end"),
+        )
+        self.module_.noise = batches.noise
+        self.total_steps_ = self.max_epochs * len(batches)
+        self._notify_gradients = self._overridden("on_grad_computed")
+        return batches
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Forget the losses of the epoch before."""
+        super().on_epoch_begin(net, **kwargs)
+        self._sums: dict[str, Tensor] = {}
+        self._rows = {"train": 0, "valid": 0}
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Write the epoch's losses, by member and by part, into the history."""
+        super().on_epoch_end(net, **kwargs)
+        for name, total in self._sums.items():
+            split = name.partition("_")[0]
+            mean = (total / self._rows[split]).tolist()
+            self.history.record(name, mean if name.endswith("_member_loss") else sum(mean) / len(mean))
+
+    def train_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
+        """Take one optimizer step for each mini-batch of the chunk."""
+        del fit_params
+        corrupted, clean = (rows.transpose(0, 1) for rows in batch)
+        self._set_training(True)
+        before = self._sums.get("train_member_loss", 0.0)
+        for start in range(0, clean.shape[1], self.batch_size):
+            part = slice(start, start + self.batch_size)
+            evaluation = self._step(Batch(corrupted[:, part], clean[:, part]))
+            self._accumulate("train", evaluation)
+        loss = ((self._sums["train_member_loss"] - before) / clean.shape[1]).mean()
+        if not torch.isfinite(loss):
+            raise FloatingPointError("the training loss is no longer finite")
+        return {"loss": loss, "y_pred": evaluation.reconstruction.detach().transpose(0, 1)}
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
+        """Evaluate a chunk without training."""
+        corrupted, clean = (rows.transpose(0, 1) for rows in batch)
+        self._set_training(False)
+        with torch.no_grad():
+            evaluation = self.criterion_(self.module_, Batch(corrupted, clean), self.plan.loss)
+        self._accumulate("valid", evaluation)
+        return {"loss": evaluation.loss.mean(), "y_pred": evaluation.reconstruction.transpose(0, 1)}
+
+    def evaluation_step(self, batch: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
+        """Reconstruct a chunk, for skorch callbacks that predict."""
+        self._set_training(training)
+        with torch.set_grad_enabled(training):
+            return self.module_(batch[1].transpose(0, 1)).transpose(0, 1)
+
+    def _step(self, batch: Batch) -> Evaluation:
+        if self.schedule_ is not constant:  # a constant rate is left to the user's callbacks
+            for group in self.optimizer_.param_groups:
+                group["lr"] = self.lr * self.schedule_(self.steps_done_ / self.total_steps_)
+        self.optimizer_.zero_grad()
+        evaluation = self.criterion_(self.module_, batch, self.plan.loss)
+        evaluation.loss.sum().backward()
+        if self._notify_gradients:
+            named = list(self.get_all_learnable_params())
+            self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+        self.optimizer_.step()
+        self.steps_done_ += 1
+        return evaluation
+
+    def _accumulate(self, split: str, evaluation: Evaluation) -> None:
+        """Add up losses on the device, weighted by rows, without waiting for it."""
+        n_rows = evaluation.target.shape[1]
+        self._rows[split] += n_rows
+        losses = {f"{split}_member_loss": evaluation.loss.detach()}
+        if len(evaluation.parts) > 1:
+            losses |= {f"{split}_{name}": part.detach().mean(dim=-1) for name, part in evaluation.parts.items()}
+        for name, loss in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + loss * n_rows
+
+    def _overridden(self, *hooks: str) -> bool:
+        """Whether any callback implements one of the hooks."""
+        return any(
+            getattr(type(callback), hook, None) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+            for hook in hooks
+        )
+
+
+def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
+    """Whether a skorch callback raised it to stop training, rather than a user who pressed Ctrl-C."""
+    return traceback.extract_tb(interrupt.__traceback__)[-1].name.startswith("on_")

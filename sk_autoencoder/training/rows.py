@@ -1,0 +1,122 @@
+"""Rows as the engine reads them: scaled batches cut from one array, never one Python call per row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sk_autoencoder.corruptions import Corruption
+from sk_autoencoder.scaling import Affine
+from sk_autoencoder.training.seeding import epoch_seeds, seeded
+
+# A chunk of mini-batches is gathered, scaled and corrupted at once: small enough for the cache and for bounded memory.
+CHUNK_BATCHES = 64
+CHUNK_CELLS = 1 << 20
+
+
+class RowDataset(Dataset):
+    """Rows of an array (all, or those at some positions), scaled when they are taken and cast to the network's type."""
+
+    def __init__(
+        self,
+        X: np.ndarray,
+        affine: Affine,
+        device: torch.device,
+        dtype: torch.dtype,
+        positions: np.ndarray | None = None,
+    ):
+        self.X, self.positions = X, positions
+        self.device, self.dtype = device, dtype
+        self.center = torch.tensor(affine.center, dtype=torch.float64, device=device)
+        self.scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
+
+    def __len__(self) -> int:
+        return len(self.X if self.positions is None else self.positions)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """One scaled row and no target, as skorch expects of a data set."""
+        return self.take(np.array([index]))[0], torch.zeros((), device=self.device)
+
+    def take(self, index: np.ndarray | slice) -> Tensor:
+        """Return the scaled rows of an index of any shape, (*index.shape, n_features)."""
+        rows = self.X[index if self.positions is None else self.positions[index]]
+        if rows.base is not None:  # a view of the user's array: never written to, and torch wants it writable
+            rows = rows.copy()
+        # Subtracted in float64, so that a large offset (epoch seconds) costs no digit.
+        wide = torch.from_numpy(rows).to(self.device, torch.float64)
+        return wide.sub_(self.center).div_(self.scale).to(self.dtype)
+
+
+class TrainingBatches:
+    """One epoch of chunks, each a pair (corrupted, clean) of batch-first rows (n, n_members, n_features).
+
+    Iterating again gives the next epoch. Each member has its own row order and its own noise.
+    """
+
+    def __init__(
+        self,
+        dataset: RowDataset,
+        batch_size: int,
+        n_members: int,
+        seed: int,
+        epoch: int,
+        shuffle: bool = True,
+        corruption: Corruption | None = None,
+        single_steps: bool = False,
+    ):
+        self.dataset, self.batch_size, self.n_members = dataset, batch_size, n_members
+        self.seed, self.epoch = seed, epoch
+        self.shuffle, self.corruption, self.single_steps = shuffle, corruption, single_steps
+        self.noise: list[torch.Generator] = []  # those of the epoch that runs
+
+    def __len__(self) -> int:
+        """Number of mini-batches in an epoch."""
+        return -(-len(self.dataset) // self.batch_size)
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows of one chunk: whole mini-batches, at least one."""
+        cells = self.batch_size * self.n_members * self.dataset.X.shape[1]
+        return self.batch_size * max(1, min(CHUNK_BATCHES, CHUNK_CELLS // cells))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        self.epoch += 1
+        seeds = epoch_seeds(self.seed, self.epoch, self.n_members)
+        self.noise[:] = seeded(seeds[:, 1], self.dataset.device)
+        order = self._order(seeds[:, 0])
+        for start in range(0, order.shape[1], self.chunk_rows):
+            clean = self.dataset.take(order[:, start : start + self.chunk_rows])  # (m, r, f)
+            noisy = self._corrupt(clean)
+            step = self.batch_size if self.single_steps else clean.shape[1]
+            for first in range(0, clean.shape[1], step):
+                part = slice(first, first + step)
+                yield noisy[:, part].transpose(0, 1), clean[:, part].transpose(0, 1)
+
+    def _order(self, seeds: np.ndarray) -> np.ndarray:
+        n_rows = len(self.dataset)
+        if not self.shuffle:
+            return np.broadcast_to(np.arange(n_rows), (self.n_members, n_rows))
+        generators = seeded(seeds, torch.device("cpu"))
+        return np.stack([torch.randperm(n_rows, generator=g, device="cpu").numpy() for g in generators])
+
+    def _corrupt(self, clean: Tensor) -> Tensor:
+        if self.corruption is None:
+            return clean
+        return torch.stack([self.corruption(rows, g) for rows, g in zip(clean, self.noise, strict=True)])
+
+
+class ValidationBatches:
+    """The rows of a data set in order and uncorrupted, the same for every member."""
+
+    def __init__(self, dataset: RowDataset, n_members: int):
+        self.dataset, self.n_members = dataset, n_members
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        step = max(1, CHUNK_CELLS // (self.n_members * self.dataset.X.shape[1]))
+        for start in range(0, len(self.dataset), step):
+            rows = self.dataset.take(slice(start, start + step))[:, None].expand(-1, self.n_members, -1)
+            yield rows, rows
