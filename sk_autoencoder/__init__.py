@@ -1,31 +1,48 @@
 """Autoencoders as scikit-learn estimators, trained by torch through skorch."""
 
 from sk_autoencoder.corruptions import Corruption, Gaussian, Masking, Swap
-from sk_autoencoder.estimators import AutoencoderTransformer
+from sk_autoencoder.displays import LatentDisplay, LossCurveDisplay, ReconstructionDisplay
+from sk_autoencoder.estimators import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.losses import AbsoluteError, BinaryCrossEntropy, Huber, Loss, SquaredError
 from sk_autoencoder.networks import Dense, Network
 from sk_autoencoder.objectives import Objective, Reconstruction
 from sk_autoencoder.scaling import MinMax, Robust, Scaling, Standard
+from sk_autoencoder.scores import CodeDistance, Combined, Mahalanobis, ReconstructionError, Score
+from sk_autoencoder.thresholds import Conformal, Hampel, Quantile, Tail, Threshold
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AbsoluteError",
+    "AutoencoderOutlierDetector",
     "AutoencoderTransformer",
     "BinaryCrossEntropy",
+    "CodeDistance",
+    "Combined",
+    "Conformal",
     "Corruption",
     "Dense",
     "Gaussian",
+    "Hampel",
     "Huber",
+    "LatentDisplay",
     "Loss",
+    "LossCurveDisplay",
+    "Mahalanobis",
     "Masking",
     "MinMax",
     "Network",
     "Objective",
+    "Quantile",
     "Reconstruction",
+    "ReconstructionDisplay",
+    "ReconstructionError",
     "Robust",
     "Scaling",
+    "Score",
     "SquaredError",
     "Standard",
     "Swap",
+    "Tail",
+    "Threshold",
 ]

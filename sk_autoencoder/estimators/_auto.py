@@ -25,6 +25,6 @@ def batch_size(n_rows: int) -> int:
     return min(LARGEST_BATCH, n_rows)
 
 
-def max_iter(n_rows: int, batch: int) -> int:
+def max_iter(n_rows: int, batch: int, steps: int) -> int:
     """As many epochs as hold the budget of steps, at least one."""
-    return max(1, ceil(TRAINING_STEPS / ceil(n_rows / batch)))
+    return max(1, ceil(steps / ceil(n_rows / batch)))

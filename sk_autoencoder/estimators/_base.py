@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_rows, integers, reals
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
@@ -65,14 +66,58 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
+    _training_steps: ClassVar[int] = _auto.TRAINING_STEPS
+
     net_: AutoencoderNet
     n_features_in_: int
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
 
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Send rows through code and back.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        X_reconstructed : ndarray of shape (n_samples, n_features)
+            What the network makes of them, in original units; the mean over the members of an ensemble.
+        """
+        return self._inference.reconstruct(self._check(X)).mean(axis=0)
+
+    def reconstruction_error(self, X: Any) -> np.ndarray:
+        """Mean squared error of each row's reconstruction.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples,)
+            Mean over features of the squared error, in the squared units of X.
+        """
+        return self._squared_errors(self._check(X)).mean(axis=1)
+
+    def _check(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return check_rows(self, X, reset=False)
+
+    def _squared_errors(self, X: np.ndarray) -> np.ndarray:
+        return (X.astype(np.float64, copy=False) - self._inference.reconstruct(X).mean(axis=0)) ** 2
+
     def _n_members(self) -> int:
         return 1
+
+    def _member_positions(self, positions: np.ndarray | None, n_rows: int) -> np.ndarray | None:
+        """Positions of the rows that members train on (None: all), one row of them for each member if they differ."""
+        del n_rows
+        return positions
 
     def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
         """Train on validated rows: from new weights, or from the present ones with ``warm_start``."""
@@ -82,7 +127,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             self._prepare(X, X_val)
         rows, validation = self._datasets(X, X_val)
         batch_size = _auto.batch_size(len(rows)) if self.batch_size == "auto" else min(self.batch_size, len(rows))
-        epochs = _auto.max_iter(len(rows), batch_size) if self.max_iter == "auto" else self.max_iter
+        epochs = _auto.max_iter(len(rows), batch_size, self._training_steps) if self.max_iter == "auto" else self.max_iter
         self._train(rows, validation, batch_size, epochs, self.learning_rate)
         stopping = self.net_.callbacks_[-1][1]
         if isinstance(stopping, Stopping) and not stopping.stopped_.all():
@@ -158,13 +203,15 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:
         """Rows to train on, and rows to validate on: the user's, or a shuffled share held out."""
+        positions, validation = None, None
         if X_val is not None:
-            return self._rows(X), self._rows(X_val)
-        if not self.early_stopping:
-            return self._rows(X), None
-        n_held_out = min(len(X) - 1, max(1, round(self.validation_fraction * len(X))))
-        train, held_out = train_test_split(np.arange(len(X)), test_size=n_held_out, random_state=self._plan.seed)
-        return self._rows(X, train), self._rows(X, held_out)
+            validation = self._rows(X_val)
+        elif self.early_stopping:
+            n_held_out = min(len(X) - 1, max(1, round(self.validation_fraction * len(X))))
+            everything = np.arange(len(X))
+            positions, held_out = train_test_split(everything, test_size=n_held_out, random_state=self._plan.seed)
+            validation = self._rows(X, held_out)
+        return self._rows(X, self._member_positions(positions, len(X))), validation
 
     def _rows(self, X: np.ndarray, positions: np.ndarray | None = None) -> RowDataset:
         return RowDataset(X, self._affine, torch.device(self.net_.device), self._shape.torch_dtype, positions)

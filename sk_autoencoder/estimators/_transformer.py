@@ -272,36 +272,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             raise ValueError(f"Codes have {self.n_components_} components, but X has {codes.shape[1]} columns.")
         return self._inference.decode(codes)[0]
 
-    def reconstruct(self, X: Any) -> np.ndarray:
-        """Send rows through code and back.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        X_reconstructed : ndarray of shape (n_samples, n_features)
-            What the network makes of them, in original units.
-        """
-        return self._inference.reconstruct(self._check(X))[0]
-
-    def reconstruction_error(self, X: Any) -> np.ndarray:
-        """Mean squared error of each row's reconstruction.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-
-        Returns
-        -------
-        errors : ndarray of shape (n_samples,)
-            Mean over features of the squared error, in the squared units of X.
-        """
-        return self._squared_errors(self._check(X)).mean(axis=1)
-
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the share of the training variance that the reconstruction misses; 0 is perfect.
 
@@ -353,13 +323,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     @property
     def _n_features_out(self) -> int:
         return self.n_components_
-
-    def _check(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return check_rows(self, X, reset=False)
-
-    def _squared_errors(self, X: np.ndarray) -> np.ndarray:
-        return (X.astype(np.float64, copy=False) - self._inference.reconstruct(X)[0]) ** 2
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -30,6 +30,11 @@ class Evaluation:
     code: Tensor  # (n_members, n, n_components)
     reconstruction: Tensor  # (n_members, n, n_features), scaled
     target: Tensor  # (n_members, n, n_features), scaled
+
+    def __getitem__(self, index: Any) -> Evaluation:
+        """Select members, rows, or both, in everything but the loss."""
+        parts = {name: part[index] for name, part in self.parts.items()}
+        return Evaluation(self.loss, parts, self.code[index], self.reconstruction[index], self.target[index])
 
 
 class Objective(Part):

@@ -19,7 +19,10 @@ CHUNK_CELLS = 1 << 20
 
 
 class RowDataset(Dataset):
-    """Rows of an array (all, or those at some positions), scaled when they are taken and cast to the network's type."""
+    """Rows of an array, scaled when they are taken and cast to the network's type.
+
+    ``positions`` chooses rows, the same for all members, (n,), or different ones for each, (n_members, n).
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class RowDataset(Dataset):
         self.scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
 
     def __len__(self) -> int:
-        return len(self.X if self.positions is None else self.positions)
+        return len(self.X) if self.positions is None else self.positions.shape[-1]
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """One scaled row and no target, as skorch expects of a data set."""
@@ -43,7 +46,10 @@ class RowDataset(Dataset):
 
     def take(self, index: np.ndarray | slice) -> Tensor:
         """Return the scaled rows of an index of any shape, (*index.shape, n_features)."""
-        rows = self.X[index if self.positions is None else self.positions[index]]
+        if self.positions is not None:
+            own = self.positions.ndim == 2
+            index = np.take_along_axis(self.positions, index, axis=1) if own else self.positions[index]
+        rows = self.X[index]
         if rows.base is not None:  # a view of the user's array: never written to, and torch wants it writable
             rows = rows.copy()
         # Subtracted in float64, so that a large offset (epoch seconds) costs no digit.

@@ -1,0 +1,468 @@
+"""Autoencoders as outlier detectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import OutlierMixin, clone
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from sk_autoencoder._parts import resolve
+from sk_autoencoder._validation import StrOptions, check_rows, fit_context, integers, reals
+from sk_autoencoder.corruptions import Corruption
+from sk_autoencoder.estimators import _assembly
+from sk_autoencoder.estimators._base import BaseAutoencoder
+from sk_autoencoder.losses import Loss
+from sk_autoencoder.networks import Network
+from sk_autoencoder.objectives import Evaluation, Objective
+from sk_autoencoder.scaling import Scaling
+from sk_autoencoder.scores import SCORES, Score, cross_fitted
+from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
+
+# Member m holds out fold m modulo 5 of the rows; a fold has a fifth of them, at most 2000.
+_N_FOLDS = 5
+_LARGEST_FOLD = 2000
+_SMALLEST_SPLIT = 10
+_N_REFERENCES = 4096
+
+
+def _explains_features(estimator: AutoencoderOutlierDetector) -> bool:
+    score = SCORES[estimator.outlier_score]() if isinstance(estimator.outlier_score, str) else estimator.outlier_score
+    return score.explains_features
+
+
+class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
+    """Find rows that a network trained on the others cannot explain.
+
+    Several small autoencoders are trained in one batched program, each on four fifths of the rows. The rows that a
+    member never saw show how large errors are on new normal rows, and calibrate scores, thresholds and p-values.
+
+    Parameters
+    ----------
+    n_components : int or "auto", default="auto"
+        Size of the code. "auto" is the square root of the number of features, rounded up.
+    outlier_score : {"reconstruction", "mahalanobis", "code_distance", "combined"} or Score, default="combined"
+        What makes a row strange: its residual, the Mahalanobis length of its residual, the distance of its code from
+        those of training rows, or several of them on a common scale.
+    contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
+        Where strange turns into an outlier. A float in (0, 0.5] is the share of the training rows that are outliers.
+        "auto" is ``Hampel()``, "tail" ``Tail()`` and "conformal" ``Conformal()``, rules on held-out scores.
+    n_estimators : int, default=5
+        Members of the ensemble. They differ in initial weights, row order, noise and held-out rows; their scores are
+        averaged.
+    hidden_layer_sizes : "auto", int or tuple of int, default="auto"
+        Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is two
+        layers: as wide as the row, but at least 128 and at most 512, and then half of that.
+    activation : str, default="relu"
+        Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
+        "softplus", "tanh" or "sigmoid".
+    out_activation : str, default="auto"
+        Activation of the output. "auto" is "identity", or "sigmoid" for the binary cross-entropy.
+    network : {"dense"} or Network, default="dense"
+        How encoder and decoder are wired, for example ``Dense(tied_weights=True, dropout=0.2)``.
+    objective : {"reconstruction"} or Objective, default="reconstruction"
+        What is learnt from a batch.
+    loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
+        Error of a cell, on scaled rows.
+    corruption : {"gaussian", "masking", "swap"}, Corruption or None, default=None
+        Noise on the input during training; the clean row stays the target (denoising).
+    scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
+        How columns are scaled inside the network. "auto" is "standard", or "minmax" for the binary cross-entropy.
+        None is for rows that are already scaled.
+    solver : {"adam", "sgd"}, default="adam"
+        Optimizer; "sgd" uses Nesterov's momentum.
+    learning_rate_init : float, default=0.002
+        Learning rate, the highest one if it follows a schedule.
+    learning_rate : {"constant", "cosine", "onecycle"}, default="onecycle"
+        How the rate moves from the first to the last step of ``fit``.
+    momentum : float in [0, 1), default=0.9
+        Momentum of "sgd" and first moment's decay of "adam".
+    alpha : float, default=0.0
+        Weight decay, decoupled from the gradient: "adam" with ``alpha`` is AdamW.
+    batch_size : int or "auto", default="auto"
+        Rows of a mini-batch. "auto" is 128, or all rows if there are fewer.
+    max_iter : int or "auto", default="auto"
+        Epochs. "auto" is as many as hold 500 optimizer steps.
+    shuffle : bool, default=True
+        Whether rows are put into a new order for each epoch.
+    tol : float or None, default=None
+        Smallest fall of the loss (of the validation loss with ``early_stopping``) that counts as progress; a member
+        stops after ``n_iter_no_change`` epochs without it. None trains for ``max_iter`` epochs.
+    early_stopping : bool, default=False
+        Hold out ``validation_fraction`` of the rows (or use ``X_val``), stop a member when their loss no longer
+        falls, and restore the weights that were best for them.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the rows held out, drawn at random.
+    n_iter_no_change : int, default=10
+        Epochs to wait for progress.
+    warm_start : bool, default=False
+        Let ``fit`` go on from the present weights and scaling.
+    device : str, default="auto"
+        A torch device. "auto" is CUDA if there is one, else the CPU.
+    precision : {"float32", "float64"}, default="float32"
+        Number type of the network.
+    callbacks : list of skorch callbacks or None, default=None
+        Called by the training loop; copies are used, found afterwards in ``net_.callbacks_``.
+    random_state : int, RandomState instance or None, default=None
+        Source of initial weights, row order and noise. None draws one number from numpy's global generator.
+    verbose : bool or int, default=False
+        Show one progress bar with loss and time left.
+
+    Attributes
+    ----------
+    offset_ : float
+        ``decision_function`` is ``score_samples`` minus this.
+    calibration_scores_ : ndarray of shape (n_held_out,)
+        Scores of strangeness of rows while they were held out of training, sorted. Below 10 training rows nothing is
+        held out and these are the scores of the training rows.
+    net_ : AutoencoderNet
+        The trained skorch net; ``net_.module_`` is the torch module with all members.
+    n_components_ : int
+        Size of the code.
+    n_features_in_ : int
+        Number of features seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if X had string names for all of them.
+    n_iter_ : int
+        Epochs trained.
+    loss_curve_ : list of float
+        Training loss of each epoch, the mean over members, rows and features.
+    validation_loss_curve_ : list of float
+        The same on validation rows; empty without them.
+    loss_curves_ : dict of list of float
+        Training curves of the objective's parts, when it has more than one.
+    best_loss_ : float
+        The smallest validation loss or, without validation rows, training loss.
+
+    See Also
+    --------
+    sklearn.ensemble.IsolationForest : Random trees; no training of weights, and strong on contaminated rows.
+    sklearn.neighbors.LocalOutlierFactor : Density among neighbours.
+
+    References
+    ----------
+    S. Hawkins et al., "Outlier Detection Using Replicator Neural Networks", DaWaK 2002.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_autoencoder import AutoencoderOutlierDetector
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 2)) @ [[1.0, 0.5, 0.2], [0.0, 1.0, -0.4]]
+    >>> detector = AutoencoderOutlierDetector(contamination=0.05, random_state=0).fit(X)
+    >>> int((detector.predict(X) == -1).sum())
+    10
+    >>> detector.predict([[6.0, -6.0, 6.0]])
+    array([-1])
+    """
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "outlier_score": [StrOptions(set(SCORES)), Score],
+        "contamination": [StrOptions(set(THRESHOLDS)), Threshold, reals(0, 0.5, closed="right")],
+        "n_estimators": [integers(1)],
+    }
+    _training_steps = 500
+
+    offset_: float
+
+    def __init__(
+        self,
+        n_components: int | str = "auto",
+        *,
+        outlier_score: str | Score = "combined",
+        contamination: float | str | Threshold = "auto",
+        n_estimators: int = 5,
+        hidden_layer_sizes: Any = "auto",
+        activation: str = "relu",
+        out_activation: str = "auto",
+        network: str | Network = "dense",
+        objective: str | Objective = "reconstruction",
+        loss: str | Loss = "squared_error",
+        corruption: str | Corruption | None = None,
+        scaling: str | Scaling | None = "auto",
+        solver: str = "adam",
+        learning_rate_init: float = 0.002,
+        learning_rate: str = "onecycle",
+        momentum: float = 0.9,
+        alpha: float = 0.0,
+        batch_size: int | str = "auto",
+        max_iter: int | str = "auto",
+        shuffle: bool = True,
+        tol: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        device: str = "auto",
+        precision: str = "float32",
+        callbacks: list[Any] | None = None,
+        random_state: Any = None,
+        verbose: bool | int = False,
+    ):
+        self.n_components = n_components
+        self.outlier_score = outlier_score
+        self.contamination = contamination
+        self.n_estimators = n_estimators
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.out_activation = out_activation
+        self.network = network
+        self.objective = objective
+        self.loss = loss
+        self.corruption = corruption
+        self.scaling = scaling
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.precision = precision
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None, X_val: Any = None) -> AutoencoderOutlierDetector:
+        """Train on rows, most of which are normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        y : Ignored
+            Not used, present for API consistency by convention.
+        X_val : array-like of shape (n_validation_samples, n_features) or None, default=None
+            Rows to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it.
+
+        Returns
+        -------
+        self : AutoencoderOutlierDetector
+            The fitted detector.
+
+        Raises
+        ------
+        ValueError
+            If X holds anything but finite numbers, if parts do not fit together, or if the loss diverges.
+        """
+        X = check_rows(self, X, reset=True)
+        score = resolve(SCORES, clone(self.outlier_score, safe=False))
+        objective = _assembly.assemble(self).objective
+        missing = set(score.needs) - set(objective.gives)
+        if missing:
+            raise ValueError(
+                f"outlier_score={self.outlier_score!r} needs {sorted(missing)}, but objective={self.objective!r} "
+                f"gives {sorted(objective.gives)}; choose another score or objective."
+            )
+        threshold = self._threshold(self.contamination)
+        self._fit(X, X_val)
+        self._score = score
+        self._calibrate(X)
+        self._training_scores = -self._score_samples(X)
+        self.offset_ = -threshold(self._training_scores, self.calibration_scores_)
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Score rows; higher is more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Minus the outlier score, averaged over the members.
+        """
+        return self._score_samples(self._check(X))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Score rows relative to the threshold; negative for outliers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        decisions : ndarray of shape (n_samples,)
+            ``score_samples(X) - offset_``.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Call rows normal or outliers.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            1 for normal rows, -1 for outliers.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def p_values(self, X: Any) -> np.ndarray:
+        """Share of held-out training rows that are at least as strange.
+
+        For a row that comes from the distribution of the training rows, a p-value is at most a with a probability
+        of about a or less. It is exact up to the ensemble: held-out rows are scored by fewer members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples,)
+            Numbers in [1 / (n_held_out + 1), 1]; small for outliers.
+        """
+        scores = -self.score_samples(X)
+        n_held_out = len(self.calibration_scores_)
+        stranger = n_held_out - np.searchsorted(self.calibration_scores_, scores, side="left")
+        return (1 + stranger) / (1 + n_held_out)
+
+    def recalibrate(
+        self, X: Any = None, contamination: float | str | Threshold | None = None
+    ) -> AutoencoderOutlierDetector:
+        """Move ``offset_`` without training again.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or None, default=None
+            Rows whose scores the rule sees. None means the scores of the training rows.
+        contamination : float, str, Threshold or None, default=None
+            The rule, as in the constructor. None means the detector's own.
+
+        Returns
+        -------
+        self : AutoencoderOutlierDetector
+            The detector with another ``offset_``.
+        """
+        check_is_fitted(self)
+        threshold = self._threshold(self.contamination if contamination is None else contamination)
+        if X is None:
+            self.offset_ = -threshold(self._training_scores, self.calibration_scores_)
+        else:
+            scores = -self._score_samples(self._check(X))
+            self.offset_ = -threshold(scores, np.sort(scores))
+        return self
+
+    @available_if(_explains_features)
+    def feature_scores(self, X: Any) -> np.ndarray:
+        """Say what each feature adds to a row's strangeness.
+
+        Available when the outlier score, or a component of it, is built on residuals.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_features_in_)
+            Addends of that component in ``component_scores``, larger for stranger features. Those of ``Mahalanobis``
+            can be negative, and without the code's share add up to less than it with ``on="code+residual"``.
+        """
+        return self._inference.score(
+            self._check(X), self._assembly.objective, self._plan.loss, self._score.feature_scores
+        )
+
+    def component_scores(self, X: Any) -> dict[str, np.ndarray]:
+        """Give the components of the outlier score before any common scale.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        scores : dict of ndarray of shape (n_samples,)
+            Each component's score by its name, larger for stranger rows.
+        """
+        X = self._check(X)
+        names: list[str] = []
+
+        def stacked(evaluation: Evaluation, state: dict[str, torch.Tensor]) -> torch.Tensor:
+            components = self._score.components(evaluation, state)
+            names[:] = components
+            return torch.stack(list(components.values()), dim=-1)
+
+        scores = self._inference.score(X, self._assembly.objective, self._plan.loss, stacked)
+        return dict(zip(names, scores.T, strict=True))
+
+    def _n_members(self) -> int:
+        return self.n_estimators
+
+    def _threshold(self, choice: float | str | Threshold) -> Threshold:
+        if isinstance(choice, str) and choice not in THRESHOLDS:
+            raise ValueError(f"contamination={choice!r} is no rule; use a share in (0, 0.5] or {sorted(THRESHOLDS)}.")
+        if not isinstance(choice, str | Threshold):
+            choice = Quantile(choice)
+        return resolve(THRESHOLDS, clone(choice, safe=False))
+
+    def _score_samples(self, X: np.ndarray) -> np.ndarray:
+        return -self._inference.score(X, self._assembly.objective, self._plan.loss, self._score)
+
+    def _member_positions(self, positions: np.ndarray | None, n_rows: int) -> np.ndarray:
+        """Rows that each member trains on: all but its fold."""
+        if positions is None:
+            positions = np.arange(n_rows)
+        if len(positions) < _SMALLEST_SPLIT:
+            self._folds, self._rest = positions[None], positions
+            return np.tile(positions, (self.n_estimators, 1))
+        n_fold = min(len(positions) // _N_FOLDS, _LARGEST_FOLD)
+        shuffled = np.random.default_rng([self._plan.seed, _N_FOLDS]).permutation(positions)
+        self._folds = shuffled[: _N_FOLDS * n_fold].reshape(_N_FOLDS, n_fold)
+        self._rest = shuffled[_N_FOLDS * n_fold :]
+        kept = [np.concatenate([*np.delete(self._folds, fold, axis=0), self._rest]) for fold in range(_N_FOLDS)]
+        return np.stack([kept[member % _N_FOLDS] for member in range(self.n_estimators)])
+
+    def _calibrate(self, X: np.ndarray) -> None:
+        """Learn each member's score on rows held out of its training, and keep their cross-fitted scores."""
+        folds, rest = self._folds, self._rest
+        n_folds, n_fold = folds.shape
+        n_each = min(n_fold, _N_REFERENCES // _N_FOLDS)
+        rest = rest[: _N_REFERENCES - n_each * (n_folds - 1)] if n_folds > 1 else rest[:0]
+        rows = np.concatenate([folds.ravel(), rest])
+        evaluation = self._inference.evaluate(X[rows], self._assembly.objective, self._plan.loss)
+
+        position = np.arange(folds.size).reshape(folds.shape)
+        tail = np.arange(folds.size, len(rows))
+        states, scores = [], [[] for _ in range(n_folds)]
+        for member in range(self.n_estimators):
+            fold = member % n_folds
+            others = np.delete(position, fold, axis=0) if n_folds > 1 else position
+            references = evaluation[member, np.concatenate([others[:, :n_each].ravel(), tail])]
+            held_out = evaluation[member, position[fold]]
+            states.append(self._score.fit(references, held_out))
+            scores[fold].append(cross_fitted(self._score, references, held_out).cpu().numpy())
+        self.calibration_scores_ = np.sort(np.concatenate([np.mean(fold, axis=0) for fold in scores if fold]))
+        self._score_state = {name: torch.stack([s[name] for s in states]).cpu().numpy() for name in states[0]}
+        self._finish()
+
+    def _finish(self) -> None:
+        super()._finish()
+        device = torch.device(self.net_.device)
+        arrays = getattr(self, "_score_state", {})
+        self._inference.state = {name: torch.tensor(array, device=device) for name, array in arrays.items()}

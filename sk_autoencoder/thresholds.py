@@ -1,0 +1,154 @@
+"""Where scores of strangeness turn into outliers: rules that need no labels.
+
+A rule sees the scores (larger = stranger) of the training rows and of rows while they were held out of training,
+and returns the threshold above which a row is an outlier.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from math import floor
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from sk_autoencoder._parts import Part
+from sk_autoencoder._validation import reals
+
+
+class Threshold(Part):
+    """Abstract: a rule from scores to a threshold."""
+
+    @abstractmethod
+    def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
+        """Return the threshold; ``scores`` are those of all rows, ``held_out`` those of rows not trained on."""
+
+
+class Quantile(Threshold):
+    """The given share of the training rows are outliers.
+
+    Parameters
+    ----------
+    contamination : float in (0, 0.5], default=0.1
+        The share, met up to ties and rounding.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {"contamination": [reals(0, 0.5, closed="right")]}
+
+    def __init__(self, contamination: float = 0.1):
+        self.contamination = contamination
+
+    def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
+        """Return a quantile of the training scores."""
+        del held_out
+        return float(np.quantile(scores, 1 - self.contamination))
+
+
+class Hampel(Threshold):
+    """Outliers lie far above the median, measured by the median distance of the rows above it.
+
+    The spread of the upper half alone is used because scores are skewed; outliers among fewer than half of the
+    rows hardly move it.
+
+    Parameters
+    ----------
+    n_deviations : float, default=4.0
+        Distance from the median in (normal-consistent) median deviations.
+
+    References
+    ----------
+    F. R. Hampel, "The Influence Curve and its Role in Robust Estimation", JASA 69, 1974.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {"n_deviations": [reals(0, closed="neither")]}
+
+    def __init__(self, n_deviations: float = 4.0):
+        self.n_deviations = n_deviations
+
+    def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
+        """Return median + n_deviations * upper median deviation of the held-out scores."""
+        del scores
+        median = np.median(held_out)
+        spread = np.median(held_out[held_out >= median] - median) / stats.norm.ppf(0.75)
+        return float(median + self.n_deviations * spread)
+
+
+class Tail(Threshold):
+    """A generalised Pareto distribution is fitted to the highest scores and extrapolated.
+
+    Parameters
+    ----------
+    alpha : float in (0, 0.5), default=0.01
+        Share of clean rows beyond the threshold.
+    tail : float in (0, 1), default=0.1
+        Share of the held-out scores that the distribution is fitted to; at least 10 of them are used.
+
+    References
+    ----------
+    A. Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "alpha": [reals(0, 0.5, closed="neither")],
+        "tail": [reals(0, 1, closed="neither")],
+    }
+
+    def __init__(self, alpha: float = 0.01, tail: float = 0.1):
+        self.alpha = alpha
+        self.tail = tail
+
+    def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
+        """Return the score that a share ``alpha`` exceeds."""
+        del scores
+        n_tail = min(len(held_out), max(10, round(self.tail * len(held_out))))
+        share = n_tail / len(held_out)
+        ordered = np.sort(held_out)
+        start = ordered[-n_tail]
+        excesses = ordered[-n_tail:] - start
+        if self.alpha >= share or excesses.max() == 0:
+            return float(np.quantile(held_out, 1 - self.alpha))
+        return float(start + _pareto_quantile(excesses, self.alpha / share))
+
+
+def _pareto_quantile(excesses: np.ndarray, survival: float) -> float:
+    """Quantile of a generalised Pareto distribution by the method of moments, which always exists.
+
+    Hosking and Wallis, "Parameter and Quantile Estimation for the Generalized Pareto Distribution", 1987.
+    """
+    mean, variance = excesses.mean(), excesses.var()
+    ratio = mean**2 / variance
+    shape, scale = 0.5 * (1 - ratio), 0.5 * mean * (1 + ratio)
+    return float(stats.genpareto.isf(survival, shape, scale=scale))
+
+
+class Conformal(Threshold):
+    """At most a share ``alpha`` of clean rows are called outliers, whatever their distribution.
+
+    The threshold is the quantile of the held-out scores that makes the p-value of a flagged row at most ``alpha``.
+    Fewer than ``1 / alpha - 1`` held-out rows cannot support that level: then rows stranger than all of them are flagged,
+    a level of one in the number of held-out rows plus one.
+
+    Parameters
+    ----------
+    alpha : float in (0, 1), default=0.05
+        The level.
+
+    References
+    ----------
+    S. Bates et al., "Testing for Outliers with Conformal p-values", Annals of Statistics 51, 2023.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {"alpha": [reals(0, 1, closed="neither")]}
+
+    def __init__(self, alpha: float = 0.05):
+        self.alpha = alpha
+
+    def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
+        """Return the k-th largest held-out score, k = floor(alpha * (n + 1))."""
+        del scores
+        rank = max(1, floor(self.alpha * (len(held_out) + 1) + 1e-9))
+        return float(np.sort(held_out)[-rank])
+
+
+THRESHOLDS: dict[str, type[Threshold]] = {"auto": Hampel, "tail": Tail, "conformal": Conformal}
