@@ -4,6 +4,12 @@ from sk_autoencoder.corruptions import Corruption, Gaussian, Masking, Swap
 from sk_autoencoder.displays import LatentDisplay, LossCurveDisplay, ReconstructionDisplay
 from sk_autoencoder.estimators import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.losses import AbsoluteError, BinaryCrossEntropy, Huber, Loss, SquaredError
+from sk_autoencoder.model_selection import (
+    OneClassKFold,
+    OutlierScorer,
+    outlier_average_precision,
+    outlier_roc_auc,
+)
 from sk_autoencoder.networks import Dense, Network
 from sk_autoencoder.objectives import Objective, Reconstruction
 from sk_autoencoder.scaling import MinMax, Robust, Scaling, Standard
@@ -33,6 +39,8 @@ __all__ = [
     "MinMax",
     "Network",
     "Objective",
+    "OneClassKFold",
+    "OutlierScorer",
     "Quantile",
     "Reconstruction",
     "ReconstructionDisplay",
@@ -45,4 +53,6 @@ __all__ = [
     "Swap",
     "Tail",
     "Threshold",
+    "outlier_average_precision",
+    "outlier_roc_auc",
 ]

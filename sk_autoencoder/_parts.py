@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from sklearn.base import clone
 
 from sk_autoencoder._validation import ParameterizedEstimator
 
@@ -18,10 +20,8 @@ class Part(ParameterizedEstimator):
 AnyPart = TypeVar("AnyPart", bound=Part)
 
 
-def resolve(registry: dict[str, type[AnyPart]], choice: Any) -> AnyPart | None:
-    """Turn a name of the registry, a part or None into a validated part (or None)."""
-    if choice is None:
-        return None
-    part = registry[choice]() if isinstance(choice, str) else choice
+def resolve(registry: dict[str, type[AnyPart]], choice: str | AnyPart) -> AnyPart:
+    """Turn a name of the registry, or a user's part, into a validated part of our own."""
+    part = registry[choice]() if isinstance(choice, str) else clone(choice)
     part.validate_parameters()
     return part

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import numbers
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-__all__ = ["FLOATS", "Interval", "ParameterizedEstimator", "StrOptions", "check_rows", "fit_context", "integers", "reals"]
+__all__ = [
+    "FLOATS",
+    "Interval",
+    "ParameterizedEstimator",
+    "StrOptions",
+    "check_rows",
+    "fit_context",
+    "integers",
+    "reals",
+]
 
 fit_context = _fit_context
 FLOATS = [np.float64, np.float32]
@@ -29,7 +38,7 @@ def reals(low: float | None, high: float | None = None, closed: str = "left") ->
 class ParameterizedEstimator(BaseEstimator):
     """A ``BaseEstimator`` whose parameters are checked by table, and which explains nested names."""
 
-    _parameter_constraints: dict[str, list[Any]] = {}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
 
     def validate_parameters(self) -> None:
         """Check every parameter against the class's table of constraints."""

@@ -6,7 +6,7 @@ Corruptions act on scaled rows. Under standard scaling a cell of 0 is the column
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -71,12 +71,13 @@ class Gaussian(Corruption):
     (2, 3)
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"std": [reals(0)]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"std": [reals(0)]}
 
     def __init__(self, std: float = 0.1):
         self.std = std
 
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
+        """Return corrupted rows."""
         return torch.empty_like(rows).normal_(std=self.std, generator=generator).add_(rows)
 
 
@@ -99,16 +100,17 @@ class Masking(Corruption):
     >>> import numpy as np
     >>> from sk_autoencoder import Masking
     >>> Masking(rate=0.5, rescale=True).corrupt(np.ones((1, 4)), random_state=0)
-    array([[0., 2., 0., 0.]])
+    array([[0., 0., 0., 2.]])
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"rate": [reals(0, 1)], "rescale": ["boolean"]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"rate": [reals(0, 1)], "rescale": ["boolean"]}
 
     def __init__(self, rate: float = 0.3, rescale: bool = False):
         self.rate = rate
         self.rescale = rescale
 
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
+        """Return corrupted rows."""
         kept = _uniform(rows, generator) >= self.rate
         return rows * kept / (1 - self.rate) if self.rescale else rows * kept
 
@@ -139,12 +141,13 @@ class Swap(Corruption):
     True
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"rate": [reals(0, 1, closed="both")]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"rate": [reals(0, 1, closed="both")]}
 
     def __init__(self, rate: float = 0.15):
         self.rate = rate
 
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
+        """Return corrupted rows."""
         n_rows = rows.shape[0]
         if n_rows == 1:
             return rows.clone()

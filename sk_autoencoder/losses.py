@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -32,6 +31,7 @@ class SquaredError(Loss):
     """Squared difference; the Gaussian likelihood up to constants."""
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the error of each cell."""
         return F.mse_loss(output, target, reduction="none")
 
 
@@ -39,6 +39,7 @@ class AbsoluteError(Loss):
     """Absolute difference; pulls towards the median and bears outlying cells."""
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the error of each cell."""
         return F.l1_loss(output, target, reduction="none")
 
 
@@ -55,12 +56,13 @@ class Huber(Loss):
     P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35, 1964.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"delta": [reals(0, closed="neither")]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"delta": [reals(0, closed="neither")]}
 
     def __init__(self, delta: float = 1.0):
         self.delta = delta
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the error of each cell."""
         return F.huber_loss(output, target, reduction="none", delta=self.delta)
 
 
@@ -76,6 +78,7 @@ class BinaryCrossEntropy(Loss):
     on_logits = True
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the error of each cell."""
         return F.binary_cross_entropy_with_logits(output, target.clamp(0.0, 1.0), reduction="none")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
@@ -66,6 +66,7 @@ class Standard(Scaling):
     """Zero mean and unit variance; a constant column becomes 0."""
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
+        """Return the affine map."""
         del X
         return Affine(statistics.mean, statistics.scale)
 
@@ -79,12 +80,13 @@ class MinMax(Scaling):
         The interval; (-1, 1) suits a tanh output.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"feature_range": [tuple]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"feature_range": [tuple]}
 
     def __init__(self, feature_range: tuple[float, float] = (0.0, 1.0)):
         self.feature_range = feature_range
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
+        """Return the affine map."""
         del X
         low, high = self.feature_range
         if not low < high:
@@ -106,12 +108,13 @@ class Robust(Scaling):
         The quantiles, in percent, that are brought to a distance of one.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"quantile_range": [tuple]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"quantile_range": [tuple]}
 
     def __init__(self, quantile_range: tuple[float, float] = (25.0, 75.0)):
         self.quantile_range = quantile_range
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
+        """Return the affine map."""
         rows = X[:: -(-X.shape[0] // _ROBUST_ROWS)].astype(np.float64, copy=False)
         quartiles = RobustScaler(quantile_range=self.quantile_range).fit(rows)
         spread = np.ptp(np.percentile(rows, self.quantile_range, axis=0), axis=0)

@@ -74,7 +74,7 @@ class ReconstructionError(Score):
 
     needs = ("reconstruction",)
     explains_features = True
-    _parameter_constraints: dict[str, list[Any]] = {"normalize": [StrOptions({"standard", "log"}), None]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"normalize": [StrOptions({"standard", "log"}), None]}
 
     def __init__(self, normalize: str | None = "standard"):
         self.normalize = normalize
@@ -110,8 +110,8 @@ class Mahalanobis(Score):
 
     Notes
     -----
-    The score of a feature is ``d_j (P d)_j``, its share of the quadratic form of deviation d and precision P. A share is
-    negative where a feature makes the others' deviation more plausible. Shares of the code are not among them.
+    The score of a feature is ``d_j (P d)_j``, its share of the quadratic form of deviation d and precision P. A share
+    is negative where a feature makes the others' deviation more plausible. Shares of the code are not among them.
 
     References
     ----------
@@ -120,7 +120,7 @@ class Mahalanobis(Score):
 
     needs = ("reconstruction",)
     explains_features = True
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "on": [StrOptions({"residual", "code+residual"})],
         "covariance": [BaseEstimator, None],
     }
@@ -143,7 +143,9 @@ class Mahalanobis(Score):
             values, axes = np.linalg.eigh(fitted.covariance_)
             inverse = (axes / np.maximum(values, _SMALLEST_SPREAD**2)) @ axes.T
             location, precision = fitted.location_ * spread, inverse / np.outer(spread, spread)
-        return {name: torch.tensor(a, device=vectors.device) for name, a in zip(_FORM, (location, precision), strict=True)}
+        return {
+            name: torch.tensor(a, device=vectors.device) for name, a in zip(_FORM, (location, precision), strict=True)
+        }
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the quadratic form, divided by its dimension."""
@@ -185,7 +187,7 @@ class CodeDistance(Score):
     The references are at most 4096 training rows, drawn once.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"n_neighbors": [integers(1)]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_neighbors": [integers(1)]}
 
     def __init__(self, n_neighbors: int = 5):
         self.n_neighbors = n_neighbors
@@ -219,7 +221,7 @@ class Combined(Score):
         The components.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"scores": [list, tuple]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"scores": [list, tuple]}
 
     def __init__(self, scores: Any = ("mahalanobis", "code_distance")):
         self.scores = scores

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import floor
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import stats
@@ -34,7 +34,7 @@ class Quantile(Threshold):
         The share, met up to ties and rounding.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"contamination": [reals(0, 0.5, closed="right")]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"contamination": [reals(0, 0.5, closed="right")]}
 
     def __init__(self, contamination: float = 0.1):
         self.contamination = contamination
@@ -61,7 +61,7 @@ class Hampel(Threshold):
     F. R. Hampel, "The Influence Curve and its Role in Robust Estimation", JASA 69, 1974.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"n_deviations": [reals(0, closed="neither")]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_deviations": [reals(0, closed="neither")]}
 
     def __init__(self, n_deviations: float = 4.0):
         self.n_deviations = n_deviations
@@ -89,7 +89,7 @@ class Tail(Threshold):
     A. Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "alpha": [reals(0, 0.5, closed="neither")],
         "tail": [reals(0, 1, closed="neither")],
     }
@@ -126,8 +126,8 @@ class Conformal(Threshold):
     """At most a share ``alpha`` of clean rows are called outliers, whatever their distribution.
 
     The threshold is the quantile of the held-out scores that makes the p-value of a flagged row at most ``alpha``.
-    Fewer than ``1 / alpha - 1`` held-out rows cannot support that level: then rows stranger than all of them are flagged,
-    a level of one in the number of held-out rows plus one.
+    Fewer than ``1 / alpha - 1`` held-out rows cannot support that level: then rows stranger than all of them are
+    flagged, a level of one in the number of held-out rows plus one.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class Conformal(Threshold):
     S. Bates et al., "Testing for Outliers with Conformal p-values", Annals of Statistics 51, 2023.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"alpha": [reals(0, 1, closed="neither")]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [reals(0, 1, closed="neither")]}
 
     def __init__(self, alpha: float = 0.05):
         self.alpha = alpha

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 
 from sk_autoencoder._parts import resolve
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
@@ -37,7 +36,7 @@ class Assembly:
 
 def assemble(estimator: Any) -> Assembly:
     """Resolve an estimator's parts and check those that depend on each other."""
-    loss = resolve(LOSSES, clone(estimator.loss, safe=False))
+    loss = resolve(LOSSES, estimator.loss)
     scaling = loss.scaling if _is_auto(estimator.scaling) else estimator.scaling
     out_activation = loss.out_activation if _is_auto(estimator.out_activation) else estimator.out_activation
     if loss.on_logits and out_activation != loss.out_activation:
@@ -46,11 +45,11 @@ def assemble(estimator: Any) -> Assembly:
             f"{out_activation!r} was given; use out_activation='auto' or another loss."
         )
     return Assembly(
-        network=resolve(NETWORKS, clone(estimator.network, safe=False)),
-        objective=resolve(OBJECTIVES, clone(estimator.objective, safe=False)),
+        network=resolve(NETWORKS, estimator.network),
+        objective=resolve(OBJECTIVES, estimator.objective),
         loss=loss,
-        corruption=resolve(CORRUPTIONS, clone(estimator.corruption, safe=False)),
-        scaling=resolve(SCALINGS, clone(scaling, safe=False)),
+        corruption=None if estimator.corruption is None else resolve(CORRUPTIONS, estimator.corruption),
+        scaling=None if scaling is None else resolve(SCALINGS, scaling),
         out_activation=out_activation,
     )
 
@@ -100,8 +99,8 @@ def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: C
     too_large = np.maximum(-low, high) > _LARGEST_CELL
     if too_large.any():
         raise ValueError(
-            f"Column {_names(estimator, too_large)} reaches beyond {_LARGEST_CELL:g} after scaling={estimator.scaling!r}, "
-            "too large for a network to learn from; use scaling='standard'."
+            f"Column {_names(estimator, too_large)} reaches beyond {_LARGEST_CELL:g} after scaling="
+            f"{estimator.scaling!r}, too large for a network to learn from; use scaling='standard'."
         )
     check_domain(estimator, assembly, low, high)
     return affine

@@ -127,7 +127,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             self._prepare(X, X_val)
         rows, validation = self._datasets(X, X_val)
         batch_size = _auto.batch_size(len(rows)) if self.batch_size == "auto" else min(self.batch_size, len(rows))
-        epochs = _auto.max_iter(len(rows), batch_size, self._training_steps) if self.max_iter == "auto" else self.max_iter
+        epochs = (
+            _auto.max_iter(len(rows), batch_size, self._training_steps) if self.max_iter == "auto" else self.max_iter
+        )
         self._train(rows, validation, batch_size, epochs, self.learning_rate)
         stopping = self.net_.callbacks_[-1][1]
         if isinstance(stopping, Stopping) and not stopping.stopped_.all():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import OutlierMixin, clone
+from sklearn.base import OutlierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,7 +19,7 @@ from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import Evaluation, Objective
 from sk_autoencoder.scaling import Scaling
-from sk_autoencoder.scores import SCORES, Score, cross_fitted
+from sk_autoencoder.scores import SCORES, Score, State, cross_fitted
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
 
 # Member m holds out fold m modulo 5 of the rows; a fold has a fifth of them, at most 2000.
@@ -159,7 +159,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     array([-1])
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
         "outlier_score": [StrOptions(set(SCORES)), Score],
         "contamination": [StrOptions(set(THRESHOLDS)), Threshold, reals(0, 0.5, closed="right")],
@@ -258,7 +258,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             If X holds anything but finite numbers, if parts do not fit together, or if the loss diverges.
         """
         X = check_rows(self, X, reset=True)
-        score = resolve(SCORES, clone(self.outlier_score, safe=False))
+        score = resolve(SCORES, self.outlier_score)
         objective = _assembly.assemble(self).objective
         missing = set(score.needs) - set(objective.gives)
         if missing:
@@ -403,7 +403,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         X = self._check(X)
         names: list[str] = []
 
-        def stacked(evaluation: Evaluation, state: dict[str, torch.Tensor]) -> torch.Tensor:
+        def stacked(evaluation: Evaluation, state: State) -> torch.Tensor:
             components = self._score.components(evaluation, state)
             names[:] = components
             return torch.stack(list(components.values()), dim=-1)
@@ -419,7 +419,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             raise ValueError(f"contamination={choice!r} is no rule; use a share in (0, 0.5] or {sorted(THRESHOLDS)}.")
         if not isinstance(choice, str | Threshold):
             choice = Quantile(choice)
-        return resolve(THRESHOLDS, clone(choice, safe=False))
+        return resolve(THRESHOLDS, choice)
 
     def _score_samples(self, X: np.ndarray) -> np.ndarray:
         return -self._inference.score(X, self._assembly.objective, self._plan.loss, self._score)
@@ -449,7 +449,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         position = np.arange(folds.size).reshape(folds.shape)
         tail = np.arange(folds.size, len(rows))
-        states, scores = [], [[] for _ in range(n_folds)]
+        states: list[State] = []
+        scores: list[list[np.ndarray]] = [[] for _ in range(n_folds)]
         for member in range(self.n_estimators):
             fold = member % n_folds
             others = np.delete(position, fold, axis=0) if n_folds > 1 else position

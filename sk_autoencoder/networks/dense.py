@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -97,7 +98,7 @@ class DenseAutoencoder(Autoencoder):
 
 def _weights(sizes: tuple[int, ...], shape: NetworkShape, generators: list[Generator]) -> nn.ParameterList:
     layers = []
-    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for n_in, n_out in pairwise(sizes):
         weight = torch.empty(len(generators), n_in, n_out, dtype=shape.torch_dtype, device="cpu")
         std = initial_std(shape.activation, n_in, n_out)
         for member, generator in zip(weight, generators, strict=True):
@@ -140,7 +141,7 @@ class Dense(Network):
     (1797, 2)
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {"tied_weights": ["boolean"], "dropout": [reals(0, 1)]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"tied_weights": ["boolean"], "dropout": [reals(0, 1)]}
 
     def __init__(self, tied_weights: bool = False, dropout: float = 0.0):
         self.tied_weights = tied_weights

@@ -10,7 +10,7 @@ from skorch.callbacks import Callback
 from tqdm import tqdm
 
 
-class StopTraining(Exception):
+class StopTraining(Exception):  # noqa: N818 - no error, a signal
     """Raised by a callback to end training in good order."""
 
 

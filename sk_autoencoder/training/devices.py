@@ -12,9 +12,13 @@ def resolve_device(choice: str) -> torch.device:
     try:
         device = torch.device(choice)
     except RuntimeError as error:
-        raise ValueError(f"device={choice!r} is no torch device; use 'auto', 'cpu', 'cuda' or 'cuda:<index>'.") from error
+        raise ValueError(
+            f"device={choice!r} is no torch device; use 'auto', 'cpu', 'cuda' or 'cuda:<index>'."
+        ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={choice!r} was asked for, but torch finds no CUDA device; use device='auto' or 'cpu'.")
+        raise ValueError(
+            f"device={choice!r} was asked for, but torch finds no CUDA device; use device='auto' or 'cpu'."
+        )
     return device
 
 

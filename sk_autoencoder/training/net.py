@@ -146,6 +146,7 @@ class AutoencoderNet(NeuralNet):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Evaluate a chunk without training."""
+        del fit_params
         corrupted, clean = (rows.transpose(0, 1) for rows in batch)
         self._set_training(False)
         with torch.no_grad():

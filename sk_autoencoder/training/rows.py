@@ -46,10 +46,12 @@ class RowDataset(Dataset):
 
     def take(self, index: np.ndarray | slice) -> Tensor:
         """Return the scaled rows of an index of any shape, (*index.shape, n_features)."""
-        if self.positions is not None:
-            own = self.positions.ndim == 2
-            index = np.take_along_axis(self.positions, index, axis=1) if own else self.positions[index]
-        rows = self.X[index]
+        if self.positions is None:
+            rows = self.X[index]
+        elif self.positions.ndim == 1:
+            rows = self.X[self.positions[index]]
+        else:
+            rows = self.X[np.take_along_axis(self.positions, np.asarray(index), axis=1)]
         if rows.base is not None:  # a view of the user's array: never written to, and torch wants it writable
             rows = rows.copy()
         # Subtracted in float64, so that a large offset (epoch seconds) costs no digit.
