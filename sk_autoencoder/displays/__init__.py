@@ -1,0 +1,7 @@
+"""Displays: what a fitted autoencoder learnt, drawn with matplotlib (imported only when something is drawn)."""
+
+from sk_autoencoder.displays.latent import LatentDisplay
+from sk_autoencoder.displays.loss_curve import LossCurveDisplay
+from sk_autoencoder.displays.reconstruction import ReconstructionDisplay
+
+__all__ = ["LatentDisplay", "LossCurveDisplay", "ReconstructionDisplay"]
