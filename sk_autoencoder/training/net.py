@@ -112,6 +112,7 @@ class AutoencoderNet(NeuralNet):
         )
         self.module_.noise = batches.noise
         self.total_steps_ = self.max_epochs * len(batches)
+        self._parameters = [parameter for _, parameter in self.get_all_learnable_params()]
         self._notify_gradients = self._overridden("on_grad_computed")
         return batches
 
@@ -134,7 +135,7 @@ class AutoencoderNet(NeuralNet):
         del fit_params
         corrupted, clean = (rows.transpose(0, 1) for rows in batch)
         self._set_training(True)
-        before = self._sums.get("train_member_loss", 0.0)
+        before = self._sums["train_member_loss"].clone() if self._sums else 0.0
         for start in range(0, clean.shape[1], self.batch_size):
             part = slice(start, start + self.batch_size)
             evaluation = self._step(Batch(corrupted[:, part], clean[:, part]))
@@ -164,7 +165,8 @@ class AutoencoderNet(NeuralNet):
         if self.schedule_ is not constant:  # a constant rate is left to the user's callbacks
             for group in self.optimizer_.param_groups:
                 group["lr"] = self.lr * self.schedule_(self.steps_done_ / self.total_steps_)
-        self.optimizer_.zero_grad()
+        for parameter in self._parameters:
+            parameter.grad = None
         evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         evaluation.loss.sum().backward()
         if self._notify_gradients:
@@ -182,7 +184,9 @@ class AutoencoderNet(NeuralNet):
         if len(evaluation.parts) > 1:
             losses |= {f"{split}_{name}": part.detach().mean(dim=-1) for name, part in evaluation.parts.items()}
         for name, loss in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + loss * n_rows
+            if name not in self._sums:
+                self._sums[name] = torch.zeros_like(loss)
+            self._sums[name].add_(loss, alpha=n_rows)
 
     def _overridden(self, *hooks: str) -> bool:
         """Whether any callback implements one of the hooks."""

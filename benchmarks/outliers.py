@@ -1,0 +1,245 @@
+"""Outlier detection on tables: the default detector beside its peers.
+
+    python -m benchmarks.outliers --data DIR [--detectors default,norm,iforest] [--beds unsup,random,odd]
+                                  [--seeds 5] [--out outliers.jsonl]
+
+DIR holds ``adbench/*.npz`` (X, y; github Minqi824/ADBench) and ``oddbench/*.npz`` (X_train, X_test, y_test; github
+psorus/Outformer), 1 = anomaly. Results are appended to ``--out`` one line at a time, and what stands there is not run
+again, so the benchmark can be interrupted and extended by another detector.
+
+unsup : fit on a stratified 70 % without labels, score 30 %: contaminated, like a real table.
+random: fit on a random half of the normal rows, score the rest and all anomalies.
+odd   : the set's own split; training rows are all normal. The seed changes only the detector.
+
+At most ``--cap`` rows train; sets of the first two beds are first cut to twice that, keeping at least 10 anomalies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from scipy.stats import wilcoxon
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sk_autoencoder import AutoencoderOutlierDetector, ReconstructionError
+
+Detector = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+BEDS = ("unsup", "random", "odd")
+_FEWEST_ANOMALIES = 10
+
+
+def norm(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """Squared length of the standardised row: the floor, no model at all."""
+    del seed
+    return (StandardScaler().fit(train).transform(test) ** 2).sum(axis=1)
+
+
+def iforest(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """Score by scikit-learn's IsolationForest."""
+    return -IsolationForest(random_state=seed).fit(train).score_samples(test)
+
+
+def lof(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """Score by scikit-learn's LocalOutlierFactor on standardised rows."""
+    del seed
+    return -make_pipeline(StandardScaler(), LocalOutlierFactor(novelty=True)).fit(train).score_samples(test)
+
+
+def knn(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """Mean distance to 5 neighbours among standardised rows."""
+    del seed
+    scaler = StandardScaler().fit(train)
+    neighbors = NearestNeighbors(n_neighbors=min(5, len(train))).fit(scaler.transform(train))
+    return neighbors.kneighbors(scaler.transform(test))[0].mean(axis=1)
+
+
+def pca(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """Squared error of the components that hold 90 % of the variance."""
+    del seed
+    scaler = StandardScaler().fit(train)
+    components = PCA(0.9, svd_solver="full").fit(scaler.transform(train))
+    rows = scaler.transform(test)
+    return ((components.inverse_transform(components.transform(rows)) - rows) ** 2).sum(axis=1)
+
+
+def mahalanobis(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """Squared Mahalanobis length within the span of the training rows."""
+    del seed
+    scaler = StandardScaler().fit(train)
+    components = PCA().fit(scaler.transform(train))
+    kept = components.explained_variance_ > 1e-6
+    codes = components.transform(scaler.transform(test))[:, kept]
+    return (codes**2 / components.explained_variance_[kept]).sum(axis=1)
+
+
+def pyod_ae(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+    """Score by PyOD's AutoEncoder with its defaults (needs pyod)."""
+    import contextlib
+    import io
+
+    from pyod.models.auto_encoder import AutoEncoder
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        model = AutoEncoder(verbose=0, random_state=seed)
+        return model.fit(train.astype(np.float32)).decision_function(test.astype(np.float32))
+
+
+def ours(**parameters: object) -> Detector:
+    """Make a detector of AutoencoderOutlierDetector with these parameters."""
+
+    def detector(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+        return -AutoencoderOutlierDetector(**parameters, random_state=seed).fit(train).score_samples(test)
+
+    return detector
+
+
+# Any configuration of ours is one line here.
+DETECTORS: dict[str, Detector] = {
+    "default": ours(),
+    "single": ours(n_estimators=1),
+    "squared_error": ours(outlier_score=ReconstructionError(normalize=None)),
+    "reconstruction": ours(outlier_score="reconstruction"),
+    "residual": ours(outlier_score="mahalanobis"),
+    "code_distance": ours(outlier_score="code_distance"),
+    "norm": norm,
+    "iforest": iforest,
+    "lof": lof,
+    "knn": knn,
+    "pca": pca,
+    "mahalanobis": mahalanobis,
+    "pyod_ae": pyod_ae,
+}
+OURS = ("default", "single", "squared_error", "reconstruction", "residual", "code_distance")
+
+
+def splits(data: Path, beds: tuple[str, ...], cap: int, seed: int) -> Iterator[tuple[str, str, np.ndarray, ...]]:
+    """Yield (bed, set, training rows, test rows, test labels)."""
+    rng = np.random.default_rng(seed)
+    for path in sorted((data / "adbench").glob("*.npz")):
+        file = np.load(path)
+        X, y = file["X"], file["y"].astype(int).ravel()
+        if len(X) > 2 * cap:
+            kept = _cut(y, 2 * cap, rng)
+            X, y = X[kept], y[kept]
+        if "unsup" in beds:
+            train, test, _, labels = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
+            yield "unsup", path.stem, train[:cap], test, labels
+        if "random" in beds:
+            normal = np.random.default_rng(seed).permutation(np.flatnonzero(y == 0))
+            half = len(normal) // 2
+            rest = np.r_[normal[half:], np.flatnonzero(y == 1)]
+            yield "random", path.stem, X[normal[:half]][:cap], X[rest], y[rest]
+    if "odd" in beds:
+        for path in sorted((data / "oddbench").glob("*.npz")):
+            file = np.load(path)
+            yield "odd", path.stem, file["X_train"][:cap], file["X_test"], file["y_test"].astype(int)
+
+
+def _cut(y: np.ndarray, n_rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose rows at random, with at least 10 anomalies among them."""
+    kept = rng.permutation(len(y))[:n_rows]
+    if y[kept].sum() >= _FEWEST_ANOMALIES:
+        return kept
+    normal = rng.permutation(np.flatnonzero(y == 0))[: n_rows - _FEWEST_ANOMALIES]
+    return np.r_[np.flatnonzero(y == 1)[:_FEWEST_ANOMALIES], normal]
+
+
+def run(detector: str, seed: int, bed: str, name: str, train: np.ndarray, test: np.ndarray, y: np.ndarray) -> dict:
+    """Fit and score one detector on one set."""
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    start = time.perf_counter()
+    scores = np.asarray(DETECTORS[detector](train, test, seed), dtype=float)
+    seconds = time.perf_counter() - start
+    scores = np.nan_to_num(scores, nan=0, posinf=1e30, neginf=-1e30)
+    result = {"auroc": roc_auc_score(y, scores), "ap": average_precision_score(y, scores), "seconds": seconds}
+    return {"bed": bed, "set": name, "seed": seed, "detector": detector, **result}
+
+
+def report(rows: pd.DataFrame, wanted: list[str]) -> str:
+    """Tables of means, ranks, a paired test against the best peer, and the worst ten sets."""
+    lines = []
+    for bed in [bed for bed in BEDS if bed in set(rows["bed"])]:
+        mine = rows[rows["bed"] == bed]
+        by_set = {
+            metric: mine.pivot_table(index="set", columns="detector", values=metric)[wanted].dropna()
+            for metric in ("auroc", "ap")
+        }
+        ranks = by_set["auroc"].rank(axis=1, ascending=False).mean()
+        seconds = mine.groupby("detector")["seconds"].mean()
+        n_sets, n_seeds = len(by_set["auroc"]), mine["seed"].nunique()
+        lines.append(f"\n{bed}: {n_sets} sets, {n_seeds} seeds\n")
+        lines.append("| detector | AUROC | AP | rank | seconds |\n|---|---|---|---|---|")
+        lines += [
+            f"| {d} | {100 * by_set['auroc'][d].mean():.2f} | {100 * by_set['ap'][d].mean():.2f} | {ranks[d]:.2f} | {seconds[d]:.2f} |"
+            for d in wanted
+        ]
+        lines += _against_best_peer(by_set["auroc"], wanted)
+    return "\n".join(lines)
+
+
+def _against_best_peer(auroc: pd.DataFrame, wanted: list[str]) -> list[str]:
+    """Compare our first configuration with the peer of the highest mean."""
+    own, peers = [d for d in wanted if d in OURS], [d for d in wanted if d not in OURS]
+    if not own or not peers:
+        return []
+    best = auroc[peers].mean().idxmax()
+    difference = (auroc[own[0]] - auroc[best]).sort_values()
+    p = wilcoxon(auroc[own[0]], auroc[best]).pvalue
+    worst = ", ".join(f"{name} {100 * value:+.1f}" for name, value in difference.head(10).items())
+    mean = 100 * difference.mean()
+    return [f"\n{own[0]} against {best}: {mean:+.2f} AUROC, Wilcoxon p = {p:.3g}; worst ten: {worst}"]
+
+
+def main() -> None:
+    """Run what is missing and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--detectors", default="default,norm,iforest,lof,knn,pca,mahalanobis")
+    parser.add_argument("--beds", default=",".join(BEDS))
+    parser.add_argument("--cap", type=int, default=5000)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("outliers.jsonl"))
+    args = parser.parse_args()
+    wanted, beds = args.detectors.split(","), tuple(args.beds.split(","))
+
+    done = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
+    known = {(r["detector"], r["seed"], r["bed"], r["set"]) for r in done}
+    jobs = (
+        delayed(run)(detector, seed, *split)
+        for seed in range(args.seeds)
+        for split in splits(args.data, beds, args.cap, seed)
+        for detector in wanted
+        if (detector, seed, *split[:2]) not in known
+    )
+    with args.out.open("a") as file:
+        for row in Parallel(args.jobs, return_as="generator_unordered")(jobs):
+            done.append(row)
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+    rows = pd.DataFrame(done)
+    rows = rows[rows["bed"].isin(beds) & (rows["seed"] < args.seeds) & rows["detector"].isin(wanted)]
+    print(report(rows, wanted))
+
+
+if __name__ == "__main__":
+    main()
