@@ -40,6 +40,19 @@ class Score(Part):
         del references, held_out
         return {}
 
+    def cross_fitted(self, references: Evaluation, held_out: Evaluation) -> Tensor:
+        """Score one member's held-out rows, (n,), each half with a state learnt from the other half."""
+        n_rows = held_out.target.shape[0]
+        halves = [slice(0, n_rows // 2), slice(n_rows // 2, n_rows)]
+        if n_rows < 2:
+            halves = [slice(None), slice(None)]
+        results = []
+        for scored, learnt in zip(halves, reversed(halves), strict=True):
+            state = self.fit(references, held_out[learnt])
+            batched = {name: value[None] for name, value in state.items()}
+            results.append(self(held_out[scored][None], batched)[0])
+        return torch.cat(results)[:n_rows]
+
     @abstractmethod
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Score rows, (n_members, n); every tensor of the state has a leading member axis."""
@@ -240,13 +253,19 @@ class Combined(Score):
         """Learn each component's state, and its scale from cross-fitted scores."""
         state: State = {}
         for name, score in self._named().items():
-            logs = _log(cross_fitted(score, references, held_out))
-            center = logs.median()
-            spread = (logs - center).abs().median()
-            state[f"{name}.median"] = center
-            state[f"{name}.deviation"] = spread.clamp(min=_SMALLEST_SPREAD)
+            center, deviation = _location(_log(score.cross_fitted(references, held_out)))
+            state |= {f"{name}.median": center, f"{name}.deviation": deviation}
             state |= {f"{name}.{key}": value for key, value in score.fit(references, held_out).items()}
         return state
+
+    def cross_fitted(self, references: Evaluation, held_out: Evaluation) -> Tensor:
+        """Score held-out rows with cross-fitted components on the scale of ``fit``, which halves would not learn."""
+        scaled = []
+        for score in self._parts():
+            logs = _log(score.cross_fitted(references, held_out))
+            center, deviation = _location(logs)
+            scaled.append((logs - center) / deviation)
+        return torch.stack(scaled).mean(dim=0)
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean of the scaled logarithms."""
@@ -286,22 +305,14 @@ def _log(scores: Tensor) -> Tensor:
     return scores.clamp(min=_SMALLEST_SCORE).log()
 
 
+def _location(logs: Tensor) -> tuple[Tensor, Tensor]:
+    """Median and median deviation of one component's logarithms."""
+    center = logs.median()
+    return center, (logs - center).abs().median().clamp(min=_SMALLEST_SPREAD)
+
+
 def _substate(state: State, name: str) -> State:
     return {key.partition(".")[2]: value for key, value in state.items() if key.partition(".")[0] == name}
-
-
-def cross_fitted(score: Score, references: Evaluation, held_out: Evaluation) -> Tensor:
-    """Scores of one member's held-out rows, each half with a state learnt from the other half."""
-    n_rows = held_out.target.shape[0]
-    halves = [slice(0, n_rows // 2), slice(n_rows // 2, n_rows)]
-    if n_rows < 2:
-        halves = [slice(None), slice(None)]
-    results = []
-    for scored, learnt in zip(halves, reversed(halves), strict=True):
-        state = score.fit(references, held_out[learnt])
-        batched = {name: value[None] for name, value in state.items()}
-        results.append(score(held_out[scored][None], batched)[0])
-    return torch.cat(results)[:n_rows]
 
 
 SCORES: dict[str, type[Score]] = {

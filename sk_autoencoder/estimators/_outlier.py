@@ -19,7 +19,7 @@ from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import Evaluation, Objective
 from sk_autoencoder.scaling import Scaling
-from sk_autoencoder.scores import SCORES, Score, State, cross_fitted
+from sk_autoencoder.scores import SCORES, Score, State
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
 
 # Member m holds out fold m modulo 5 of the rows; a fold has a fifth of them, at most 2000.
@@ -457,7 +457,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             references = evaluation[member, np.concatenate([others[:, :n_each].ravel(), tail])]
             held_out = evaluation[member, position[fold]]
             states.append(self._score.fit(references, held_out))
-            scores[fold].append(cross_fitted(self._score, references, held_out).cpu().numpy())
+            scores[fold].append(self._score.cross_fitted(references, held_out).cpu().numpy())
         self.calibration_scores_ = np.sort(np.concatenate([np.mean(fold, axis=0) for fold in scores if fold]))
         self._score_state = {name: torch.stack([s[name] for s in states]).cpu().numpy() for name in states[0]}
         self._finish()
