@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.base import BaseEstimator, clone
-from sklearn.covariance import LedoitWolf
+from sklearn.base import clone
+from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from torch import Tensor
 
 from sk_autoencoder._parts import Part, resolve
@@ -135,7 +135,7 @@ class Mahalanobis(Score):
     explains_features = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "on": [StrOptions({"residual", "code+residual"})],
-        "covariance": [BaseEstimator, None],
+        "covariance": [EmpiricalCovariance, None],
     }
 
     def __init__(self, on: str = "residual", covariance: Any = None):
@@ -152,7 +152,7 @@ class Mahalanobis(Score):
         if len(rows) < 2:
             location, precision = rows.mean(axis=0), np.diag(spread**-2)
         else:
-            fitted = clone(LedoitWolf() if self.covariance is None else self.covariance).fit(rows / spread)
+            fitted = self._covariance().fit(rows / spread)
             values, axes = np.linalg.eigh(fitted.covariance_)
             inverse = (axes / np.maximum(values, _SMALLEST_SPREAD**2)) @ axes.T
             location, precision = fitted.location_ * spread, inverse / np.outer(spread, spread)
@@ -167,6 +167,13 @@ class Mahalanobis(Score):
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the features' shares."""
         return self._shares(evaluation, state)[..., -evaluation.target.shape[-1] :]
+
+    def _covariance(self) -> EmpiricalCovariance:
+        """Make an estimator that draws nothing from numpy's global generator."""
+        covariance = clone(LedoitWolf() if self.covariance is None else self.covariance)
+        if covariance.get_params().get("random_state", 0) is None:
+            covariance.set_params(random_state=0)
+        return covariance
 
     def _vectors(self, evaluation: Evaluation) -> Tensor:
         residual = _residual(evaluation)
