@@ -294,10 +294,13 @@ class Combined(Score):
     def _parts(self) -> list[Score]:
         if not self.scores:
             raise ValueError("Combined needs at least one score, for example Combined(['mahalanobis']).")
+        unknown = [score for score in self.scores if not (isinstance(score, Score) or score in SCORES)]
+        if unknown:
+            raise ValueError(f"Combined takes score objects and names among {sorted(SCORES)}, got {unknown!r}.")
         parts = [resolve(SCORES, score) for score in self.scores]
-        if any(part is None or isinstance(part, Combined) for part in parts):
+        if any(isinstance(part, Combined) for part in parts):
             raise ValueError(f"Combined takes plain scores, got {self.scores!r}.")
-        return parts  # type: ignore[return-value]
+        return parts
 
     def _named(self) -> dict[str, Score]:
         """Components by name; a name that occurs again gets its position behind it."""
