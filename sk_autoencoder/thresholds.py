@@ -147,7 +147,7 @@ class Conformal(Threshold):
     def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
         """Return the k-th largest held-out score, k = floor(alpha * (n + 1))."""
         del scores
-        rank = max(1, floor(self.alpha * (len(held_out) + 1) + 1e-9))
+        rank = min(max(1, floor(self.alpha * (len(held_out) + 1) + 1e-9)), len(held_out))
         return float(np.sort(held_out)[-rank])
 
 
