@@ -430,13 +430,13 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             positions = np.arange(n_rows)
         if len(positions) < _SMALLEST_SPLIT:
             self._folds, self._rest = positions[None], positions
-            return np.tile(positions, (self.n_estimators, 1))
+            return np.tile(positions, (self._shape.n_members, 1))
         n_fold = min(len(positions) // _N_FOLDS, _LARGEST_FOLD)
         shuffled = np.random.default_rng([self._plan.seed, _N_FOLDS]).permutation(positions)
         self._folds = shuffled[: _N_FOLDS * n_fold].reshape(_N_FOLDS, n_fold)
         self._rest = shuffled[_N_FOLDS * n_fold :]
         kept = [np.concatenate([*np.delete(self._folds, fold, axis=0), self._rest]) for fold in range(_N_FOLDS)]
-        return np.stack([kept[member % _N_FOLDS] for member in range(self.n_estimators)])
+        return np.stack([kept[member % _N_FOLDS] for member in range(self._shape.n_members)])
 
     def _calibrate(self, X: np.ndarray) -> None:
         """Learn each member's score on rows held out of its training, and keep their cross-fitted scores."""
@@ -451,7 +451,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         tail = np.arange(folds.size, len(rows))
         states: list[State] = []
         scores: list[list[np.ndarray]] = [[] for _ in range(n_folds)]
-        for member in range(self.n_estimators):
+        for member in range(self._shape.n_members):
             fold = member % n_folds
             others = np.delete(position, fold, axis=0) if n_folds > 1 else position
             references = evaluation[member, np.concatenate([others[:, :n_each].ravel(), tail])]
