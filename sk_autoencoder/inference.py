@@ -18,6 +18,8 @@ from sk_autoencoder.training.rows import RowDataset
 
 # Every call of the network sees exactly this many rows; the last block of an array is filled up with zeros.
 BLOCK_ROWS = 256
+# Scaled cells are cut here, so that rows beyond every number that was trained on get finite results.
+_LARGEST_CELL = 1e15
 
 
 class Inference:
@@ -73,7 +75,8 @@ class Inference:
         return np.concatenate(results)
 
     def _rows(self, X: np.ndarray) -> Callable[[slice], Tensor]:
-        return RowDataset(X, self.affine, self.device, self.shape.torch_dtype).take
+        dataset = RowDataset(X, self.affine, self.device, self.shape.torch_dtype)
+        return lambda part: dataset.take(part).clamp_(-_LARGEST_CELL, _LARGEST_CELL)
 
     def _encode(self, rows: Tensor) -> Tensor:
         return self.network.encode(rows)[..., : self.shape.n_components]
