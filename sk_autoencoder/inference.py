@@ -76,7 +76,11 @@ class Inference:
 
     def _rows(self, X: np.ndarray) -> Callable[[slice], Tensor]:
         dataset = RowDataset(X, self.affine, self.device, self.shape.torch_dtype)
-        return lambda part: dataset.take(part).clamp_(-_LARGEST_CELL, _LARGEST_CELL)
+
+        def take(part: slice) -> Tensor:
+            return dataset.take(part).clamp_(-_LARGEST_CELL, _LARGEST_CELL)
+
+        return take
 
     def _encode(self, rows: Tensor) -> Tensor:
         return self.network.encode(rows)[..., : self.shape.n_components]
