@@ -19,6 +19,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from inspect import isfunction
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -127,7 +128,7 @@ def measure(name: str, data: Path | None, width: int, seed: int, most_rows: int,
         pcas = [PCA(width, random_state=0), make_pipeline(StandardScaler(), PCA(width, random_state=0))]
         both = [evaluate(pca.fit(X).transform, pca.inverse_transform) for pca in pcas]
         return {figure: max(result[figure] for result in both) for figure in FIGURES}
-    settings = {key: value(X.shape[1]) if callable(value) else value for key, value in settings.items()}
+    settings = {key: value(X.shape[1]) if isfunction(value) else value for key, value in settings.items()}
     model = AutoencoderTransformer(width, random_state=seed, device="cpu", **settings)
     start = perf_counter()
     model.fit(X)
@@ -138,7 +139,7 @@ def measure(name: str, data: Path | None, width: int, seed: int, most_rows: int,
 def key_of(name: str, width: int, seed: int, most_rows: int, settings: Any) -> str:
     """What identifies a fit in the file of results; the parts' repr shows every parameter that is not a default."""
     if settings is not None:
-        sample = {key: value(100) if callable(value) else value for key, value in settings.items()}
+        sample = {key: value(100) if isfunction(value) else value for key, value in settings.items()}
         settings = repr(AutoencoderTransformer(width, **sample))
     return f"{name} {width} {seed} {most_rows} {' '.join(str(settings).split())}"
 
