@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from sklearn.base import clone
 
-from sk_autoencoder._validation import ParameterizedEstimator
+from sk_autoencoder._validation import ParameterizedEstimator, check_parameters
 
 
 class Part(ParameterizedEstimator):
@@ -23,5 +23,5 @@ AnyPart = TypeVar("AnyPart", bound=Part)
 def resolve(registry: dict[str, type[AnyPart]], choice: str | AnyPart) -> AnyPart:
     """Turn a name of the registry, or a user's part, into a validated part of our own."""
     part = registry[choice]() if isinstance(choice, str) else clone(choice)
-    part.validate_parameters()
+    check_parameters(part)
     return part

@@ -15,6 +15,7 @@ __all__ = [
     "Interval",
     "ParameterizedEstimator",
     "StrOptions",
+    "check_parameters",
     "check_rows",
     "fit_context",
     "integers",
@@ -39,10 +40,6 @@ class ParameterizedEstimator(BaseEstimator):
     """A ``BaseEstimator`` whose parameters are checked by table, and which explains nested names."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
-
-    def validate_parameters(self) -> None:
-        """Check every parameter against the class's table of constraints."""
-        self._validate_params()
 
     def set_params(self, **params: Any) -> ParameterizedEstimator:
         """Set parameters, nested ones as ``<part>__<parameter>``.
@@ -77,6 +74,11 @@ class ParameterizedEstimator(BaseEstimator):
         if nested:
             super().set_params(**nested)
         return self
+
+
+def check_parameters(holder: BaseEstimator) -> None:
+    """Check every parameter against the class's table of constraints."""
+    holder._validate_params()
 
 
 def _column_kinds(X: Any) -> list[tuple[str, str]]:

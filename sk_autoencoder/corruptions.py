@@ -14,7 +14,7 @@ from sklearn.utils import check_array, check_random_state
 from torch import Generator, Tensor
 
 from sk_autoencoder._parts import Part
-from sk_autoencoder._validation import FLOATS, reals
+from sk_autoencoder._validation import FLOATS, check_parameters, reals
 
 
 class Corruption(Part):
@@ -39,7 +39,7 @@ class Corruption(Part):
         X_corrupted : ndarray of shape (n_samples, n_features)
             A corrupted copy.
         """
-        self.validate_parameters()
+        check_parameters(self)
         X = check_array(X, dtype=FLOATS)
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
         generator = Generator(device="cpu").manual_seed(seed)

@@ -14,12 +14,12 @@ from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import Affine
 from sk_autoencoder.scores import State
-from sk_autoencoder.training.rows import RowDataset
+from sk_autoencoder.training.rows import Scaler
 
-# Every call of the network sees exactly this many rows; the last block of an array is filled up with zeros.
-BLOCK_ROWS = 256
-# Scaled cells are cut here, so that rows beyond every number that was trained on get finite results.
-_LARGEST_CELL = 1e15
+# The network sees rows in blocks of exactly this many; the last block of an array is filled up with zeros. Several
+# blocks go through it side by side, each in a matrix product of its own, so their number changes no bit either.
+BLOCK_ROWS = 64
+_CELLS_AT_ONCE = 1 << 19
 
 
 class Inference:
@@ -27,60 +27,57 @@ class Inference:
 
     def __init__(self, network: Autoencoder, affine: Affine, device: torch.device):
         self.network = network.for_inference()
-        self.affine, self.device = affine, device
-        self.shape = network.shape
+        self.shape, self.device = network.shape, device
         self.state: State = {}
+        self._scalers = {
+            kind: Scaler(affine, np.dtype(kind), device, self.shape.torch_dtype) for kind in (np.float32, np.float64)
+        }
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n_members, n, n_components) codes."""
-        return self._map(self._encode, self._rows(X), len(X), self.shape.n_components, X.dtype)
+        return self._map(self._encode, X, self._scalers[X.dtype.type], self.shape.n_components)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """(n, n_components) codes -> (n_members, n, n_features) rows in original units."""
-
-        def take(part: slice) -> Tensor:
-            return torch.from_numpy(codes[part].copy()).to(self.device, self.shape.torch_dtype)
-
-        return self._map(self._decode, take, len(codes), self.shape.n_features, codes.dtype)
+        return self._map(self._decode, codes, self._plain, self.shape.n_features)
 
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n_members, n, n_features) reconstructions in original units."""
-        return self._map(self._reconstruct, self._rows(X), len(X), self.shape.n_features, X.dtype)
+        return self._map(self._reconstruct, X, self._scalers[X.dtype.type], self.shape.n_features)
 
     def evaluate(self, X: np.ndarray, objective: Objective, loss: Loss) -> Evaluation:
-        """Evaluate all rows for all members and keep everything; meant for few rows."""
+        """Evaluate all rows for all members, (n_members, n, ...), and keep everything; meant for few rows."""
         with torch.inference_mode():
-            blocks = [
-                objective(self.network, Batch(rows, rows), loss)[:, :n_rows]
-                for rows, n_rows in self._blocks(self._rows(X), len(X))
+            pieces = [
+                self._evaluate(rows, objective, loss).map(lambda tensor: tensor.transpose(0, 1).flatten(1, 2))[
+                    :, :n_rows
+                ]
+                for rows, n_rows in self._blocks(X, self._scalers[X.dtype.type])
             ]
-        parts = {name: torch.cat([block.parts[name] for block in blocks], dim=1) for name in blocks[0].parts}
-        code, reconstruction, target = (
-            torch.cat([getattr(block, name) for block in blocks], dim=1)
-            for name in ("code", "reconstruction", "target")
-        )
-        return Evaluation(blocks[0].loss, parts, code, reconstruction, target)
+        return Evaluation.concatenate(pieces, dim=1)
 
     def score(
         self, X: np.ndarray, objective: Objective, loss: Loss, function: Callable[[Evaluation, State], Tensor]
     ) -> np.ndarray:
-        """Average a function of evaluation and score state, (n_members, n, ...), over members: (n, ...) float64."""
+        """Average a score function over members: (n, ...) float64.
+
+        The function takes an evaluation, (n_blocks, n_members, BLOCK_ROWS, ...), and the state, (n_members, ...).
+        """
         results = []
         with torch.inference_mode():
-            for rows, n_rows in self._blocks(self._rows(X), len(X)):
-                evaluation = objective(self.network, Batch(rows, rows), loss)
-                results.append(function(evaluation, self.state).mean(dim=0)[:n_rows].cpu().numpy())
+            for rows, n_rows in self._blocks(X, self._scalers[X.dtype.type]):
+                scores = function(self._evaluate(rows, objective, loss), self.state)
+                results.append(scores.mean(dim=1).flatten(0, 1)[:n_rows].cpu().numpy())
         return np.concatenate(results)
 
-    def _rows(self, X: np.ndarray) -> Callable[[slice], Tensor]:
-        dataset = RowDataset(X, self.affine, self.device, self.shape.torch_dtype)
+    def _evaluate(self, rows: Tensor, objective: Objective, loss: Loss) -> Evaluation:
+        evaluation = objective(self.network, Batch(rows, rows), loss)
+        return evaluation.map(lambda tensor: tensor.unflatten(0, (-1, self.shape.n_members)))
 
-        def take(part: slice) -> Tensor:
-            return dataset.take(part).clamp_(-_LARGEST_CELL, _LARGEST_CELL)
-
-        return take
+    def _plain(self, codes: np.ndarray) -> Tensor:
+        return torch.from_numpy(codes.copy()).to(self.device, self.shape.torch_dtype)
 
     def _encode(self, rows: Tensor) -> Tensor:
         return self.network.encode(rows)[..., : self.shape.n_components]
@@ -92,25 +89,25 @@ class Inference:
         return self._decode(self._encode(rows))
 
     def _map(
-        self,
-        function: Callable[[Tensor], Tensor],
-        take: Callable[[slice], Tensor],
-        n_rows: int,
-        width: int,
-        dtype: np.dtype,
+        self, function: Callable[[Tensor], Tensor], X: np.ndarray, take: Callable[[np.ndarray], Tensor], width: int
     ) -> np.ndarray:
-        """Apply a function of (n_members, BLOCK_ROWS, ...) tensors to all rows."""
-        results = np.empty((self.shape.n_members, n_rows, width), dtype=dtype)
+        """Apply a function of (n_blocks * n_members, BLOCK_ROWS, ...) tensors to all rows."""
+        members = self.shape.n_members
+        results = np.empty((members, len(X), width), dtype=X.dtype)
         start = 0
         with torch.inference_mode():
-            for rows, n_block in self._blocks(take, n_rows):
-                results[:, start : start + n_block] = function(rows)[:, :n_block].cpu().numpy()
-                start += n_block
+            for rows, n_rows in self._blocks(X, take):
+                blocks = function(rows).unflatten(0, (-1, members)).transpose(0, 1)  # (m, b, BLOCK_ROWS, width)
+                results[:, start : start + n_rows] = blocks.flatten(1, 2)[:, :n_rows].cpu().numpy()
+                start += n_rows
         return results
 
-    def _blocks(self, take: Callable[[slice], Tensor], n_rows: int) -> Iterator[tuple[Tensor, int]]:
-        """Yield (n_members, BLOCK_ROWS, width) blocks and how many of their rows are real."""
-        for start in range(0, n_rows, BLOCK_ROWS):
-            rows = take(slice(start, start + BLOCK_ROWS))
-            block = F.pad(rows, (0, 0, 0, BLOCK_ROWS - rows.shape[0]))
-            yield block.expand(self.shape.n_members, -1, -1), rows.shape[0]
+    def _blocks(self, X: np.ndarray, take: Callable[[np.ndarray], Tensor]) -> Iterator[tuple[Tensor, int]]:
+        """Yield (n_blocks * n_members, BLOCK_ROWS, width) tensors and how many of their rows are real."""
+        members = self.shape.n_members
+        widest = max(self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
+        step = BLOCK_ROWS * max(1, _CELLS_AT_ONCE // (BLOCK_ROWS * members * widest))
+        for start in range(0, len(X), step):
+            rows = take(X[start : start + step])
+            blocks = F.pad(rows, (0, 0, 0, -len(rows) % BLOCK_ROWS)).unflatten(0, (-1, 1, BLOCK_ROWS))
+            yield blocks.expand(-1, members, -1, -1).flatten(0, 1), len(rows)

@@ -23,7 +23,7 @@ from sk_autoencoder.networks import NETWORKS, Network
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import SCALINGS, Scaling, column_statistics
-from sk_autoencoder.training import SCHEDULES, SOLVERS, AutoencoderNet, RowDataset, TrainingPlan
+from sk_autoencoder.training import SCHEDULES, SOLVERS, AutoencoderNet, RowDataset, Scaler, TrainingPlan
 from sk_autoencoder.training.callbacks import ProgressBar, Stopping
 from sk_autoencoder.training.devices import available_device, resolve_device
 from sk_autoencoder.training.seeding import weight_generators
@@ -216,7 +216,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return self._rows(X, self._member_positions(positions, len(X))), validation
 
     def _rows(self, X: np.ndarray, positions: np.ndarray | None = None) -> RowDataset:
-        return RowDataset(X, self._affine, torch.device(self.net_.device), self._shape.torch_dtype, positions)
+        scaler = Scaler(self._affine, X.dtype, torch.device(self.net_.device), self._shape.torch_dtype)
+        return RowDataset(X, scaler, positions)
 
     def _train(
         self, rows: RowDataset, validation: RowDataset | None, batch_size: int, epochs: int, learning_rate: str

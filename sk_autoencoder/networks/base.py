@@ -55,7 +55,10 @@ class Autoencoder(nn.Module):
 
     @abstractmethod
     def for_inference(self) -> Autoencoder:
-        """Return a module with equal results in which a row's bits do not depend on its place in a block."""
+        """Return a module with equal results in which a row's bits do not depend on its place in a block.
+
+        It also takes several blocks at once, (n_blocks * n_members, n, width), the members of a block side by side.
+        """
 
     @abstractmethod
     def plain(self) -> tuple[nn.Module, nn.Module]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from sk_autoencoder._parts import Part
@@ -31,10 +33,25 @@ class Evaluation:
     reconstruction: Tensor  # (n_members, n, n_features), scaled
     target: Tensor  # (n_members, n, n_features), scaled
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> Evaluation:
+        """Apply a function to everything but the loss."""
+        parts = {name: function(part) for name, part in self.parts.items()}
+        return Evaluation(self.loss, parts, *map(function, (self.code, self.reconstruction, self.target)))
+
     def __getitem__(self, index: Any) -> Evaluation:
-        """Select members, rows, or both, in everything but the loss."""
-        parts = {name: part[index] for name, part in self.parts.items()}
-        return Evaluation(self.loss, parts, self.code[index], self.reconstruction[index], self.target[index])
+        """Select members, rows, or both."""
+        return self.map(lambda tensor: tensor[index])
+
+    @staticmethod
+    def concatenate(evaluations: list[Evaluation], dim: int) -> Evaluation:
+        """Join everything but the losses along a dimension."""
+        first = evaluations[0]
+        parts = {name: torch.cat([e.parts[name] for e in evaluations], dim) for name in first.parts}
+        tensors = (torch.cat([getattr(e, name) for e in evaluations], dim) for name in _TENSORS)
+        return Evaluation(first.loss, parts, *tensors)
+
+
+_TENSORS = ("code", "reconstruction", "target")
 
 
 class Objective(Part):

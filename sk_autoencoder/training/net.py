@@ -136,9 +136,10 @@ class AutoencoderNet(NeuralNet):
         corrupted, clean = (rows.transpose(0, 1) for rows in batch)
         self._set_training(True)
         before = self._sums["train_member_loss"].clone() if self._sums else 0.0
-        for start in range(0, clean.shape[1], self.batch_size):
-            part = slice(start, start + self.batch_size)
-            evaluation = self._step(Batch(corrupted[:, part], clean[:, part]))
+        for noisy_part, clean_part in zip(
+            corrupted.split(self.batch_size, 1), clean.split(self.batch_size, 1), strict=True
+        ):
+            evaluation = self._step(Batch(noisy_part, clean_part))
             self._accumulate("train", evaluation)
         loss = ((self._sums["train_member_loss"] - before) / clean.shape[1]).mean()
         if not torch.isfinite(loss):
@@ -165,10 +166,10 @@ class AutoencoderNet(NeuralNet):
         if self.schedule_ is not constant:  # a constant rate is left to the user's callbacks
             for group in self.optimizer_.param_groups:
                 group["lr"] = self.lr * self.schedule_(self.steps_done_ / self.total_steps_)
-        for parameter in self._parameters:
-            parameter.grad = None
         evaluation = self.criterion_(self.module_, batch, self.plan.loss)
-        evaluation.loss.sum().backward()
+        gradients = torch.autograd.grad(evaluation.loss, self._parameters, torch.ones_like(evaluation.loss))
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
         if self._notify_gradients:
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
@@ -180,13 +181,15 @@ class AutoencoderNet(NeuralNet):
         """Add up losses on the device, weighted by rows, without waiting for it."""
         n_rows = evaluation.target.shape[1]
         self._rows[split] += n_rows
-        losses = {f"{split}_member_loss": evaluation.loss.detach()}
+        self._add(f"{split}_member_loss", evaluation.loss, n_rows)
         if len(evaluation.parts) > 1:
-            losses |= {f"{split}_{name}": part.detach().mean(dim=-1) for name, part in evaluation.parts.items()}
-        for name, loss in losses.items():
-            if name not in self._sums:
-                self._sums[name] = torch.zeros_like(loss)
-            self._sums[name].add_(loss, alpha=n_rows)
+            for name, part in evaluation.parts.items():
+                self._add(f"{split}_{name}", part.mean(dim=-1), n_rows)
+
+    def _add(self, name: str, mean: Tensor, n_rows: int) -> None:
+        if name not in self._sums:
+            self._sums[name] = torch.zeros_like(mean)
+        self._sums[name].add_(mean.detach(), alpha=n_rows)
 
     def _overridden(self, *hooks: str) -> bool:
         """Whether any callback implements one of the hooks."""

@@ -18,24 +18,49 @@ CHUNK_BATCHES = 64
 CHUNK_CELLS = 1 << 20
 
 
+class Scaler:
+    """Raw rows of one number type to scaled tensors on the network's device and in its type.
+
+    The center is subtracted in the rows' own type. What a float32 center cannot hold is subtracted after it, so that a
+    large offset (epoch seconds) costs no digit.
+    """
+
+    def __init__(self, affine: Affine, source: np.dtype, device: torch.device, dtype: torch.dtype):
+        center, factor = affine.center, 1 / affine.scale
+        narrow = center.astype(np.float32).astype(np.float64)
+        rest = center - narrow
+        fits = np.abs(narrow).max() < _FLOAT32_SAFE and factor.max() < _FLOAT32_SAFE
+        if source == np.float32 and dtype == torch.float32 and fits:
+            self.type, center = torch.float32, narrow
+            self.rest_matters = bool(np.abs(rest * factor).max() > np.finfo(np.float32).eps / 2)
+        else:
+            self.type, self.rest_matters = torch.float64, False
+        self.device, self.dtype = device, dtype
+        constants = (center, rest, factor)
+        self.center, self.rest, self.factor = (torch.tensor(c, dtype=self.type, device=device) for c in constants)
+
+    def __call__(self, rows: np.ndarray) -> Tensor:
+        """Scale rows of any shape (..., n_features), leaving them untouched."""
+        if rows.base is not None:  # a view of the user's array: never written to, and torch wants it writable
+            rows = rows.copy()
+        scaled = torch.from_numpy(rows).to(self.device, self.type).sub_(self.center)
+        if self.rest_matters:
+            scaled.sub_(self.rest)
+        return scaled.mul_(self.factor).to(self.dtype)
+
+
+_FLOAT32_SAFE = 1e30
+
+
 class RowDataset(Dataset):
-    """Rows of an array, scaled when they are taken and cast to the network's type.
+    """Rows of an array, scaled when they are taken.
 
     ``positions`` chooses rows, the same for all members, (n,), or different ones for each, (n_members, n).
     """
 
-    def __init__(
-        self,
-        X: np.ndarray,
-        affine: Affine,
-        device: torch.device,
-        dtype: torch.dtype,
-        positions: np.ndarray | None = None,
-    ):
-        self.X, self.positions = X, positions
-        self.device, self.dtype = device, dtype
-        self.center = torch.tensor(affine.center, dtype=torch.float64, device=device)
-        self.scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
+    def __init__(self, X: np.ndarray, scaler: Scaler, positions: np.ndarray | None = None):
+        self.X, self.scaler, self.positions = X, scaler, positions
+        self.device = scaler.device
 
     def __len__(self) -> int:
         return len(self.X) if self.positions is None else self.positions.shape[-1]
@@ -52,11 +77,7 @@ class RowDataset(Dataset):
             rows = self.X[self.positions[index]]
         else:
             rows = self.X[np.take_along_axis(self.positions, np.asarray(index), axis=1)]
-        if rows.base is not None:  # a view of the user's array: never written to, and torch wants it writable
-            rows = rows.copy()
-        # Subtracted in float64, so that a large offset (epoch seconds) costs no digit.
-        wide = torch.from_numpy(rows).to(self.device, torch.float64)
-        return wide.sub_(self.center).div_(self.scale).to(self.dtype)
+        return self.scaler(rows)
 
 
 class TrainingBatches:

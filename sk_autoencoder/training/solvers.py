@@ -7,7 +7,7 @@ from math import cos, pi
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class DecoupledSGD(torch.optim.SGD):
@@ -39,21 +39,21 @@ class FusedAdam(torch.optim.Optimizer):
             for p in group["params"]:
                 step = torch.zeros((), dtype=torch.float32, device=p.device)
                 self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+        self._slots: list[tuple[list[Tensor], ...]] = []
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Update all weights."""
-        del closure
-        for group in self.param_groups:
-            weights = group["params"]
-            slots = [self.state[p] for p in weights]
-            steps = [slot["step"] for slot in slots]
+        loss = None if closure is None else closure()
+        if not self._slots:
+            self._slots = [_slots(self.state, group["params"]) for group in self.param_groups]
+        for group, (steps, means, squares) in zip(self.param_groups, self._slots, strict=True):
             torch._foreach_add_(steps, 1)
             torch._fused_adamw_(
-                weights,
-                [p.grad for p in weights],
-                [slot["exp_avg"] for slot in slots],
-                [slot["exp_avg_sq"] for slot in slots],
+                group["params"],
+                [p.grad for p in group["params"]],
+                means,
+                squares,
                 [],
                 steps,
                 lr=group["lr"],
@@ -64,6 +64,17 @@ class FusedAdam(torch.optim.Optimizer):
                 amsgrad=False,
                 maximize=False,
             )
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state, which replaces the tensors that steps write to."""
+        super().load_state_dict(state_dict)
+        self._slots = []
+
+
+def _slots(state: Any, weights: list[Tensor]) -> tuple[list[Tensor], ...]:
+    """Collect step counts and both moments of some weights."""
+    return tuple([state[p][name] for p in weights] for name in ("step", "exp_avg", "exp_avg_sq"))
 
 
 # Devices for which torch has the fused kernel; others take the plain optimizer.

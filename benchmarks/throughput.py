@@ -1,0 +1,232 @@
+"""Speed of training and inference relative to hand-written torch and to peers, in alternating runs.
+
+    python -m benchmarks.throughput [--device cpu] [--only fit,ensemble,transform] [--repeats 5] [--quick]
+
+Both sides run in one process with the same thread count, turn by turn, and the median of the ratios is compared with
+what the package promises; the script fails when a promise is broken. PyOD is compared where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.neural_network import MLPRegressor
+from torch import nn
+
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, ReconstructionError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Rows and a network: widths from input to code."""
+
+    n_rows: int
+    widths: tuple[int, ...]
+    batch_size: int
+    epochs: int
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Random float32 rows."""
+        return np.random.default_rng(0).normal(size=(self.n_rows, self.widths[0])).astype(np.float32)
+
+    @property
+    def parameters(self) -> dict:
+        """Parameters of an estimator with this network."""
+        return {
+            "n_components": self.widths[-1],
+            "hidden_layer_sizes": self.widths[1:-1],
+            "batch_size": self.batch_size,
+            "max_iter": self.epochs,
+            "learning_rate": "constant",
+            "random_state": 0,
+        }
+
+
+SETTINGS = {
+    "A: 20000 x 784": Setting(20000, (784, 128, 64, 12, 3), 256, 3),
+    "B: 5000 x 20": Setting(5000, (20, 64, 32), 32, 8),
+    "long: 1000000 x 4": Setting(1_000_000, (4, 32, 2), 1024, 1),
+}
+
+
+def plain_network(widths: tuple[int, ...]) -> nn.Sequential:
+    """Write the mirrored network by hand."""
+    sizes = [*widths, *reversed(widths[:-1])]
+    layers: list[nn.Module] = []
+    for position, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        layers.append(nn.Linear(n_in, n_out))
+        if position not in (len(widths) - 2, len(sizes) - 2):
+            layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+def by_hand(setting: Setting, X: np.ndarray, device: str) -> None:
+    """Slice one permuted tensor and use the fused Adam."""
+    network = plain_network(setting.widths).to(device)
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+    rows = torch.from_numpy(X).to(device)
+    for _ in range(setting.epochs):
+        shuffled = rows[torch.randperm(len(rows), device=device)]
+        for batch in shuffled.split(setting.batch_size):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(network(batch), batch).backward()
+            optimizer.step()
+
+
+def by_transformer(setting: Setting, X: np.ndarray, device: str) -> None:
+    """Fit the transformer."""
+    AutoencoderTransformer(**setting.parameters, device=device).fit(X)
+
+
+def by_ensemble(setting: Setting, X: np.ndarray, device: str) -> None:
+    """Fit 64 members with Gaussian noise, without scoring."""
+    detector = AutoencoderOutlierDetector(
+        **setting.parameters, n_estimators=64, corruption="gaussian", device=device, outlier_score="reconstruction"
+    )
+    detector.fit(X)
+
+
+def by_detector(setting: Setting, X: np.ndarray, device: str) -> None:
+    """Fit one network and score the training rows."""
+    score = ReconstructionError(normalize=None)
+    AutoencoderOutlierDetector(**setting.parameters, n_estimators=1, outlier_score=score, device=device).fit(X)
+
+
+def by_mlp(setting: Setting, X: np.ndarray, device: str) -> None:
+    """Fit scikit-learn's MLPRegressor to its own input."""
+    del device
+    widths = setting.widths
+    model = MLPRegressor(
+        hidden_layer_sizes=(*widths[1:], *reversed(widths[1:-1])), batch_size=setting.batch_size, max_iter=setting.epochs, random_state=0
+    )
+    model.fit(X, X)
+
+
+def by_pyod(setting: Setting, X: np.ndarray, device: str) -> None:
+    """Fit PyOD's AutoEncoder of the same widths, scoring included."""
+    import contextlib
+    import io
+
+    from pyod.models.auto_encoder import AutoEncoder
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        model = AutoEncoder(
+            hidden_neuron_list=list(setting.widths[1:]),
+            batch_size=setting.batch_size,
+            epoch_num=setting.epochs,
+            device=torch.device(device),
+            verbose=0,
+        )
+        model.fit(X)
+
+
+def ratios(ours: Callable[[], None], theirs: Callable[[], None], repeats: int) -> list[float]:
+    """Their seconds over our seconds, pair by pair, after one warm-up of each."""
+    ours(), theirs()
+    return [_seconds(theirs) / _seconds(ours) for _ in range(repeats)]
+
+
+def _seconds(function: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    function()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def fit_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float], float]]:
+    """Training against hand-written torch and peers; yields (what, ratios, promise)."""
+    promises = {
+        ("A: 20000 x 784", by_hand): 0.95,
+        ("A: 20000 x 784", by_mlp): 1.0,
+        ("A: 20000 x 784", by_pyod): 3.0,
+        ("B: 5000 x 20", by_hand): 1.0,
+        ("B: 5000 x 20", by_mlp): 1.0,
+        ("B: 5000 x 20", by_pyod): 4.0,
+        ("long: 1000000 x 4", by_hand): 0.9,
+    }
+    for (name, theirs), promise in promises.items():
+        setting = SETTINGS[name]
+        X = setting.rows
+        ours = by_detector if theirs is by_pyod else by_transformer
+        try:
+            pairs = ratios(lambda: ours(setting, X, device), lambda: theirs(setting, X, device), repeats)  # noqa: B023 - called at once
+        except ImportError:
+            continue
+        yield f"{name}, fit, {theirs.__name__}", pairs, promise
+
+
+def ensemble_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float], float]]:
+    """64 members against one network by hand: at most 5 times its time."""
+    setting = SETTINGS["B: 5000 x 20"]
+    X = setting.rows
+    pairs = ratios(lambda: by_ensemble(setting, X, device), lambda: by_hand(setting, X, device), repeats)
+    yield "B: 5000 x 20, 64 members, by_hand", pairs, 1 / 5
+
+
+def transform_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float], float]]:
+    """Inference on 100000 rows against a bare forward pass at its best block size, and one row against 1 ms."""
+    for name in ("A: 20000 x 784", "B: 5000 x 20"):
+        setting = SETTINGS[name]
+        X = np.random.default_rng(0).normal(size=(100_000, setting.widths[0])).astype(np.float32)
+        model = AutoencoderTransformer(**setting.parameters, device=device).set_params(max_iter=1).fit(X[:1000])
+        detector = AutoencoderOutlierDetector(
+            **setting.parameters, n_estimators=1, outlier_score="reconstruction", device=device
+        ).set_params(max_iter=1)
+        detector.fit(X[:1000])
+        network = plain_network(setting.widths).to(device).eval()
+        encoder = network[: 2 * (len(setting.widths) - 1) - 1]
+        rows = torch.from_numpy(X).to(device)
+        for what, ours, module in (("transform", model.transform, encoder), ("score_samples", detector.score_samples, network)):
+            block = min((256, 1024, 4096, 16384), key=lambda size: _forward(module, rows, size))  # noqa: B023 - called at once
+            pairs = ratios(lambda: ours(X), lambda: _forward(module, rows, block), repeats)  # noqa: B023 - called at once
+            yield f"{name}, {what}, bare forward ({block} rows)", pairs, 0.8
+        one = [_seconds(lambda: model.transform(X[:1])) for _ in range(50)]  # noqa: B023 - called at once
+        yield f"{name}, transform of one row, 1 ms", [1e-3 / seconds for seconds in one], 1.0
+
+
+def _forward(module: nn.Module, rows: torch.Tensor, block: int) -> float:
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for part in rows.split(block):
+            module(part).cpu().numpy()
+    return time.perf_counter() - start
+
+
+GROUPS = {"fit": fit_rows, "ensemble": ensemble_rows, "transform": transform_rows}
+
+
+def main() -> None:
+    """Print the table and fail when a promise is broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", default=",".join(GROUPS))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    warnings.filterwarnings("ignore", category=UserWarning)
+
+    print(f"device {args.device}, {args.threads} threads, torch {torch.__version__}")
+    print("| what | speed, median | min | max | promise | kept |\n|---|---|---|---|---|---|")
+    broken = []
+    for group in args.only.split(","):
+        for what, pairs, promise in GROUPS[group](args.device, args.repeats):
+            median = statistics.median(pairs)
+            kept = median >= promise
+            broken += [] if kept else [what]
+            print(f"| {what} | {median:.2f} | {min(pairs):.2f} | {max(pairs):.2f} | {promise:.2f} | {kept} |", flush=True)
+    if broken:
+        raise SystemExit(f"broken: {'; '.join(broken)}")
+
+
+if __name__ == "__main__":
+    main()
