@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ class TrainingPlan:
     momentum: float
     alpha: float
     shuffle: bool
+    mixed_precision: bool
     seed: int
 
 
@@ -166,16 +168,25 @@ class AutoencoderNet(NeuralNet):
         if self.schedule_ is not constant:  # a constant rate is left to the user's callbacks
             for group in self.optimizer_.param_groups:
                 group["lr"] = self.lr * self.schedule_(self.steps_done_ / self.total_steps_)
-        evaluation = self.criterion_(self.module_, batch, self.plan.loss)
+        with self._precision():
+            evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         gradients = torch.autograd.grad(evaluation.loss, self._parameters, torch.ones_like(evaluation.loss))
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.grad = gradient
+            # Fused solvers read both in the order of memory, and the gradient of a tied weight may come transposed.
+            same = gradient.stride() == parameter.stride()
+            parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
         if self._notify_gradients:
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
         self.optimizer_.step()
         self.steps_done_ += 1
         return evaluation
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """Matrix products in bfloat16, weights and sums in float32, if the plan says so."""
+        if not self.plan.mixed_precision:
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
     def _accumulate(self, split: str, evaluation: Evaluation) -> None:
         """Add up losses on the device, weighted by rows, without waiting for it."""
