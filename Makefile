@@ -1,0 +1,43 @@
+# Everything is installed into .venv; only git, make and Python 3.11 or later with venv are needed.
+PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
+WORKERS ?= 2
+
+# One thread a worker: the workers already fill the cores. SCIPY_ARRAY_API lets scikit-learn run its array API check.
+PYTEST_ENV = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg SCIPY_ARRAY_API=1
+PIP_INSTALL = pip install --quiet --disable-pip-version-check
+constrained = $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+
+.PHONY: test test-oldest lint demo bench clean
+
+test: lint
+	$(PYTEST_ENV) .venv/bin/python -m pytest -n $(WORKERS)
+
+lint: .venv/.test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test-oldest: .venv-oldest/.test
+	$(PYTEST_ENV) .venv-oldest/bin/python -m pytest -n $(WORKERS) tests
+
+demo: .venv/.plot
+	.venv/bin/python -m benchmarks.demo --out demo
+
+bench: .venv/.plot
+	.venv/bin/python -m benchmarks.import_time
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.test .venv/.plot: .venv/.%: .venv/bin/python pyproject.toml $(CONSTRAINTS)
+	.venv/bin/python -m $(PIP_INSTALL) $(constrained) -e '.[$*]'
+	touch $@
+
+.venv-oldest/.test: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m $(PIP_INSTALL) $(constrained) -e '.[test]' 'scikit-learn==1.6.*' 'pandas<3'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-oldest demo

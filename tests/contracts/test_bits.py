@@ -1,0 +1,159 @@
+"""What has to be the same bit for bit: a second fit, a row in any batch, a stored model."""
+
+import io
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+import torch
+from sklearn.base import clone
+
+from sk_autoencoder import AutoencoderTransformer, Dense
+from sk_autoencoder.inference import BLOCK_ROWS
+from sk_autoencoder.networks.activations import ACTIVATIONS
+
+from .variants import ESTIMATORS, VARIANTS, assert_equal, outputs
+
+each_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+
+
+@each_variant
+def test_second_fit(variant, rows):
+    first, second = clone(variant).fit(rows), clone(variant).fit(rows)
+    assert_equal(outputs(second, rows), outputs(first, rows))
+    assert second.loss_curve_ == first.loss_curve_
+
+    refitted = first.fit(rows)
+    assert_equal(outputs(refitted, rows), outputs(second, rows))
+
+
+@each_estimator
+def test_another_seed_gives_another_model(estimator, rows):
+    first, second = (outputs(estimator(max_iter=2, random_state=seed).fit(rows), rows) for seed in (0, 1))
+    way = "transform" if "transform" in first else "score_samples"
+    assert not np.array_equal(first[way], second[way])
+
+
+@each_variant
+def test_calls_after_fit_change_nothing(variant, rows):
+    model = clone(variant).fit(rows)
+    before = outputs(model, rows)
+    assert_equal(outputs(model, rows), before)
+
+
+def _pickled(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+def _with_joblib(model):
+    file = io.BytesIO()
+    joblib.dump(model, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+def _with_skops(model):
+    stored = skops.io.dumps(model)
+    return skops.io.loads(stored, trusted=skops.io.get_untrusted_types(data=stored))
+
+
+@each_variant
+def test_pickled(variant, rows):
+    model = clone(variant).fit(rows)
+    copy = _pickled(model)
+    assert_equal(outputs(copy, rows), outputs(model, rows))
+    assert (copy.loss_curve_, copy.n_iter_, copy.best_loss_) == (model.loss_curve_, model.n_iter_, model.best_loss_)
+    assert_equal(outputs(_pickled(copy), rows), outputs(model, rows))
+
+
+@each_variant
+def test_stored_with_joblib(variant, rows):
+    model = clone(variant).fit(rows)
+    assert_equal(outputs(_with_joblib(model), rows), outputs(model, rows))
+
+
+@each_variant
+def test_stored_with_skops(variant, rows):
+    model = clone(variant).fit(rows)
+    assert_equal(outputs(_with_skops(model), rows), outputs(model, rows))
+
+
+@each_estimator
+def test_skops_finds_only_types_of_this_package(estimator, rows):
+    stored = skops.io.dumps(estimator(max_iter=2).fit(rows))
+    foreign = [name for name in skops.io.get_untrusted_types(data=stored) if not name.startswith("sk_autoencoder.")]
+    assert foreign == []
+
+
+@each_estimator
+def test_state_holds_no_torch_object(estimator, rows):
+    stored = pickle.dumps(estimator(max_iter=2, warm_start=True).fit(rows))
+    found = []
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module, name):
+            found.append(module)
+            return super().find_class(module, name)
+
+    Unpickler(io.BytesIO(stored)).load()
+    assert not [module for module in found if module.startswith(("torch", "skorch"))]
+
+
+@each_estimator
+def test_state_of_another_version(estimator, rows):
+    model = estimator(max_iter=2).fit(rows)
+    state = model.__getstate__()
+    state["_state_version"] = 999
+    with pytest.raises(ValueError, match="stored in format 999, but this version of sk_autoencoder reads format"):
+        estimator.__new__(estimator).__setstate__(state)
+
+
+@each_estimator
+def test_unfitted_estimators_are_stored(estimator):
+    assert _pickled(estimator(max_iter=3)).max_iter == 3
+
+
+def _positions(n_rows):
+    """First, last and some rows between, on both sides of a block's end."""
+    chosen = [0, 1, 2, 3, 7, 15, 16, 17, 100, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, n_rows - 1]
+    return [position for position in chosen if position < n_rows]
+
+
+def _assert_batches_do_not_matter(model, X):
+    whole = outputs(model, X)
+    for position in _positions(len(X)):
+        for part in (slice(position, position + 1), slice(position, position + 5), slice(0, position + 1)):
+            assert_equal(outputs(model, X[part]), {way: result[part] for way, result in whole.items()})
+    order = np.random.default_rng(0).permutation(len(X))
+    assert_equal(outputs(model, X[order]), {way: result[order] for way, result in whole.items()})
+
+
+@each_variant
+def test_row_in_any_batch(variant):
+    X = np.random.default_rng(0).normal(size=(BLOCK_ROWS + 50, 7))
+    _assert_batches_do_not_matter(clone(variant).fit(X), X)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("width", [7, 33, 100])
+def test_row_in_any_batch_at_odd_widths(width, activation, precision):
+    X = np.random.default_rng(width).normal(size=(BLOCK_ROWS + 50, width))
+    parameters = {"activation": activation, "out_activation": activation, "precision": precision, "random_state": 0}
+    for sizes, network in (((33,), Dense()), ((100, 7), Dense(tied_weights=True))):
+        model = AutoencoderTransformer(3, hidden_layer_sizes=sizes, network=network, max_iter=1, **parameters)
+        _assert_batches_do_not_matter(model.fit(X), X)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_row_in_any_batch_with_threads(n_threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        X = np.random.default_rng(0).normal(size=(3 * BLOCK_ROWS, 33))
+        _assert_batches_do_not_matter(AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X), X)
+    finally:
+        torch.set_num_threads(before)

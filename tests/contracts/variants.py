@@ -1,0 +1,102 @@
+"""Every registry line as an estimator, so that a new line is tested with no edit of a test."""
+
+import inspect
+
+import numpy as np
+
+import sk_autoencoder
+from sk_autoencoder import AutoencoderTransformer, Dense, Masking, MinMax
+from sk_autoencoder.corruptions import CORRUPTIONS
+from sk_autoencoder.estimators._base import BaseAutoencoder
+from sk_autoencoder.losses import LOSSES
+from sk_autoencoder.networks import NETWORKS
+from sk_autoencoder.networks.activations import ACTIVATIONS
+from sk_autoencoder.objectives import OBJECTIVES
+from sk_autoencoder.scaling import SCALINGS
+from sk_autoencoder.scores import SCORES
+from sk_autoencoder.thresholds import THRESHOLDS
+from sk_autoencoder.training import SCHEDULES, SOLVERS
+
+# A parameter of the estimators, and the registry behind it.
+AXES = {
+    "loss": LOSSES,
+    "corruption": CORRUPTIONS,
+    "scaling": SCALINGS,
+    "network": NETWORKS,
+    "objective": OBJECTIVES,
+    "activation": ACTIVATIONS,
+    "solver": SOLVERS,
+    "learning_rate": SCHEDULES,
+    "outlier_score": SCORES,
+    "contamination": THRESHOLDS,
+}
+
+# Choices that change the way of a row or of the training, and are no registry line.
+OPTIONS = {
+    "tied_weights": {"network": Dense(tied_weights=True)},
+    "dropout": {"network": Dense(dropout=0.2)},
+    "rescaled_masking": {"corruption": Masking(rescale=True)},
+    "tanh_range": {"scaling": MinMax(feature_range=(-1.0, 1.0)), "out_activation": "tanh"},
+    "unscaled": {"scaling": None},
+    "sgd_decay": {"solver": "sgd", "alpha": 0.01, "learning_rate_init": 0.01},
+    # No epoch gains as much as tol: both stop after the second one.
+    "early_stopping": {"early_stopping": True, "n_iter_no_change": 1, "tol": 1e12},
+    "tol": {"n_iter_no_change": 1, "tol": 1e12},
+    "float64": {"precision": "float64"},
+    "linear": {"hidden_layer_sizes": ()},
+    "deep": {"hidden_layer_sizes": (33, 7, 100)},
+    "small_batches": {"batch_size": 7},
+    "unshuffled": {"shuffle": False},
+}
+
+ESTIMATORS = [
+    public
+    for public in (getattr(sk_autoencoder, name) for name in sk_autoencoder.__all__)
+    if inspect.isclass(public) and issubclass(public, BaseAutoencoder)
+]
+ESTIMATORS.sort(key=lambda estimator: estimator is not AutoencoderTransformer)  # the quickest takes the shared axes
+# These meet several members only in some estimators; the other axes are the same for all and tested on the first.
+_ON_EACH = ("network=", "objective=")
+
+# Every public way of rows through a fitted estimator.
+WAYS = (
+    *("transform", "reconstruct", "reconstruction_error"),
+    *("score_samples", "decision_function", "predict", "p_values", "component_scores", "feature_scores"),
+)
+
+
+def variants():
+    """Return {id: estimator with max_iter=2} for each registry line and option."""
+    found = {}
+    seen = set()
+    for estimator in ESTIMATORS:
+        axes = {axis: registry for axis, registry in AXES.items() if axis in inspect.signature(estimator).parameters}
+        choices = {f"{axis}={name}": {axis: name} for axis, registry in axes.items() for name in registry} | OPTIONS
+        for name, choice in choices.items():
+            if name not in seen or name.startswith(_ON_EACH):
+                parameters = {"max_iter": 2, "random_state": 0, **choice}
+                found[f"{estimator.__name__}-{name}"] = estimator(**parameters)
+        seen |= set(choices)
+    return found
+
+
+VARIANTS = variants()
+
+
+def outputs(model, X):
+    """Return {method: result for these rows} over every public way that the model has."""
+    results = {}
+    for way in WAYS:
+        if hasattr(model, way):
+            result = getattr(model, way)(X)
+            results |= {f"{way}.{k}": v for k, v in result.items()} if isinstance(result, dict) else {way: result}
+    if hasattr(model, "inverse_transform"):
+        results["inverse_transform"] = model.inverse_transform(results["transform"])
+    return results
+
+
+def assert_equal(results, expected):
+    """Bit for bit."""
+    assert results.keys() == expected.keys()
+    for way, result in results.items():
+        np.testing.assert_array_equal(result, expected[way], err_msg=way)

@@ -1,0 +1,113 @@
+"""The public page: names, documentation, and what importing costs."""
+
+import inspect
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import sk_autoencoder
+from sk_autoencoder._parts import Part
+
+from .contracts.variants import ESTIMATORS
+
+PUBLIC = {name: getattr(sk_autoencoder, name) for name in sk_autoencoder.__all__}
+CLASSES = {name: public for name, public in PUBLIC.items() if inspect.isclass(public)}
+# Methods that users call; those of a part are called by the engine, except ``corrupt``.
+METHODS = {
+    f"{name}.{method}": function
+    for name, public in CLASSES.items()
+    for method, function in inspect.getmembers(public, inspect.isroutine)
+    if not method.startswith("_") and getattr(function, "__module__", "").startswith("sk_autoencoder")
+    if method == "corrupt" or not issubclass(public, Part)
+}
+FUNCTIONS = {name: public for name, public in PUBLIC.items() if inspect.isfunction(public)}
+
+
+def _sections(documented):
+    """Return {title: text} of a numpydoc docstring."""
+    pieces = re.split(r"^(.+)\n-{3,}\n", inspect.getdoc(documented) or "", flags=re.MULTILINE)
+    return {"": pieces[0], **dict(zip(pieces[1::2], pieces[2::2], strict=True))}
+
+
+def _entries(documented, section):
+    """Names that a section documents, in order."""
+    heads = re.findall(r"^([*\w, ]+?)(?: :.*)?$", _sections(documented).get(section, ""), flags=re.MULTILINE)
+    return [name.strip("* ") for head in heads if not head.startswith(" ") for name in head.split(",")]
+
+
+def _parameters(function):
+    return [name for name in inspect.signature(function).parameters if name not in {"self", "cls"}]
+
+
+def test_all_is_sorted_and_exactly_the_public_names():
+    assert sk_autoencoder.__all__ == sorted(sk_autoencoder.__all__)
+    bound = {name for name, value in vars(sk_autoencoder).items() if not (name[0] == "_" or inspect.ismodule(value))}
+    assert set(sk_autoencoder.__all__) == bound
+
+
+def test_every_public_part_and_estimator_is_on_the_page():
+    def below(kind):
+        return {kind}.union(*(below(child) for child in kind.__subclasses__()))
+
+    families = below(Part) | {kind for estimator in ESTIMATORS for kind in estimator.__mro__}
+    own = {kind for kind in families if kind.__module__.startswith("sk_autoencoder") and kind is not Part}
+    public = {kind for kind in own if not kind.__name__.startswith(("_", "Base", "Parameterized"))}
+    assert public - set(PUBLIC.values()) == set()
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_summary_is_one_sentence(name):
+    first = _sections(PUBLIC[name])[""].split("\n\n")[0]
+    assert re.fullmatch(r"[A-Z].*[^.]\.", first, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_classes_document_each_parameter(name):
+    assert _entries(CLASSES[name], "Parameters") == _parameters(CLASSES[name])
+
+
+@pytest.mark.parametrize("name", [*METHODS, *FUNCTIONS])
+def test_functions_document_each_parameter_and_what_they_return(name):
+    function = {**METHODS, **FUNCTIONS}[name]
+    assert _entries(function, "Parameters") == _parameters(function)
+    assert "Returns" in _sections(function) or "Yields" in _sections(function)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_estimators_document_each_fitted_attribute(estimator, rows):
+    fitted = estimator(max_iter=1).fit(rows.astype(np.float64))
+    found = {name for name in vars(fitted) if name.endswith("_") and not name.startswith("_")}
+    assert found - set(_entries(estimator, "Attributes")) == set()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_estimators_have_examples_and_references(estimator):
+    sections = _sections(estimator)
+    assert ">>> from sk_autoencoder import" in sections["Examples"]
+    assert {"References", "See Also"} <= sections.keys()
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_no_parameter_bears_the_name_of_a_public_method(name):
+    methods = {method for method, _ in inspect.getmembers(CLASSES[name], callable)}
+    assert methods.intersection(_parameters(CLASSES[name])) == set()
+
+
+def test_each_constructor_parameter_of_an_estimator_has_a_constraint():
+    for estimator in ESTIMATORS:
+        assert set(estimator._parameter_constraints) == set(_parameters(estimator))
+
+
+def _loaded(code):
+    """Names of the modules that a fresh interpreter has after running the code."""
+    command = [sys.executable, "-c", f"import sys; {code}; print(*sorted(sys.modules))"]
+    return set(subprocess.run(command, capture_output=True, check=True, text=True).stdout.split())
+
+
+def test_importing_loads_nothing_big_beyond_skorch():
+    added = {name.partition(".")[0] for name in _loaded("import sk_autoencoder") - _loaded("import skorch, sklearn")}
+    assert added & {"matplotlib", "pandas", "polars", "pyarrow", "seaborn", "IPython"} == set()
+    assert not {"matplotlib", "polars"} & _loaded("import sk_autoencoder")
