@@ -1,0 +1,291 @@
+"""Scores against direct computations in numpy and scikit-learn, on evaluations made by hand."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.covariance import OAS, LedoitWolf, MinCovDet
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_random_state
+
+from sk_autoencoder import CodeDistance, Combined, Mahalanobis, ReconstructionError
+from sk_autoencoder.objectives import Evaluation
+from sk_autoencoder.scores import SCORES
+
+N_FEATURES, N_COMPONENTS = 5, 3
+SPREADS = np.array([1.0, 3.0, 0.5, 10.0, 0.1])
+
+# Every registry line, and every choice within one.
+ALL = {name: score() for name, score in SCORES.items()} | {
+    "raw": ReconstructionError(normalize=None),
+    "log": ReconstructionError(normalize="log"),
+    "code+residual": Mahalanobis(on="code+residual"),
+    "robust": Mahalanobis(covariance=MinCovDet(random_state=0)),
+    "three": Combined(["reconstruction", CodeDistance(2), "mahalanobis"]),
+}
+each_score = pytest.mark.parametrize("score", ALL.values(), ids=ALL)
+
+
+def evaluation(n_rows, seed, n_members=None):
+    """Residuals that depend on each other and are not centred, and codes, as a network would leave them."""
+    rng = np.random.default_rng(seed)
+    shape = (n_rows,) if n_members is None else (n_members, n_rows)
+    mix = np.random.default_rng(99).normal(size=(N_FEATURES, N_FEATURES)) + 2 * np.eye(N_FEATURES)
+    residual = (rng.normal(size=(*shape, N_FEATURES)) @ mix + 0.5) * SPREADS
+    target = rng.normal(size=(*shape, N_FEATURES))
+    code = rng.normal(size=(*shape, N_COMPONENTS)) * [1.0, 5.0, 0.2]
+    tensors = [torch.tensor(a, dtype=torch.float64) for a in (code, target - residual, target)]
+    return Evaluation(torch.zeros(()), {"reconstruction": torch.zeros(shape)}, *tensors)
+
+
+REFERENCES, HELD_OUT, NEW = evaluation(60, 0), evaluation(40, 1), evaluation(17, 2)
+
+
+def residuals(rows):
+    return (rows.target - rows.reconstruction).numpy()
+
+
+def fitted(score, references=REFERENCES, held_out=HELD_OUT):
+    """Return the state of a single member, with its member axis."""
+    return {name: value[None] for name, value in score.fit(references, held_out).items()}
+
+
+def scored(score, new=NEW, **rows):
+    return score(new[None], fitted(score, **rows))[0].numpy()
+
+
+@each_score
+def test_one_finite_float64_for_each_row(score):
+    result = scored(score)
+    assert result.shape == (17,)
+    assert result.dtype == np.float64
+    assert np.isfinite(result).all()
+
+
+@each_score
+def test_larger_for_stranger_rows(score):
+    far = Evaluation(NEW.loss, NEW.parts, NEW.code * 100, NEW.reconstruction - 1000, NEW.target)
+    assert (scored(score, far) > scored(score)).all()
+
+
+@each_score
+def test_parameters_clone(score):
+    assert clone(score).get_params(deep=False).keys() == score.get_params(deep=False).keys()
+    np.testing.assert_array_equal(scored(clone(score)), scored(score))
+
+
+@each_score
+def test_members_are_scored_with_their_own_state(score):
+    new = evaluation(17, 3, n_members=2)
+    states = [score.fit(REFERENCES, HELD_OUT), score.fit(evaluation(60, 4), evaluation(40, 5))]
+    both = score(new, {name: torch.stack([state[name] for state in states]) for name in states[0]})
+    for member, state in enumerate(states):
+        alone = score(new[member][None], {name: value[None] for name, value in state.items()})
+        np.testing.assert_allclose(both[member], alone[0], rtol=1e-12)
+
+
+@each_score
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 5])
+def test_few_held_out_rows(score, n_rows):
+    few = HELD_OUT[:n_rows]
+    if any(isinstance(part, MinCovDet) for part in score.get_params().values()) and n_rows > 1:
+        return  # scikit-learn's own warning about fewer rows than columns, and it is right
+    assert np.isfinite(scored(score, held_out=few)).all()
+    crossed = score.cross_fitted(REFERENCES, few)
+    assert crossed.shape == (n_rows,)
+    assert torch.isfinite(crossed).all()
+
+
+@each_score
+def test_equal_rows(score):
+    """Nothing varies: spreads are not divided by."""
+    same = HELD_OUT[[0] * 20]
+    if any(isinstance(part, MinCovDet) for part in score.get_params().values()):
+        return
+    assert np.isfinite(scored(score, references=same, held_out=same)).all()
+
+
+@pytest.mark.parametrize("score", [s for s in ALL.values() if s.explains_features], ids=str)
+def test_feature_scores_sum_to_their_component(score):
+    state = fitted(score)
+    shares = score.feature_scores(NEW[None], state)[0].numpy()
+    component = next(iter(score.components(NEW[None], state).values()))[0].numpy()
+    assert shares.shape == (17, N_FEATURES)
+    if score.get_params().get("on") == "code+residual":
+        assert not np.allclose(shares.sum(axis=1), component)
+    else:
+        np.testing.assert_allclose(shares.sum(axis=1), component, rtol=1e-10)
+
+
+def test_no_feature_scores_without_a_residual():
+    assert not CodeDistance().explains_features
+    assert not Combined(["code_distance"]).explains_features
+    assert Combined(["code_distance", "reconstruction"]).explains_features
+    with pytest.raises(NotImplementedError, match="CodeDistance does not explain features"):
+        CodeDistance().feature_scores(NEW[None], {})
+
+
+class TestReconstructionError:
+    def test_raw(self):
+        expected = (residuals(NEW) ** 2).mean(axis=1)
+        np.testing.assert_allclose(scored(ReconstructionError(normalize=None)), expected)
+
+    def test_standard(self):
+        rms = np.sqrt((residuals(HELD_OUT) ** 2).mean(axis=0))
+        expected = ((residuals(NEW) / rms) ** 2).mean(axis=1)
+        np.testing.assert_allclose(scored(ReconstructionError()), expected)
+        assert scored(ReconstructionError(), HELD_OUT).mean() == pytest.approx(1)
+
+    def test_log(self):
+        rms = np.sqrt((residuals(HELD_OUT) ** 2).mean(axis=0))
+        expected = np.log1p((residuals(NEW) / rms) ** 2).mean(axis=1)
+        np.testing.assert_allclose(scored(ReconstructionError(normalize="log")), expected)
+
+    def test_feature_scores_are_not_negative(self):
+        for normalize in (None, "standard", "log"):
+            score = ReconstructionError(normalize)
+            assert (score.feature_scores(NEW[None], fitted(score)) >= 0).all()
+
+
+class TestMahalanobis:
+    @pytest.mark.parametrize("covariance", [None, OAS(), MinCovDet(random_state=0)], ids=str)
+    @pytest.mark.parametrize("on", ["residual", "code+residual"])
+    def test_against_numpy(self, on, covariance):
+        def vectors(rows):
+            return residuals(rows) if on == "residual" else np.hstack([rows.code.numpy(), residuals(rows)])
+
+        spread = vectors(HELD_OUT).std(axis=0)
+        model = (LedoitWolf() if covariance is None else clone(covariance)).fit(vectors(HELD_OUT) / spread)
+        deviation = vectors(NEW) / spread - model.location_
+        expected = (deviation * np.linalg.solve(model.covariance_, deviation.T).T).mean(axis=1)
+        np.testing.assert_allclose(scored(Mahalanobis(on, covariance)), expected, rtol=1e-8)
+
+    def test_shares(self):
+        score = Mahalanobis()
+        state = fitted(score)
+        deviation = residuals(NEW) - state["location"][0].numpy()
+        expected = deviation * (deviation @ state["precision"][0].numpy()) / N_FEATURES
+        np.testing.assert_allclose(score.feature_scores(NEW[None], state)[0], expected, rtol=1e-10, atol=1e-12)
+        assert (expected < 0).any()
+
+    def test_robust_covariance_bears_outliers_among_the_held_out_rows(self):
+        spoilt = Evaluation(
+            HELD_OUT.loss, HELD_OUT.parts, HELD_OUT.code, HELD_OUT.reconstruction.clone(), HELD_OUT.target
+        )
+        spoilt.reconstruction[:6] += torch.tensor(50 * SPREADS)
+        strange = spoilt[:6]
+        robust = Mahalanobis(covariance=MinCovDet(random_state=0, support_fraction=0.7))
+        ratios = [
+            np.median(scored(s, strange, held_out=spoilt)) / np.median(scored(s, HELD_OUT[6:], held_out=spoilt))
+            for s in (Mahalanobis(), robust)
+        ]
+        assert ratios[1] > 10 * ratios[0]
+
+    def test_robust_covariance_draws_nothing_from_numpys_global_generator(self):
+        before = check_random_state(None).get_state()[1].copy()
+        robust = Mahalanobis(covariance=MinCovDet())
+        np.testing.assert_array_equal(scored(robust), scored(robust))
+        np.testing.assert_array_equal(check_random_state(None).get_state()[1], before)
+        assert robust.covariance.random_state is None
+
+    def test_own_random_state_is_used(self):
+        states = [fitted(Mahalanobis(covariance=MinCovDet(random_state=seed)), held_out=HELD_OUT) for seed in (0, 1, 2)]
+        assert any(not torch.equal(states[0]["precision"], state["precision"]) for state in states[1:])
+
+
+class TestCodeDistance:
+    @pytest.mark.parametrize("n_neighbors", [1, 5, 60])
+    def test_against_nearest_neighbors(self, n_neighbors):
+        codes = REFERENCES.code.numpy()
+        spread = codes.std(axis=0)
+        distances, _ = (
+            NearestNeighbors(n_neighbors=n_neighbors).fit(codes / spread).kneighbors(NEW.code.numpy() / spread)
+        )
+        np.testing.assert_allclose(scored(CodeDistance(n_neighbors)), distances.mean(axis=1), rtol=1e-10)
+
+    def test_fewer_references_than_neighbors(self):
+        few = REFERENCES[:3]
+        np.testing.assert_array_equal(scored(CodeDistance(5), references=few), scored(CodeDistance(3), references=few))
+
+    def test_entry_of_the_code_that_never_varies(self):
+        code = REFERENCES.code.clone()
+        code[:, 0] = 0.0
+        dead = Evaluation(REFERENCES.loss, REFERENCES.parts, code, REFERENCES.reconstruction, REFERENCES.target)
+        assert np.isfinite(scored(CodeDistance(), references=dead)).all()
+
+
+class TestCombined:
+    def test_needs_what_a_component_needs(self):
+        assert set(Combined().needs) == {"reconstruction"}
+        assert Combined(["code_distance"]).needs == ()
+
+        class KLError(ReconstructionError):
+            needs = ("kl",)
+
+            def __init__(self, normalize=None):
+                super().__init__(normalize)
+
+        assert set(Combined([KLError(), "mahalanobis", "reconstruction"]).needs) == {"kl", "reconstruction"}
+
+    def test_against_its_definition(self):
+        parts = {"mahalanobis": Mahalanobis(), "code_distance": CodeDistance()}
+        expected = []
+        for part in parts.values():
+            crossed = np.log(part.cross_fitted(REFERENCES, HELD_OUT).numpy())
+            center = np.sort(crossed)[(len(crossed) - 1) // 2]
+            deviation = np.sort(np.abs(crossed - center))[(len(crossed) - 1) // 2]
+            expected.append((np.log(scored(part)) - center) / deviation)
+        np.testing.assert_allclose(scored(Combined()), np.mean(expected, axis=0), rtol=1e-10)
+
+    def test_held_out_rows_are_scored_on_the_scale_of_new_rows(self):
+        """Otherwise p-values say nothing; the median of each component is 0 on that scale."""
+        crossed = Combined(["mahalanobis"]).cross_fitted(REFERENCES, HELD_OUT).numpy()
+        state = Combined(["mahalanobis"]).fit(REFERENCES, HELD_OUT)
+        raw = np.log(Mahalanobis().cross_fitted(REFERENCES, HELD_OUT).numpy())
+        expected = (raw - state["mahalanobis.median"].item()) / state["mahalanobis.deviation"].item()
+        np.testing.assert_allclose(crossed, expected, rtol=1e-10)
+
+    def test_a_component_alone_ranks_as_it_does_outside(self):
+        for name, score in SCORES.items():
+            if score is not Combined:
+                np.testing.assert_array_equal(np.argsort(scored(Combined([name]))), np.argsort(scored(score())))
+
+    def test_units_of_a_component_do_not_matter(self):
+        class Thousandfold(CodeDistance):
+            def __call__(self, evaluation, state):
+                return 1000 * super().__call__(evaluation, state)
+
+        np.testing.assert_allclose(
+            scored(Combined(["mahalanobis", Thousandfold()])), scored(Combined(["mahalanobis", CodeDistance()]))
+        )
+
+    def test_components_are_named_and_raw(self):
+        score = Combined(["mahalanobis", CodeDistance(1), CodeDistance(9)])
+        components = score.components(NEW[None], fitted(score))
+        assert list(components) == ["mahalanobis", "code_distance", "code_distance_2"]
+        np.testing.assert_array_equal(components["code_distance"][0], scored(CodeDistance(1)))
+        np.testing.assert_array_equal(components["code_distance_2"][0], scored(CodeDistance(9)))
+
+    @pytest.mark.parametrize(
+        ("scores", "message"),
+        [
+            ([], "needs at least one score"),
+            (["combined"], "takes plain scores"),
+            ([Combined()], "takes plain scores"),
+            (["nope"], r"names among \['code_distance', .*got \['nope'\]"),
+            (["mahalanobis", 3], r"got \[3\]"),
+            ([CodeDistance(0)], "'n_neighbors' parameter of CodeDistance must be"),
+        ],
+    )
+    def test_wrong_components(self, scores, message):
+        with pytest.raises(ValueError, match=message):
+            _ = Combined(scores).needs
+
+
+class TestCrossFitted:
+    def test_each_half_by_the_other(self):
+        score = ReconstructionError()
+        crossed = score.cross_fitted(REFERENCES, HELD_OUT).numpy()
+        first = scored(score, HELD_OUT[:20], held_out=HELD_OUT[20:])
+        second = scored(score, HELD_OUT[20:], held_out=HELD_OUT[:20])
+        np.testing.assert_array_equal(crossed, np.concatenate([first, second]))
