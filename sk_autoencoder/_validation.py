@@ -6,6 +6,7 @@ import numbers
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
@@ -98,6 +99,8 @@ def _column_kinds(X: Any) -> list[tuple[str, str]]:
 
 def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, **options: Any) -> np.ndarray:
     """Validate rows: numeric, finite, two-dimensional, the width seen in fit; float32 stays float32."""
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu().numpy()
     wrong = _column_kinds(X)
     if wrong:
         listed = ", ".join(f"{name!r} ({kind})" for name, kind in wrong)

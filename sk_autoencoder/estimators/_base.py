@@ -25,7 +25,7 @@ from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import SCALINGS, Scaling, column_statistics
 from sk_autoencoder.training import SCHEDULES, SOLVERS, AutoencoderNet, RowDataset, Scaler, TrainingPlan
 from sk_autoencoder.training.callbacks import ProgressBar, Stopping
-from sk_autoencoder.training.devices import available_device, resolve_device
+from sk_autoencoder.training.devices import available_device, mixed_precision, resolve_device
 from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
@@ -60,7 +60,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "n_iter_no_change": [integers(1)],
         "warm_start": ["boolean"],
         "device": [str],
-        "precision": [StrOptions({"float32", "float64"})],
+        "precision": [StrOptions({"float32", "float64", "bfloat16"})],
         "callbacks": [list, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -172,6 +172,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             momentum=float(self.momentum),
             alpha=float(self.alpha),
             shuffle=bool(self.shuffle),
+            mixed_precision=mixed_precision(self.precision, device),
             seed=seed,
         )
         self._assembly, self._shape, self._plan = assembly, shape, plan
@@ -230,7 +231,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             del self.net_
             raise ValueError(message) from error
         finally:
-            if self.__sklearn_is_fitted__():
+            if hasattr(self, "net_"):
                 self._finish()
 
     def _finish(self) -> None:

@@ -102,8 +102,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Let ``fit`` go on from the present weights and scaling.
     device : str, default="auto"
         A torch device. "auto" is CUDA if there is one, else the CPU.
-    precision : {"float32", "float64"}, default="float32"
-        Number type of the network.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Number type of the network. "bfloat16" trains in mixed precision: matrix products in bfloat16, weights in
+        float32; a device without the instructions uses float32 and warns.
     callbacks : list of skorch callbacks or None, default=None
         Called by the training loop; copies are used, found afterwards in ``net_.callbacks_``.
     random_state : int, RandomState instance or None, default=None
@@ -410,6 +411,15 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         scores = self._inference.score(X, self._assembly.objective, self._plan.loss, stacked)
         return dict(zip(names, scores.T, strict=True))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        # An interrupted fit leaves a net, but no threshold.
+        return hasattr(self, "offset_")
+
+    def _train(self, *args: Any) -> None:
+        # Whatever ends the training, an old threshold does not fit the new scores.
+        vars(self).pop("offset_", None)
+        super()._train(*args)
 
     def _n_members(self) -> int:
         return self.n_estimators

@@ -83,8 +83,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Let ``fit`` go on from the present weights and scaling.
     device : str, default="auto"
         A torch device. "auto" is CUDA if there is one, else the CPU.
-    precision : {"float32", "float64"}, default="float32"
-        Number type of the network.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Number type of the network. "bfloat16" trains in mixed precision: matrix products in bfloat16, weights in
+        float32; a device without the instructions uses float32 and warns.
     callbacks : list of skorch callbacks or None, default=None
         Called by the training loop; copies are used, found afterwards in ``net_.callbacks_``.
     random_state : int, RandomState instance or None, default=None

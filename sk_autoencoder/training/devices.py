@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
 
@@ -20,6 +22,23 @@ def resolve_device(choice: str) -> torch.device:
             f"device={choice!r} was asked for, but torch finds no CUDA device; use device='auto' or 'cpu'."
         )
     return device
+
+
+def mixed_precision(choice: str, device: torch.device) -> bool:
+    """Whether to train in bfloat16: where it was chosen and the device has the instructions."""
+    if choice != "bfloat16":
+        return False
+    if device.type == "cuda":
+        supported = torch.cuda.is_bf16_supported()
+    else:
+        supported = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    if not supported:
+        warnings.warn(
+            f"precision='bfloat16' needs instructions that this {device.type} device lacks; float32 is used instead.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return supported
 
 
 def available_device(choice: str) -> torch.device:

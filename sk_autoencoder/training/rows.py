@@ -16,6 +16,9 @@ from sk_autoencoder.training.seeding import epoch_seeds, seeded
 # A chunk of mini-batches is gathered, scaled and corrupted at once: small enough for the cache and for bounded memory.
 CHUNK_BATCHES = 64
 CHUNK_CELLS = 1 << 20
+# Rows of a memory map are shuffled in runs, and single rows only within windows of runs.
+RUN_ROWS = 1 << 8
+WINDOW_ROWS = 1 << 16
 
 
 class Scaler:
@@ -129,13 +132,34 @@ class TrainingBatches:
         n_rows = len(self.dataset)
         if not self.shuffle:
             return np.broadcast_to(np.arange(n_rows), (self.n_members, n_rows))
-        generators = seeded(seeds, torch.device("cpu"))
-        return np.stack([torch.randperm(n_rows, generator=g, device="cpu").numpy() for g in generators])
+        shuffled = _window_order if _on_disk(self.dataset.X) else _random_order
+        return np.stack([shuffled(n_rows, g) for g in seeded(seeds, torch.device("cpu"))])
 
     def _corrupt(self, clean: Tensor) -> Tensor:
         if self.corruption is None:
             return clean
         return torch.stack([self.corruption(rows, g) for rows, g in zip(clean, self.noise, strict=True)])
+
+
+def _random_order(n_rows: int, generator: torch.Generator) -> np.ndarray:
+    return torch.randperm(n_rows, generator=generator, device="cpu").numpy()
+
+
+def _window_order(n_rows: int, generator: torch.Generator) -> np.ndarray:
+    """Shuffle runs of neighbouring rows, then rows within windows of many runs, so that a disk reads in long runs."""
+    starts = _random_order(-(-n_rows // RUN_ROWS), generator) * RUN_ROWS
+    order = np.concatenate([np.arange(start, min(start + RUN_ROWS, n_rows)) for start in starts])
+    for first in range(0, n_rows, WINDOW_ROWS):
+        window = order[first : first + WINDOW_ROWS]
+        window[:] = window[_random_order(len(window), generator)]
+    return order
+
+
+def _on_disk(X: np.ndarray | None) -> bool:
+    """Whether an array is a view of a memory map."""
+    while X is not None and not isinstance(X, np.memmap):
+        X = getattr(X, "base", None)
+    return X is not None
 
 
 class ValidationBatches:
