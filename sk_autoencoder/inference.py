@@ -20,6 +20,8 @@ from sk_autoencoder.training.rows import Scaler
 # blocks go through it side by side, each in a matrix product of its own, so their number changes no bit either.
 BLOCK_ROWS = 64
 _CELLS_AT_ONCE = 1 << 19
+# Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
+_LARGEST_CELL = 1e15
 
 
 class Inference:
@@ -37,7 +39,7 @@ class Inference:
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n_members, n, n_components) codes."""
-        return self._map(self._encode, X, self._scalers[X.dtype.type], self.shape.n_components)
+        return self._map(self._encode, X, self._scaled, self.shape.n_components)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """(n, n_components) codes -> (n_members, n, n_features) rows in original units."""
@@ -45,7 +47,7 @@ class Inference:
 
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n_members, n, n_features) reconstructions in original units."""
-        return self._map(self._reconstruct, X, self._scalers[X.dtype.type], self.shape.n_features)
+        return self._map(self._reconstruct, X, self._scaled, self.shape.n_features)
 
     def evaluate(self, X: np.ndarray, objective: Objective, loss: Loss) -> Evaluation:
         """Evaluate all rows for all members, (n_members, n, ...), and keep everything; meant for few rows."""
@@ -54,7 +56,7 @@ class Inference:
                 self._evaluate(rows, objective, loss).map(lambda tensor: tensor.transpose(0, 1).flatten(1, 2))[
                     :, :n_rows
                 ]
-                for rows, n_rows in self._blocks(X, self._scalers[X.dtype.type])
+                for rows, n_rows in self._blocks(X, self._scaled)
             ]
         return Evaluation.concatenate(pieces, dim=1)
 
@@ -67,7 +69,7 @@ class Inference:
         """
         results = []
         with torch.inference_mode():
-            for rows, n_rows in self._blocks(X, self._scalers[X.dtype.type]):
+            for rows, n_rows in self._blocks(X, self._scaled):
                 scores = function(self._evaluate(rows, objective, loss), self.state)
                 results.append(scores.mean(dim=1).flatten(0, 1)[:n_rows].cpu().numpy())
         return np.concatenate(results)
@@ -75,6 +77,9 @@ class Inference:
     def _evaluate(self, rows: Tensor, objective: Objective, loss: Loss) -> Evaluation:
         evaluation = objective(self.network, Batch(rows, rows), loss)
         return evaluation.map(lambda tensor: tensor.unflatten(0, (-1, self.shape.n_members)))
+
+    def _scaled(self, X: np.ndarray) -> Tensor:
+        return self._scalers[X.dtype.type](X).clamp_(-_LARGEST_CELL, _LARGEST_CELL)
 
     def _plain(self, codes: np.ndarray) -> Tensor:
         return torch.from_numpy(codes.copy()).to(self.device, self.shape.torch_dtype)
