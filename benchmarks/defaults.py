@@ -66,6 +66,11 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "recipe, alpha .01": RECIPE | {"alpha": 0.01},
     "recipe, alpha .1": RECIPE | {"alpha": 0.1},
     "recipe, batch 32": RECIPE | {"batch_size": 32},
+    "recipe, gaussian .5": RECIPE | {"corruption": Gaussian(0.5)},
+    "recipe, gaussian .3, alpha .1": RECIPE | {"corruption": Gaussian(0.3), "alpha": 0.1},
+    "recipe, gaussian .3, .005": RECIPE | {"corruption": Gaussian(0.3), "learning_rate_init": 0.005},
+    "recipe, gaussian .3, 2 layers": RECIPE | {"corruption": Gaussian(0.3), "hidden_layer_sizes": narrowing(2)},
+    "recipe, gaussian .3, relu": RECIPE | {"corruption": Gaussian(0.3), "activation": "relu"},
 }
 WIDTHS = (2, 8)
 # Columns in one unit (pixels) are compared as they are, others in their standard deviations.
