@@ -418,7 +418,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     def _train(self, *args: Any) -> None:
         # Whatever ends the training, an old threshold does not fit the new scores.
-        vars(self).pop("offset_", None)
+        if hasattr(self, "offset_"):
+            del self.offset_
         super()._train(*args)
 
     def _n_members(self) -> int:
