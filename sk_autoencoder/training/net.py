@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from dis import opmap
 from typing import Any
 
 import torch
@@ -212,5 +212,14 @@ class AutoencoderNet(NeuralNet):
 
 
 def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
-    """Whether a skorch callback raised it to stop training, rather than a user who pressed Ctrl-C."""
-    return traceback.extract_tb(interrupt.__traceback__)[-1].name.startswith("on_")
+    """Whether a callback's ``raise`` stopped training, rather than a user's Ctrl-C, which can hit a callback too."""
+    traces = []
+    trace = interrupt.__traceback__
+    while trace is not None:
+        traces.append(trace)
+        trace = trace.tb_next
+    hooked = any(trace.tb_frame.f_code.co_name.startswith("on_") for trace in traces)
+    return hooked and traces[-1].tb_frame.f_code.co_code[traces[-1].tb_lasti] == _RAISE
+
+
+_RAISE = opmap["RAISE_VARARGS"]
