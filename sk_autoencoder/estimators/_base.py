@@ -87,7 +87,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         X_reconstructed : ndarray of shape (n_samples, n_features)
             What the network makes of them, in original units; the mean over the members of an ensemble.
         """
-        return self._inference.reconstruct(self._check(X)).mean(axis=0)
+        X = self._check(X)
+        return self._inference.reconstruct(X).mean(axis=0)
 
     def reconstruction_error(self, X: Any) -> np.ndarray:
         """Mean squared error of each row's reconstruction.
@@ -123,7 +124,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Train on validated rows: from new weights, or from the present ones with ``warm_start``."""
         if X_val is not None:
             X_val = check_rows(self, X_val, reset=False)
-        if not (self.warm_start and self.__sklearn_is_fitted__()):
+        if self._continues():
+            self._renew()
+        else:
             self._prepare(X, X_val)
         rows, validation = self._datasets(X, X_val)
         batch_size = _auto.batch_size(len(rows)) if self.batch_size == "auto" else min(self.batch_size, len(rows))
@@ -131,21 +134,31 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             _auto.max_iter(len(rows), batch_size, self._training_steps) if self.max_iter == "auto" else self.max_iter
         )
         self._train(rows, validation, batch_size, epochs, self.learning_rate)
-        stopping = self.net_.callbacks_[-1][1]
-        if isinstance(stopping, Stopping) and not stopping.stopped_.all():
+        rules = [callback for _, callback in self.net_.callbacks_ if isinstance(callback, Stopping)]
+        for stopping in (rule for rule in rules if not rule.stopped_.all()):
             warnings.warn(
                 f"Training ended after max_iter={epochs} epochs, before the {stopping.monitor} loss had ceased to "
                 f"fall by {stopping.tol:g} for n_iter_no_change={self.n_iter_no_change} epochs; raise max_iter.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
+
+    def _continues(self) -> bool:
+        """Whether ``fit`` goes on from the present weights."""
+        return self.warm_start and self.__sklearn_is_fitted__()
+
+    def _renew(self) -> None:
+        """Let the present net follow callbacks, stopping rule and learning rate, which may have changed."""
+        self.net_.callbacks, self.net_.lr = self._callbacks(), float(self.learning_rate_init)
+        self.net_.initialize_callbacks()
+        for group in self.net_.optimizer_.param_groups:
+            group["lr"] = self.net_.lr
 
     def _partial_fit(self, X: np.ndarray) -> None:
         """Train one epoch on validated rows, with the scaling of the first call."""
-        if self.early_stopping:
-            raise ValueError("partial_fit sees no validation rows; use early_stopping=False, or fit.")
         if not self.__sklearn_is_fitted__():
             self._prepare(X, None)
+        self._streams = True
         batch_size = _auto.batch_size(len(X)) if self.batch_size == "auto" else min(self.batch_size, len(X))
         # A schedule needs an end, which a stream does not have.
         self._train(self._rows(X), None, batch_size, 1, "constant")
@@ -177,6 +190,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         )
         self._assembly, self._shape, self._plan = assembly, shape, plan
         self._affine, self._statistics = affine, statistics
+        self._streams = False
         self.net_ = self._new_net(device)
 
     def _new_net(self, device: torch.device) -> AutoencoderNet:
@@ -250,7 +264,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Arrays and plain values only: the net is rebuilt when the state is loaded."""
         state = dict(super().__getstate__())
         if "net_" in state:
-            goes_on = self.warm_start or self.n_iter_ < 2
+            goes_on = self.warm_start or self._streams
             state["_net_state"] = net_state(state.pop("net_"), with_optimizer=goes_on)
             state["_state_version"] = _STATE_VERSION
             del state["_inference"]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -18,6 +19,12 @@ from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import Objective
 from sk_autoencoder.scaling import Scaling
+
+
+def _streams(estimator: AutoencoderTransformer) -> bool:
+    if estimator.early_stopping:
+        raise AttributeError("partial_fit sees no validation rows; use early_stopping=False, or fit.")
+    return True
 
 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder):
@@ -217,12 +224,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ValueError
             If X holds anything but finite numbers, if parts do not fit together, or if the loss diverges.
         """
-        self._fit(check_rows(self, X, reset=True), X_val)
+        self._fit(check_rows(self, X, reset=not self._continues()), X_val)
         return self
 
+    @available_if(_streams)
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> AutoencoderTransformer:
         """Train for one epoch on these rows, with the scaling of the first call.
+
+        Not available with ``early_stopping``, which needs validation rows.
 
         Parameters
         ----------
@@ -252,7 +262,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         codes : ndarray of shape (n_samples, n_components_)
             Codes; float32 for float32 rows, float64 for all others.
         """
-        return self._inference.encode(self._check(X))[0]
+        X = self._check(X)
+        return self._inference.encode(X)[0]
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Give the row that each code stands for.
