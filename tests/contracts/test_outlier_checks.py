@@ -19,7 +19,7 @@ from .variants import ESTIMATORS, VARIANTS
 CHOICES = [
     {"contamination": 0.1},
     {"contamination": Conformal(0.2), "outlier_score": Mahalanobis(on="code+residual")},
-    {"contamination": Tail(0.05), "outlier_score": Combined(["reconstruction", CodeDistance(2)])},
+    {"contamination": Tail(0.2), "outlier_score": Combined(["reconstruction", CodeDistance(2)])},
     {"n_estimators": 1, "outlier_score": ReconstructionError(normalize=None)},
     {"n_estimators": 7, "outlier_score": ReconstructionError(normalize="log")},
 ]

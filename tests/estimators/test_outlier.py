@@ -14,6 +14,7 @@ import torch
 from sklearn.base import clone
 from sklearn.covariance import MinCovDet
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
 from sk_autoencoder import (
@@ -627,8 +628,10 @@ class TestRows:
         names = list("abcde")
         model = detector().fit(frame(X, columns=names) if frame is pd.DataFrame else frame(X, schema=names))
         expected = detector().fit(X)
-        assert list(model.feature_names_in_) == names
         rows = frame(X, columns=names) if frame is pd.DataFrame else frame(X, schema=names)
+        # scikit-learn 1.6 does not read the names of recent polars frames.
+        names_of_sklearn = getattr(StandardScaler().fit(rows), "feature_names_in_", None)
+        np.testing.assert_array_equal(getattr(model, "feature_names_in_", None), names_of_sklearn)
         for method in METHODS:
             np.testing.assert_array_equal(getattr(model, method)(rows), getattr(expected, method)(X))
         assert model.recalibrate(rows, contamination=0.1).offset_ == expected.recalibrate(X, contamination=0.1).offset_
