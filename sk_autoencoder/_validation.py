@@ -82,6 +82,9 @@ def check_parameters(holder: BaseEstimator) -> None:
     holder._validate_params()
 
 
+_NUMBERS = (numbers.Number, np.bool_, type(None))
+
+
 def _column_kinds(X: Any) -> list[tuple[str, str]]:
     """Names and types of the columns of a data frame that hold no numbers ([] for anything else)."""
     if hasattr(X, "schema") and hasattr(X, "to_numpy"):  # polars
@@ -91,8 +94,9 @@ def _column_kinds(X: Any) -> list[tuple[str, str]]:
     kinds = []
     for (name, dtype), position in zip(X.dtypes.items(), range(X.shape[1]), strict=True):
         kind = getattr(dtype, "kind", "O")
-        holds_text = kind == "O" and any(isinstance(v, str) for v in X.iloc[:, position])
-        if kind in "mMSUT" or holds_text or str(dtype).startswith(("category", "string", "str", "date", "time")):
+        # Objects are looked at: they may be numbers, but also text, dates, periods or intervals.
+        odd = kind == "O" and not all(isinstance(v, _NUMBERS) for v in X.iloc[:, position])
+        if kind in "mMSUT" or odd or str(dtype).startswith(("category", "string", "str", "date", "time")):
             kinds.append((str(name), str(dtype)))
     return kinds
 
