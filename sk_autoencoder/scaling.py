@@ -48,7 +48,7 @@ def column_statistics(X: np.ndarray) -> ColumnStatistics:
     moments, extremes = StandardScaler(), MinMaxScaler()
     with np.errstate(over="ignore", invalid="ignore"):
         for block in row_blocks(X):
-            block = block.astype(np.float64, copy=False)
+            block = block.astype(np.float64, order="C", copy=False)  # sums depend on the order of memory
             moments.partial_fit(block)
             extremes.partial_fit(block)
     return ColumnStatistics(moments.mean_, moments.var_, moments.scale_, extremes.data_min_, extremes.data_max_)
