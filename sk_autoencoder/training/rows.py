@@ -30,7 +30,8 @@ class Scaler:
 
     def __init__(self, affine: Affine, source: np.dtype, device: torch.device, dtype: torch.dtype):
         center, factor = affine.center, 1 / affine.scale
-        narrow = center.astype(np.float32).astype(np.float64)
+        with np.errstate(over="ignore"):
+            narrow = center.astype(np.float32).astype(np.float64)
         rest = center - narrow
         fits = np.abs(narrow).max() < _FLOAT32_SAFE and factor.max() < _FLOAT32_SAFE
         if source == np.float32 and dtype == torch.float32 and fits:
