@@ -96,6 +96,8 @@ class AutoencoderNet(NeuralNet):
             self.module_.noise = None
             self._set_training(False)
             self.notify("on_train_end", X=rows, y=None)
+        if not all(torch.isfinite(parameter).all() for parameter in self._parameters):
+            raise FloatingPointError("the last step left weights that are not finite")
 
     def get_iterator(self, dataset: RowDataset, training: bool = False) -> TrainingBatches | ValidationBatches:
         """Chunks instead of single rows."""
