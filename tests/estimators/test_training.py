@@ -1,0 +1,315 @@
+"""How training goes: epochs, streams, warm starts, stopping, validation rows, what is printed."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from sk_autoencoder import AutoencoderTransformer, Dense, Gaussian, Masking, SquaredError
+
+
+class Shifted(SquaredError):
+    """Squared error minus 100: a loss that is always negative."""
+
+    def __call__(self, output, target):
+        return super().__call__(output, target) - 100
+
+
+def _weights(model):
+    return [parameter.detach().numpy().copy() for parameter in model.net_.module_.parameters()]
+
+
+def _assert_same_weights(first, second):
+    for ours, theirs in zip(_weights(first), _weights(second), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+class TestPartialFit:
+    def test_one_call_is_one_epoch(self, rows):
+        model = AutoencoderTransformer(2, random_state=0)
+        for epoch in range(1, 4):
+            assert model.partial_fit(rows) is model
+            assert model.n_iter_ == len(model.loss_curve_) == epoch
+        assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+    def test_equals_fit_at_a_constant_rate(self, rows):
+        whole = AutoencoderTransformer(2, learning_rate="constant", max_iter=3, random_state=0).fit(rows)
+        stream = AutoencoderTransformer(2, random_state=0)
+        for _ in range(3):
+            stream.partial_fit(rows)
+        _assert_same_weights(whole, stream)
+
+    def test_scaling_is_that_of_the_first_call(self, rows):
+        model = AutoencoderTransformer(2, random_state=0).partial_fit(rows)
+        center, scale = model._affine
+        model.partial_fit(rows * 100 + 3)
+        np.testing.assert_array_equal(center, rows.mean(axis=0))
+        assert model._affine.center is center
+        assert model._affine.scale is scale
+
+    def test_batches_of_any_size(self, rows):
+        model = AutoencoderTransformer(2, batch_size=50, random_state=0)
+        for part in (slice(100), slice(100, 101), slice(101, 120)):
+            model.partial_fit(rows[part])
+        assert model.n_iter_ == 3
+        assert np.isfinite(model.transform(rows)).all()
+
+    def test_wrong_width(self, rows):
+        model = AutoencoderTransformer(2).partial_fit(rows)
+        with pytest.raises(ValueError, match="X has 4 features, but AutoencoderTransformer is expecting 5 features"):
+            model.partial_fit(rows[:, :4])
+
+    def test_goes_on_after_fit(self, rows):
+        model = AutoencoderTransformer(2, max_iter=2, random_state=0).fit(rows)
+        assert model.partial_fit(rows).n_iter_ == 3
+
+    def test_fit_starts_again(self, rows):
+        model = AutoencoderTransformer(2, max_iter=2, random_state=0).partial_fit(rows).fit(rows)
+        assert model.n_iter_ == 2
+        _assert_same_weights(model, AutoencoderTransformer(2, max_iter=2, random_state=0).fit(rows))
+
+    @pytest.mark.parametrize("n_before", [1, 2, 3])
+    @pytest.mark.parametrize("choice", [{}, {"solver": "sgd"}, {"network": Dense(dropout=0.3)}, {"corruption": "swap"}])
+    def test_goes_on_after_storage_with_the_same_bits(self, n_before, choice, rows):
+        model = AutoencoderTransformer(2, random_state=0, **choice)
+        for _ in range(n_before):
+            model.partial_fit(rows)
+        copy = pickle.loads(pickle.dumps(model))
+        _assert_same_weights(model.partial_fit(rows), copy.partial_fit(rows))
+        assert copy.loss_curve_ == model.loss_curve_
+
+    def test_is_not_offered_with_early_stopping(self):
+        assert hasattr(AutoencoderTransformer(), "partial_fit")
+        model = AutoencoderTransformer(early_stopping=True)
+        assert not hasattr(model, "partial_fit")
+        with pytest.raises(AttributeError) as caught:
+            model.partial_fit  # noqa: B018  the look-up itself fails
+        assert "partial_fit sees no validation rows; use early_stopping=False" in str(caught.value.__cause__)
+
+
+class TestWarmStart:
+    def test_goes_on(self, rows):
+        model = AutoencoderTransformer(2, max_iter=3, learning_rate="constant", warm_start=True, random_state=0)
+        twice = clone(model).fit(rows)
+        before = _weights(twice)
+        twice.fit(rows)
+        assert twice.n_iter_ == len(twice.loss_curve_) == 6
+        assert twice.loss_curve_[3] < twice.loss_curve_[0]
+        assert not np.array_equal(before[0], _weights(twice)[0])
+        _assert_same_weights(twice, clone(model).set_params(max_iter=6).fit(rows))
+
+    def test_without_it_starts_again(self, rows):
+        model = AutoencoderTransformer(2, max_iter=3, random_state=0).fit(rows)
+        before = _weights(model)
+        model.fit(rows)
+        assert model.n_iter_ == 3
+        np.testing.assert_array_equal(_weights(model)[0], before[0])
+
+    def test_keeps_scaling(self, rows):
+        model = AutoencoderTransformer(2, max_iter=1, warm_start=True).fit(rows)
+        center = model._affine.center
+        assert model.fit(rows + 1)._affine.center is center
+
+    def test_goes_on_after_storage_with_the_same_bits(self, rows):
+        model = AutoencoderTransformer(2, max_iter=2, warm_start=True, random_state=0).fit(rows)
+        copy = pickle.loads(pickle.dumps(model))
+        _assert_same_weights(model.fit(rows), copy.fit(rows))
+
+    def test_another_width(self, rows):
+        model = AutoencoderTransformer(2, max_iter=1, warm_start=True).fit(rows)
+        with pytest.raises(ValueError, match="X has 4 features, but AutoencoderTransformer is expecting 5 features"):
+            model.fit(rows[:, :4])
+        assert model.transform(rows).shape == (120, 2)
+
+    def test_follows_the_present_learning_rate(self, rows):
+        model = AutoencoderTransformer(2, max_iter=1, warm_start=True, random_state=0).fit(rows)
+        before = _weights(model)
+        model.set_params(learning_rate_init=1e-12).fit(rows)
+        for old, new in zip(before, _weights(model), strict=True):
+            np.testing.assert_allclose(new, old, atol=1e-9)
+
+    def test_follows_the_present_stopping_rule(self, rows):
+        model = AutoencoderTransformer(2, max_iter=5, warm_start=True, random_state=0).fit(rows)
+        model.set_params(tol=1e12, n_iter_no_change=1).fit(rows)
+        assert model.n_iter_ == 5 + 2
+
+
+class TestValidation:
+    def test_curve_on_the_users_rows(self, rows):
+        model = AutoencoderTransformer(2, max_iter=4, random_state=0)
+        seen = clone(model).fit(rows, X_val=rows)
+        assert len(seen.validation_loss_curve_) == 4
+        assert seen.best_loss_ == min(seen.validation_loss_curve_)
+        _assert_same_weights(seen, clone(model).fit(rows))  # watching changes nothing
+
+    def test_curve_is_the_mean_over_rows_and_features(self, rows):
+        model = AutoencoderTransformer(2, max_iter=3, precision="float64", random_state=0).fit(rows, X_val=rows[:50])
+        scaled = (rows[:50] - rows.mean(axis=0)) / rows.std(axis=0)
+        rebuilt = (model.reconstruct(rows[:50]) - rows.mean(axis=0)) / rows.std(axis=0)
+        assert model.validation_loss_curve_[-1] == pytest.approx(((scaled - rebuilt) ** 2).mean())
+
+    def test_no_validation_without_being_asked(self, rows):
+        model = AutoencoderTransformer(2, max_iter=2).fit(rows)
+        assert model.validation_loss_curve_ == []
+        assert model.best_loss_ == min(model.loss_curve_)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [(lambda X: X[:, :4], "X has 4 features, but"), (lambda X: np.full_like(X, np.nan), "contains NaN")],
+    )
+    def test_is_checked(self, change, message, rows):
+        with pytest.raises(ValueError, match=message):
+            AutoencoderTransformer(2, max_iter=2).fit(rows, X_val=change(rows))
+
+    def test_held_out_rows_are_shuffled_and_not_trained_on(self):
+        X = np.repeat(np.eye(4), 25, axis=0)  # sorted: the last tenth is of one kind
+        model = AutoencoderTransformer(2, early_stopping=True, validation_fraction=0.2, max_iter=1, tol=1e12)
+        with pytest.warns(ConvergenceWarning):
+            model.set_params(random_state=0).fit(X)
+        held_out = model.net_.train_split(None)[1]
+        kinds = {tuple(row) for row in held_out.take(slice(None)).tolist()}
+        assert len(held_out) == 20
+        assert len(kinds) > 1
+
+    @pytest.mark.parametrize(("fraction", "expected"), [(0.1, 12), (0.5, 60), (0.001, 1), (0.999, 119)])
+    def test_fraction(self, fraction, expected, rows):
+        model = AutoencoderTransformer(2, early_stopping=True, validation_fraction=fraction, tol=1e12)
+        model.set_params(n_iter_no_change=1, max_iter=2).fit(rows)
+        assert len(model.net_.train_split(None)[1]) == expected
+
+
+class TestStopping:
+    def test_early_stopping_restores_the_best_weights(self, rows):
+        model = AutoencoderTransformer(
+            2, early_stopping=True, learning_rate="constant", learning_rate_init=0.05, batch_size=8, n_iter_no_change=3
+        ).set_params(precision="float64", random_state=0)
+        model.fit(rows, X_val=rows[:30] + 0.5)
+        curve = model.validation_loss_curve_
+        assert curve.index(min(curve)) == model.n_iter_ - 1 - 3
+        assert model.best_loss_ == min(curve) < curve[-1]
+
+        scaled = (rows[:30] + 0.5 - rows.mean(axis=0)) / rows.std(axis=0)
+        rebuilt = (model.reconstruct(rows[:30] + 0.5) - rows.mean(axis=0)) / rows.std(axis=0)
+        assert ((scaled - rebuilt) ** 2).mean() == pytest.approx(min(curve))
+
+    def test_stopped_weights_are_those_of_a_shorter_training(self, rows):
+        parameters = {"learning_rate": "constant", "learning_rate_init": 0.05, "batch_size": 8, "random_state": 0}
+        stopped = AutoencoderTransformer(2, early_stopping=True, n_iter_no_change=3, **parameters)
+        stopped.fit(rows, X_val=rows[:30] + 0.5)
+        best = int(np.argmin(stopped.validation_loss_curve_)) + 1
+        assert best < stopped.n_iter_
+        _assert_same_weights(stopped, AutoencoderTransformer(2, max_iter=best, **parameters).fit(rows))
+
+    @pytest.mark.parametrize("early_stopping", [True, False])
+    def test_negative_losses(self, early_stopping, rows):
+        """A loss moved by a constant trains and stops at the same epochs."""
+        parameters = {"early_stopping": early_stopping, "tol": 1e-3, "n_iter_no_change": 3, "max_iter": 500}
+        model = AutoencoderTransformer(2, learning_rate="constant", precision="float64", random_state=0, **parameters)
+        plain = clone(model).fit(rows)
+        negative = clone(model).set_params(loss=Shifted()).fit(rows)
+        assert 5 < negative.n_iter_ == plain.n_iter_ < 500
+        np.testing.assert_allclose(np.add(negative.loss_curve_, 100), plain.loss_curve_, atol=1e-9)
+        np.testing.assert_allclose(negative.transform(rows), plain.transform(rows), atol=1e-9)
+
+    def test_tol_watches_the_training_loss(self, rows):
+        model = AutoencoderTransformer(2, tol=1e-2, n_iter_no_change=2, learning_rate="constant", random_state=0)
+        model.fit(rows, X_val=rows[:5])
+        falls = -np.diff(model.loss_curve_)
+        assert (falls[-2:] < 1e-2).all()
+        assert model.n_iter_ < 3000
+
+    def test_warns_when_asked_for_convergence_and_it_did_not_come(self, rows):
+        for choice, monitor in (({"tol": 1e-9}, "train"), ({"early_stopping": True}, "valid")):
+            with pytest.warns(
+                ConvergenceWarning, match=f"after max_iter=2 epochs, before the {monitor} loss"
+            ) as caught:
+                AutoencoderTransformer(2, max_iter=2, **choice).fit(rows)
+            assert len(caught) == 1
+            assert caught[0].filename == __file__
+
+    def test_does_not_warn_when_not_asked(self, rows):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            AutoencoderTransformer(2, max_iter=1).fit(rows)
+            AutoencoderTransformer(2, max_iter=1).fit(rows, X_val=rows)
+            AutoencoderTransformer(2, tol=1e12, n_iter_no_change=1).fit(rows)
+
+    def test_partial_fit_does_not_warn(self, rows):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            AutoencoderTransformer(2, tol=1e-9).partial_fit(rows).partial_fit(rows)
+
+
+class TestOptions:
+    def test_dropout_acts_in_training_only(self, rows):
+        plain = AutoencoderTransformer(2, max_iter=3, random_state=0)
+        dropped = clone(plain).set_params(network=Dense(dropout=0.5)).fit(rows)
+        assert dropped.loss_curve_ != plain.fit(rows).loss_curve_
+        np.testing.assert_array_equal(dropped.transform(rows), dropped.transform(rows))
+
+    def test_noise_is_fresh_in_every_epoch(self, rows):
+        """At a standstill, only the noise makes the loss differ from one epoch to the next."""
+        still = AutoencoderTransformer(
+            2, learning_rate_init=1e-30, learning_rate="constant", max_iter=3, shuffle=False, precision="float64"
+        ).set_params(random_state=0)
+        assert len(set(clone(still).fit(rows).loss_curve_)) == 1
+        assert len(set(clone(still).set_params(corruption=Gaussian(0.5)).fit(rows).loss_curve_)) == 3
+        assert len(set(clone(still).set_params(network=Dense(dropout=0.5)).fit(rows).loss_curve_)) == 3
+
+    def test_clean_row_is_the_target(self, rows):
+        """With all cells but few masked, a denoiser returns about the column means, not the masked rows."""
+        model = AutoencoderTransformer(2, corruption=Masking(0.99), max_iter=100, random_state=0).fit(rows)
+        np.testing.assert_allclose(model.loss_curve_[-1], 1, atol=0.15)
+
+    def test_shuffle(self, rows):
+        model = AutoencoderTransformer(2, batch_size=10, max_iter=2, random_state=0)
+        assert clone(model).fit(rows).loss_curve_ != clone(model).set_params(shuffle=False).fit(rows).loss_curve_
+
+    @pytest.mark.parametrize("solver", ["adam", "sgd"])
+    def test_alpha_shrinks_weights(self, solver, rows):
+        norms = []
+        for alpha in (0.0, 0.3):
+            model = AutoencoderTransformer(2, solver=solver, alpha=alpha, learning_rate_init=0.01, max_iter=100)
+            norms.append(sum((w**2).sum() for w in _weights(model.set_params(random_state=0).fit(rows))))
+        assert norms[1] < 0.9 * norms[0]
+
+    def test_batch_size_beyond_the_rows_means_all_of_them(self, rows):
+        whole = AutoencoderTransformer(2, batch_size=120, max_iter=2, random_state=0).fit(rows)
+        _assert_same_weights(whole, AutoencoderTransformer(2, batch_size=10_000, max_iter=2, random_state=0).fit(rows))
+
+    def test_chunks_do_not_matter(self, monkeypatch, rows):
+        """How many mini-batches are gathered at once changes no bit."""
+        model = AutoencoderTransformer(2, batch_size=16, max_iter=2, random_state=0)
+        expected = clone(model).fit(rows)
+        monkeypatch.setattr("sk_autoencoder.training.rows.CHUNK_BATCHES", 2)
+        _assert_same_weights(clone(model).fit(rows), expected)
+
+
+class TestPrinting:
+    @pytest.mark.parametrize("choice", [{}, {"early_stopping": True, "tol": 1e12, "n_iter_no_change": 1}])
+    def test_silent(self, choice, rows, capfd):
+        model = AutoencoderTransformer(2, max_iter=3, **choice).fit(rows, X_val=rows)
+        model.transform(rows)
+        if not choice:
+            model.partial_fit(rows)
+        out, err = capfd.readouterr()
+        assert (out, err) == ("", "")
+
+    @pytest.mark.parametrize("verbose", [True, 1, 2])
+    def test_one_bar_with_loss_and_time_left(self, verbose, rows, capfd):
+        AutoencoderTransformer(2, max_iter=3, verbose=verbose).fit(rows, X_val=rows)
+        out, err = capfd.readouterr()
+        assert out == ""
+        last = err.rstrip("\n").split("\r")[-1]
+        assert "3/3" in last
+        assert "loss=" in last
+        assert "validation=" in last
+        assert "<" in last  # elapsed < left
+        assert err.count("\n") == 1
+
+    def test_bar_is_closed_when_training_stops_early(self, rows, capfd):
+        AutoencoderTransformer(2, max_iter=50, tol=1e12, n_iter_no_change=1, verbose=True).fit(rows)
+        assert "2/50" in capfd.readouterr().err.rstrip("\n").split("\r")[-1]
