@@ -18,8 +18,11 @@ lint: .venv/.test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+# What the old scikit-learn itself does to today's pytest and scipy is no error.
+OLD_WARNINGS = -W 'ignore:Passing a non-Collection iterable' -W 'ignore:scipy.optimize: The'
+
 test-oldest: .venv-oldest/.test
-	$(PYTEST_ENV) .venv-oldest/bin/python -m pytest -n $(WORKERS) tests
+	$(PYTEST_ENV) .venv-oldest/bin/python -m pytest -n $(WORKERS) $(OLD_WARNINGS) tests
 
 demo: .venv/.plot
 	.venv/bin/python -m benchmarks.demo --out demo

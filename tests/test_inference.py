@@ -1,0 +1,38 @@
+"""Blocks: a row's result does not depend on how many rows come with it."""
+
+import numpy as np
+import pytest
+import torch
+
+from sk_autoencoder import AutoencoderTransformer, inference
+
+
+@pytest.mark.parametrize("n_rows", [1, inference.BLOCK_ROWS - 1, inference.BLOCK_ROWS, inference.BLOCK_ROWS + 1, 1000])
+def test_every_row_comes_back(n_rows):
+    X = np.random.default_rng(0).normal(size=(n_rows, 3))
+    model = AutoencoderTransformer(2, max_iter=1, random_state=0).fit(X)
+    encoder, _ = model.to_torch()
+    np.testing.assert_allclose(model.transform(X), encoder(torch.tensor(X)).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_many_blocks_side_by_side():
+    X = np.random.default_rng(0).normal(size=(9000, 7))
+    model = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X[:500])
+    whole = model.transform(X)
+    for first in (0, 63, 64, 4095, 4096, 8191, 8999):
+        np.testing.assert_array_equal(model.transform(X[first : first + 3]), whole[first : first + 3])
+
+
+def test_number_of_blocks_at_once_changes_no_bit(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(1000, 33))
+    model = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X)
+    expected = model.transform(X), model.reconstruct(X)
+    for cells in (1, 1 << 14, 1 << 22):
+        monkeypatch.setattr(inference, "_CELLS_AT_ONCE", cells)
+        np.testing.assert_array_equal(model.transform(X), expected[0])
+        np.testing.assert_array_equal(model.reconstruct(X), expected[1])
+
+
+def test_rows_beyond_float32_give_finite_codes(rows):
+    model = AutoencoderTransformer(2, max_iter=1, random_state=0).fit(rows)
+    assert np.isfinite(model.transform(rows * 1e200)).all()

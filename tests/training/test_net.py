@@ -1,0 +1,64 @@
+"""The net as skorch sees it, and what an epoch writes down."""
+
+import numpy as np
+import pytest
+import skorch
+import torch
+from skorch.callbacks import Callback
+
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.training import SCHEDULES
+
+
+def fitted(rows, **parameters):
+    return AutoencoderTransformer(2, **{"max_iter": 3, "random_state": 0, **parameters}).fit(rows)
+
+
+def test_is_a_skorch_net(rows):
+    net = fitted(rows).net_
+    assert isinstance(net, skorch.NeuralNet)
+    assert len(net.history) == 3
+    assert {"train_loss", "dur", "epoch"} <= set(net.history[-1])
+
+
+def test_curve_is_the_mean_over_rows_and_features(rows):
+    """At a standstill the training loss is the reconstruction error of the scaled rows."""
+    model = fitted(rows, learning_rate_init=1e-30, learning_rate="constant", batch_size=50, precision="float64")
+    error = (model.reconstruct(rows) - rows) / rows.std(axis=0)
+    np.testing.assert_allclose(model.loss_curve_, (error**2).mean())
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "onecycle"])
+def test_schedule_runs_from_the_first_to_the_last_step(name, rows):
+    rates = []
+
+    class Watch(Callback):
+        def on_grad_computed(self, net, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    fitted(rows, learning_rate=name, learning_rate_init=0.5, batch_size=40, callbacks=[Watch()])
+    np.testing.assert_allclose(rates, [0.5 * SCHEDULES[name](step / 9) for step in range(9)])
+
+
+def test_evaluation_for_callbacks_that_predict(rows):
+    """The net's own forward is the reconstruction of scaled rows."""
+    model = fitted(rows, precision="float64")
+    dataset = model._rows(rows)
+    found = torch.cat(list(model.net_.forward_iter(dataset)))[:, 0].numpy()
+    np.testing.assert_allclose(found * rows.std(axis=0) + rows.mean(axis=0), model.reconstruct(rows))
+
+
+def test_ends_in_evaluation_mode_without_noise(rows):
+    net = fitted(rows).net_
+    assert not net.module_.training
+    assert net.module_.noise is None
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"batch_size": 1}, {"early_stopping": True, "tol": 1e12, "n_iter_no_change": 1}]
+)
+def test_history_is_plain_values(choice, rows):
+    for epoch in fitted(rows, **choice).net_.history:
+        for name, value in epoch.items():
+            if name != "batches":
+                assert isinstance(value, int | float | bool | list), name

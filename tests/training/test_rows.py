@@ -1,0 +1,166 @@
+"""Batches: every row once an epoch, shuffled, scaled without loss, and how memory maps are read."""
+
+import numpy as np
+import pytest
+import torch
+
+from sk_autoencoder import Gaussian
+from sk_autoencoder.scaling import Affine
+from sk_autoencoder.training import rows as engine
+from sk_autoencoder.training.rows import RowDataset, Scaler, TrainingBatches, ValidationBatches
+
+CPU = torch.device("cpu")
+
+
+def scaler(center, scale, source=np.float64, dtype=torch.float64):
+    return Scaler(Affine(np.array(center), np.array(scale)), np.dtype(source), CPU, dtype)
+
+
+def numbered(n_rows, n_features=2, positions=None):
+    """Rows that carry their position."""
+    X = np.arange(float(n_rows))[:, None] * np.ones(n_features)
+    return RowDataset(X, scaler(np.zeros(n_features), np.ones(n_features)), positions)
+
+
+def batches(dataset, batch_size=4, n_members=1, **options):
+    return TrainingBatches(dataset, batch_size, n_members, seed=3, epoch=0, **options)
+
+
+def order(batches):
+    """Positions in the order in which they come, (n_rows, n_members)."""
+    return torch.cat([clean[..., 0] for _, clean in batches]).long().numpy()
+
+
+class TestScaler:
+    @pytest.mark.parametrize("source", [np.float32, np.float64])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_scales(self, source, dtype):
+        X = np.array([[1.0, 20.0], [3.0, 40.0]], dtype=source)
+        found = scaler([1.0, 30.0], [2.0, 10.0], source, dtype)(X[:])
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, [[0, -1], [1, 1]], rtol=1e-6)
+        np.testing.assert_array_equal(X, [[1, 20], [3, 40]])
+
+    @pytest.mark.parametrize("source", [np.float32, np.float64])
+    def test_large_offset_costs_no_digit(self, source):
+        X = (1.7e9 + np.arange(0.0, 2000.0, 128.0))[:, None].astype(source)
+        center = X.astype(np.float64).mean() + 0.3
+        found = scaler([center], [500.0], source, torch.float32)(X[:])
+        np.testing.assert_allclose(found, (X.astype(np.float64) - center) / 500, rtol=1e-5, atol=1e-7)
+
+    @pytest.mark.parametrize(("center", "scale"), [(1e38, 1.0), (0.0, 1e-38), (-1e300, 1e290)])
+    def test_constants_beyond_float32(self, center, scale):
+        X = np.array([[0.0], [1.0]], dtype=np.float32)
+        found = scaler([center], [scale], np.float32, torch.float64)(X[:])
+        np.testing.assert_allclose(found, (X.astype(np.float64) - center) / scale, rtol=1e-12)
+
+    def test_views_and_read_only_rows_are_not_written_to(self):
+        X = np.ones((4, 2))
+        X.setflags(write=False)
+        scaler([1.0, 1.0], [1.0, 1.0])(X[1:3])
+        np.testing.assert_array_equal(X, 1)
+
+
+class TestTraining:
+    @pytest.mark.parametrize("n_rows", [1, 3, 4, 5, 13])
+    @pytest.mark.parametrize("single_steps", [False, True])
+    def test_every_row_once_for_every_member(self, n_rows, single_steps):
+        found = order(batches(numbered(n_rows), n_members=3, single_steps=single_steps))
+        for member in found.T:
+            assert sorted(member) == list(range(n_rows))
+
+    def test_order_changes_with_member_epoch_and_seed(self):
+        epochs = batches(numbered(50), n_members=2)
+        first, second = order(epochs), order(epochs)
+        assert not np.array_equal(first[:, 0], first[:, 1])
+        assert not np.array_equal(first, second)
+        np.testing.assert_array_equal(order(batches(numbered(50), n_members=2)), first)
+        other = TrainingBatches(numbered(50), 4, 2, seed=4, epoch=0)
+        assert not np.array_equal(order(other), first)
+
+    def test_resumes_in_any_epoch(self):
+        epochs = batches(numbered(50))
+        order(epochs)
+        second = order(epochs)
+        np.testing.assert_array_equal(order(TrainingBatches(numbered(50), 4, 1, seed=3, epoch=1)), second)
+
+    def test_members_do_not_depend_on_their_number(self):
+        np.testing.assert_array_equal(
+            order(batches(numbered(50), n_members=3))[:, :1], order(batches(numbered(50), n_members=1))
+        )
+
+    def test_unshuffled(self):
+        assert order(batches(numbered(9), shuffle=False))[:, 0].tolist() == list(range(9))
+
+    @pytest.mark.parametrize(("n_rows", "expected"), [(1, 1), (4, 1), (5, 2), (13, 4)])
+    def test_length_counts_mini_batches(self, n_rows, expected):
+        assert len(batches(numbered(n_rows))) == expected
+        assert len(list(batches(numbered(n_rows), single_steps=True))) == expected
+
+    def test_chunks_are_whole_mini_batches(self, monkeypatch):
+        monkeypatch.setattr(engine, "CHUNK_BATCHES", 2)
+        assert [len(clean) for _, clean in batches(numbered(21))] == [8, 8, 5]
+        monkeypatch.setattr(engine, "CHUNK_CELLS", 1)
+        assert [len(clean) for _, clean in batches(numbered(9))] == [4, 4, 1]
+
+    @pytest.mark.parametrize("positions", [np.array([5, 1, 7]), np.array([[5, 1, 7], [2, 3, 4]])])
+    def test_chosen_rows(self, positions):
+        n_members = len(np.atleast_2d(positions))
+        found = order(batches(numbered(9, positions=positions), n_members=n_members))
+        assert [sorted(member) for member in found.T] == [sorted(member) for member in np.atleast_2d(positions)]
+
+    def test_noise_is_on_the_input_only(self):
+        for noisy, clean in batches(numbered(10), n_members=2, corruption=Gaussian(0.1)):
+            assert (noisy != clean).all()
+            np.testing.assert_array_equal(clean, clean.round())
+
+    def test_noise_does_not_depend_on_single_steps(self):
+        whole, cut = (
+            torch.cat([noisy for noisy, _ in batches(numbered(10), corruption=Gaussian(), single_steps=single)])
+            for single in (False, True)
+        )
+        torch.testing.assert_close(whole, cut, rtol=0, atol=0)
+
+
+class TestMemoryMaps:
+    @pytest.fixture
+    def mapped(self, tmp_path):
+        np.save(tmp_path / "X.npy", np.arange(1000.0)[:, None])
+        X = np.load(tmp_path / "X.npy", mmap_mode="r")
+        return RowDataset(X, scaler([0.0], [1.0]))
+
+    def test_every_row_once(self, mapped, monkeypatch):
+        monkeypatch.setattr(engine, "RUN_ROWS", 16)
+        monkeypatch.setattr(engine, "WINDOW_ROWS", 128)
+        found = order(batches(mapped, n_members=2))
+        for member in found.T:
+            assert sorted(member) == list(range(1000))
+        assert not np.array_equal(found[:, 0], found[:, 1])
+
+    def test_reads_runs(self, mapped, monkeypatch):
+        monkeypatch.setattr(engine, "RUN_ROWS", 16)
+        monkeypatch.setattr(engine, "WINDOW_ROWS", 128)
+        found = order(batches(mapped))[:, 0]
+        for first in range(0, 896, 128):
+            runs = np.unique(found[first : first + 128] // 16)
+            assert len(runs) <= 10
+
+    def test_small_ones_are_shuffled_whole(self, mapped):
+        found = order(batches(mapped))[:, 0]
+        assert np.abs(np.corrcoef(found, np.arange(1000))[0, 1]) < 0.2
+
+
+def test_validation_rows_come_in_order_and_for_every_member(monkeypatch):
+    monkeypatch.setattr(engine, "CHUNK_CELLS", 12)
+    pairs = list(ValidationBatches(numbered(7), n_members=2))
+    assert [clean.shape for _, clean in pairs] == [(3, 2, 2), (3, 2, 2), (1, 2, 2)]
+    assert torch.cat([clean[:, 1, 0] for _, clean in pairs]).tolist() == list(range(7))
+    assert all(noisy is clean for noisy, clean in pairs)
+
+
+def test_data_set_as_skorch_reads_it():
+    dataset = numbered(7)
+    row, target = dataset[3]
+    assert len(dataset) == 7
+    assert row.tolist() == [3, 3]
+    assert target.item() == 0
