@@ -29,6 +29,7 @@ demo: .venv/.plot
 
 bench: .venv/.plot
 	.venv/bin/python -m benchmarks.import_time
+	.venv/bin/python -m benchmarks.throughput
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
