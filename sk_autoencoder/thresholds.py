@@ -53,7 +53,7 @@ class Hampel(Threshold):
 
     Parameters
     ----------
-    n_deviations : float, default=4.0
+    n_deviations : float, default=2.5
         Distance from the median in (normal-consistent) median deviations.
 
     References
@@ -63,7 +63,7 @@ class Hampel(Threshold):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_deviations": [reals(0, closed="neither")]}
 
-    def __init__(self, n_deviations: float = 4.0):
+    def __init__(self, n_deviations: float = 2.5):
         self.n_deviations = n_deviations
 
     def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
@@ -79,7 +79,7 @@ class Tail(Threshold):
 
     Parameters
     ----------
-    alpha : float in (0, 0.5), default=0.01
+    alpha : float in (0, 0.5), default=0.05
         Share of clean rows beyond the threshold.
     tail : float in (0, 1), default=0.1
         Share of the held-out scores that the distribution is fitted to; at least 10 of them are used.
@@ -94,7 +94,7 @@ class Tail(Threshold):
         "tail": [reals(0, 1, closed="neither")],
     }
 
-    def __init__(self, alpha: float = 0.01, tail: float = 0.1):
+    def __init__(self, alpha: float = 0.05, tail: float = 0.1):
         self.alpha = alpha
         self.tail = tail
 
@@ -151,4 +151,36 @@ class Conformal(Threshold):
         return float(np.sort(held_out)[-rank])
 
 
-THRESHOLDS: dict[str, type[Threshold]] = {"auto": Hampel, "tail": Tail, "conformal": Conformal}
+class Auto(Threshold):
+    """Hampel's limit on held-out rows, lowered to the strangest training row where false alarms stay few.
+
+    An ensemble finds rows that it was trained on less strange than new ones, so that a limit learnt on held-out rows may
+    lie beyond all of them. Then the strangest training row is an outlier still, unless a threshold that low would flag
+    more than a share ``max_alarms`` of the held-out rows.
+
+    Parameters
+    ----------
+    n_deviations : float, default=2.5
+        Distance of the limit from the median, as in ``Hampel``.
+    max_alarms : float in (0, 1), default=0.1
+        Largest share of held-out rows flagged for the sake of the strangest training row.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_deviations": [reals(0, closed="neither")],
+        "max_alarms": [reals(0, 1, closed="neither")],
+    }
+
+    def __init__(self, n_deviations: float = 2.5, max_alarms: float = 0.1):
+        self.n_deviations = n_deviations
+        self.max_alarms = max_alarms
+
+    def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
+        """Return the lower of both limits."""
+        limit = Hampel(self.n_deviations)(scores, held_out)
+        lowest = Conformal(self.max_alarms)(scores, held_out)
+        below_strangest = float(np.nextafter(scores.max(), -np.inf))
+        return min(limit, max(below_strangest, lowest))
+
+
+THRESHOLDS: dict[str, type[Threshold]] = {"auto": Auto, "tail": Tail, "conformal": Conformal}

@@ -49,7 +49,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         those of training rows, or several of them on a common scale.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Where strange turns into an outlier. A float in (0, 0.5] is the share of the training rows that are outliers.
-        "auto" is ``Hampel()``, "tail" ``Tail()`` and "conformal" ``Conformal()``, rules on held-out scores.
+        "auto" is ``Auto()``, "tail" ``Tail()`` and "conformal" ``Conformal()``, rules on the scores of held-out rows.
     n_estimators : int, default=5
         Members of the ensemble. They differ in initial weights, row order, noise and held-out rows; their scores are
         averaged.
@@ -452,6 +452,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     def _calibrate(self, X: np.ndarray) -> None:
         """Learn each member's score on rows held out of its training, and keep their cross-fitted scores."""
         folds, rest = self._folds, self._rest
+        del self._folds, self._rest
         n_folds, n_fold = folds.shape
         n_each = min(n_fold, _N_REFERENCES // _N_FOLDS)
         rest = rest[: _N_REFERENCES - n_each * (n_folds - 1)] if n_folds > 1 else rest[:0]
