@@ -500,11 +500,12 @@ class TestMembers:
 
     def test_warm_start_goes_on(self, X):
         model = detector(warm_start=True, max_iter=5).fit(X)
-        first, folds = model.loss_curve_[0], model._folds
+        first, trained_on = model.loss_curve_[0], model._member_positions(None, len(X))
         model.fit(X)
         assert model.n_iter_ == 10
         assert model.loss_curve_[-1] < first
-        np.testing.assert_array_equal(model._folds, folds)  # rows held out once stay held out
+        # rows held out once stay held out
+        np.testing.assert_array_equal(model._member_positions(None, len(X)), trained_on)
 
 
 class TestBits:
