@@ -1,7 +1,14 @@
 """Autoencoders as scikit-learn estimators, trained by torch through skorch."""
 
 from sk_autoencoder.corruptions import Corruption, Gaussian, Masking, Swap
-from sk_autoencoder.displays import LatentDisplay, LossCurveDisplay, ReconstructionDisplay
+from sk_autoencoder.displays import (
+    FeatureScoresDisplay,
+    LatentDisplay,
+    LossCurveDisplay,
+    OutlierReconstructionDisplay,
+    OutlierScoreDisplay,
+    ReconstructionDisplay,
+)
 from sk_autoencoder.estimators import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.losses import AbsoluteError, BinaryCrossEntropy, Huber, Loss, SquaredError
 from sk_autoencoder.model_selection import (
@@ -14,12 +21,13 @@ from sk_autoencoder.networks import Dense, Network
 from sk_autoencoder.objectives import Objective, Reconstruction
 from sk_autoencoder.scaling import MinMax, Robust, Scaling, Standard
 from sk_autoencoder.scores import CodeDistance, Combined, Mahalanobis, ReconstructionError, Score
-from sk_autoencoder.thresholds import Conformal, Hampel, Quantile, Tail, Threshold
+from sk_autoencoder.thresholds import Auto, Conformal, Hampel, Quantile, Tail, Threshold
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AbsoluteError",
+    "Auto",
     "AutoencoderOutlierDetector",
     "AutoencoderTransformer",
     "BinaryCrossEntropy",
@@ -28,6 +36,7 @@ __all__ = [
     "Conformal",
     "Corruption",
     "Dense",
+    "FeatureScoresDisplay",
     "Gaussian",
     "Hampel",
     "Huber",
@@ -40,6 +49,8 @@ __all__ = [
     "Network",
     "Objective",
     "OneClassKFold",
+    "OutlierReconstructionDisplay",
+    "OutlierScoreDisplay",
     "OutlierScorer",
     "Quantile",
     "Reconstruction",

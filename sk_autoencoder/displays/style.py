@@ -10,6 +10,7 @@ import numpy as np
 DATA = "#4d4d4d"  # what went in
 LEARNT = "tab:blue"  # what the network makes of it, or its loss on the rows it learns from
 REFERENCE = "tab:orange"  # what it is compared with: a target, or the loss on held-out rows
+OUTLIER = "tab:red"  # what does not fit; what does takes LEARNT
 
 
 def pyplot(caller: str) -> Any:

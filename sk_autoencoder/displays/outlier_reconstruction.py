@@ -1,0 +1,190 @@
+"""Rows, what the network makes of them, and the detector's verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+
+from sk_autoencoder.displays import verdict
+from sk_autoencoder.displays.panels import Layers, Panels, as_pictures, checked, reconstruction
+from sk_autoencoder.displays.style import DATA, LEARNT, OUTLIER
+
+
+class OutlierReconstructionDisplay:
+    """Rows, their reconstruction and the difference, with the verdict on each, as pictures or as lines.
+
+    The difference is input minus reconstruction: in pictures red where the input is larger and blue where it is
+    smaller, on one scale for all rows; between lines it is shaded.
+
+    It is recommended to use :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Rows, all of which are drawn. Lines need features that share a unit, such as a window of a series.
+    X_reconstructed : array-like of shape (n_samples, n_features)
+        What the network makes of them.
+    is_outlier : array-like of bool of shape (n_samples,)
+        Which rows are called outliers.
+    evidence : list of str of length n_samples or None, default=None
+        What stands with each verdict, for example its p-value.
+    image_shape : tuple (height, width) or (channels, height, width) or None, default=None
+        How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
+    names : tuple of str, default=("input", "reconstruction", "difference")
+        What the three are called in the figure.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+        Shape (3, n_samples) for pictures, (n_samples,) for lines.
+    bounding_ax_ : matplotlib Axes or None
+        The axes given to :meth:`plot`, which hold the others.
+    figure_ : matplotlib Figure
+        The figure they belong to.
+
+    See Also
+    --------
+    ReconstructionDisplay : The same without a verdict, for any autoencoder.
+    FeatureScoresDisplay : What makes a row strange, for features in different units.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sk_autoencoder import AutoencoderOutlierDetector, OutlierReconstructionDisplay
+    >>> X, y = load_digits(return_X_y=True)
+    >>> detector = AutoencoderOutlierDetector(max_iter=5, random_state=0).fit(X[y == 0])
+    >>> display = OutlierReconstructionDisplay.from_estimator(detector, X, image_shape=(8, 8), n_samples=6)
+    >>> display.axes_.shape
+    (3, 6)
+    """
+
+    axes_: np.ndarray
+
+    def __init__(
+        self,
+        X: Any,
+        X_reconstructed: Any,
+        is_outlier: Any,
+        *,
+        evidence: Any = None,
+        image_shape: tuple[int, ...] | None = None,
+        names: tuple[str, ...] = ("input", "reconstruction", "difference"),
+    ):
+        self.X = X
+        self.X_reconstructed = X_reconstructed
+        self.is_outlier = is_outlier
+        self.evidence = evidence
+        self.image_shape = image_shape
+        self.names = names
+
+    @classmethod
+    def from_estimator(
+        cls,
+        detector: Any,
+        X: Any,
+        *,
+        n_samples: int = 8,
+        image_shape: tuple[int, ...] | None = None,
+        names: tuple[str, ...] = ("input", "reconstruction", "difference"),
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> OutlierReconstructionDisplay:
+        """Draw the first rows of X with a detector's reconstruction and verdict.
+
+        The verdict comes with the p-value where the detector has ``p_values``, and with the outlier score otherwise.
+
+        Parameters
+        ----------
+        detector : estimator
+            A fitted detector with ``predict``, ``score_samples`` and ``reconstruct``.
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+        n_samples : int, default=8
+            How many rows to draw.
+        image_shape : tuple (height, width) or (channels, height, width) or None, default=None
+            How a row is read as a picture. None draws lines.
+        names : tuple of str, default=("input", "reconstruction", "difference")
+            What the three are called in the figure.
+        ax : matplotlib Axes or None, default=None
+            A subplot to draw in. None makes a new figure.
+        **kwargs : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : OutlierReconstructionDisplay
+            The drawn display.
+
+        Raises
+        ------
+        NotFittedError
+            If the detector is not fitted.
+        ValueError
+            If it is no detector, or has no reconstruction.
+        """
+        check_is_fitted(detector)
+        if not (hasattr(detector, "reconstruct") or hasattr(detector, "inverse_transform")):
+            raise ValueError(f"{type(detector).__name__} has no reconstruct, and so there is nothing to compare with.")
+        X = X[:n_samples]
+        is_outlier, evidence = verdict.verdicts(detector, X)
+        look = {"evidence": evidence, "image_shape": image_shape, "names": names}
+        return cls(X, reconstruction(detector, X), is_outlier, **look).plot(ax=ax, **kwargs)
+
+    def plot(self, ax: Any = None, **kwargs: Any) -> OutlierReconstructionDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            A subplot to draw in. None makes a new figure.
+        **kwargs : dict
+            Passed to ``matplotlib.axes.Axes.imshow`` for input and reconstruction as pictures, to ``plot`` for lines.
+
+        Returns
+        -------
+        self : OutlierReconstructionDisplay
+            With ``axes_``, ``bounding_ax_`` and ``figure_``.
+
+        Raises
+        ------
+        ValueError
+            If rows are not 2-D, differ in shape, do not match the verdicts, or do not fill ``image_shape``.
+        """
+        layers = checked(
+            [(self.names[0], "X", self.X), (self.names[1], "X_reconstructed", self.X_reconstructed)],
+        )
+        evidence = [""] * len(layers[0][1]) if self.evidence is None else list(self.evidence)
+        check_consistent_length(layers[0][1], self.is_outlier, evidence)
+        panels = Panels("OutlierReconstructionDisplay", ax)
+        if self.image_shape is None:
+            self._lines(panels, layers, kwargs)
+            firsts, between = panels.axes, ", "
+        else:
+            self._pictures(panels, [(name, as_pictures(rows, self.image_shape)) for name, rows in layers], kwargs)
+            firsts, between = panels.axes[0], "\n"
+        for cell, is_outlier, text in zip(firsts, self.is_outlier, evidence, strict=True):
+            title = between.join(filter(None, [verdict.word(is_outlier), text]))
+            weight = "bold" if is_outlier else "normal"
+            cell.set_title(title, fontsize="small", color=verdict.colour(is_outlier), fontweight=weight)
+        self.axes_, self.bounding_ax_, self.figure_ = panels.axes, ax, panels.figure
+        return self
+
+    def _pictures(self, panels: Panels, layers: Layers, style: dict[str, Any]) -> None:
+        """Input and reconstruction in the range of the input; the difference around white."""
+        panels.pictures(layers, layers[0][1], style, extra_rows=1, header=0.45)
+        difference = layers[0][1] - layers[1][1]
+        if difference.ndim == 4:
+            difference = difference.mean(axis=-1)
+        largest = float(np.abs(difference).max()) or 1.0
+        panels.picture_row(2, self.names[2], difference, {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest})
+
+    def _lines(self, panels: Panels, layers: Layers, style: dict[str, Any]) -> None:
+        panels.lines(layers, [(DATA, "-", 1.4), (LEARNT, "-", 1.8)], style)
+        for sample, cell in enumerate(panels.axes):
+            rows = [values[sample] for _, values in layers]
+            shade = {"color": OUTLIER, "alpha": 0.25, "linewidth": 0, "label": self.names[2]}
+            cell.fill_between(np.arange(len(rows[0])), *rows, **shade)
+        panels.legend()
