@@ -23,10 +23,10 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
 from scipy.stats import wilcoxon
 from sklearn.decomposition import PCA
@@ -38,6 +38,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_autoencoder import AutoencoderOutlierDetector, ReconstructionError
+
+if TYPE_CHECKING:  # the demo takes its peers from here, and runs without pandas
+    import pandas as pd
 
 Detector = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 BEDS = ("unsup", "random", "odd")
@@ -211,6 +214,8 @@ def _against_best_peer(auroc: pd.DataFrame, wanted: list[str]) -> list[str]:
 
 def main() -> None:
     """Run what is missing and print the tables."""
+    import pandas as pd
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--detectors", default="default,norm,iforest,lof,knn,pca,mahalanobis")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 Row = dict[str, str | float]
 
 
-def as_text(rows: Sequence[Row], formats: dict[str, str], blocks: str) -> str:
-    """Align columns; a new block, with a line above it, begins where the column ``blocks`` changes."""
+def as_text(
+    rows: Sequence[Row], formats: dict[str, str], blocks: str, best: dict[str, Callable[..., float]] | None = None
+) -> str:
+    """Align columns; a new block, with a line above it, begins where the column ``blocks`` changes.
+
+    ``best`` says for a column whether ``max`` or ``min`` is best; the best of a block stands between asterisks.
+    """
     names = list(rows[0])
-    cells = [[format(row[name], formats.get(name, "")) for name in names] for row in rows]
+    cells = _cells(rows, formats, blocks, best or {})
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     is_text = [isinstance(rows[0][name], str) for name in names]
 
@@ -29,6 +34,31 @@ def as_text(rows: Sequence[Row], formats: dict[str, str], blocks: str) -> str:
         before = row[blocks]
         lines.append(line(values))
     return "\n".join(lines)
+
+
+def as_markdown(
+    rows: Sequence[Row], formats: dict[str, str], blocks: str, best: dict[str, Callable[..., float]]
+) -> str:
+    """Write a table for a page, the best of each block in bold."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *_cells(rows, formats, blocks, best)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(
+    rows: Sequence[Row], formats: dict[str, str], blocks: str, best: dict[str, Callable[..., float]]
+) -> list[list[str]]:
+    """Format rows; what reads the same as the best of its block is marked like the best."""
+    cells = [[format(value, formats.get(name, "")) for name, value in row.items()] for row in rows]
+    for position, name in enumerate(rows[0]):
+        if name not in best:
+            continue
+        for block in dict.fromkeys(row[blocks] for row in rows):
+            own = [i for i, row in enumerate(rows) if row[blocks] == block]
+            winner = cells[best[name](own, key=lambda i, name=name: rows[i][name])][position]
+            for i in own:
+                if cells[i][position] == winner:
+                    cells[i][position] = f"**{winner}**"
+    return cells
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:

@@ -199,10 +199,10 @@ class FeatureScoresDisplay:
         ax.tick_params(axis="y", length=0)
         ax.axvline(0, color="0.15", linewidth=1.0, zorder=3)
         meaning = "left: less strange, right: stranger" if (widths < 0).any() else "larger = stranger"
-        ax.set_xlabel(f"Share of the outlier score ({meaning})")
+        ax.set_xlabel(f"Added to the row's strangeness ({meaning})")
         if self.title is not None:
             shade = None if self.is_outlier is None else verdict.colour(self.is_outlier)
-            ax.set_title(self.title, color=shade, loc="left")
+            ax.set_title(self.title, color=shade, loc="left", fontsize="medium", fontweight="bold")
 
 
 def _is_single(X: Any) -> bool:

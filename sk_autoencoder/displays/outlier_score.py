@@ -18,7 +18,8 @@ _MOST_TICKS = 100  # outliers drawn one by one below the bars
 class OutlierScoreDisplay:
     """Histogram of outlier scores with the threshold, coloured by label or by what the detector calls the rows.
 
-    Rows to the right of the threshold are called outliers.
+    Rows to the right of the threshold are called outliers. Bars stand on each other; a tick below the axis marks each
+    outlier, if there are at most 100.
 
     It is recommended to use :meth:`from_estimator`.
 
@@ -152,12 +153,14 @@ class OutlierScoreDisplay:
         edges = self._edges(scores) if isinstance(bins, str) and bins == "auto" else bins
         edges = np.histogram_bin_edges(scores, edges)
         kinds = {"normal": (LEARNT, ~strange), "outlier": (OUTLIER, strange)}
+        below = np.zeros(len(edges) - 1)
         for name, (colour, own) in kinds.items():
             if own.any():
-                look = {"color": colour, "alpha": 0.65, "label": self._label(name, own, beyond), "rwidth": 0.94}
-                self.bars_[name] = ax.hist(scores[own], edges, **(look | kwargs))[2]
+                look = {"color": colour, "alpha": 0.75, "label": self._label(name, own, beyond), "rwidth": 0.94}
+                counts, _, self.bars_[name] = ax.hist(scores[own], edges, **({"bottom": below} | look | kwargs))
+                below = below + counts
         if 0 < strange.sum() <= _MOST_TICKS:
-            ax.plot(scores[strange], np.zeros(strange.sum()), "|", color=OUTLIER, clip_on=False, markersize=9, zorder=4)
+            self._ticks(scores[strange])
         ax.set(xlabel="Outlier score (larger = stranger)", ylabel="Rows")
         tidy(ax, grid="y")
         if self.threshold is not None:
@@ -180,6 +183,13 @@ class OutlierScoreDisplay:
         if self.threshold is None:
             return f"{name} ({own.sum()} rows)"
         return f"{name}: {beyond[own].sum()} of {own.sum()} called outliers"
+
+    def _ticks(self, scores: np.ndarray) -> None:
+        """One tick an outlier below the axis, because few rows among many are too low a bar to be seen."""
+        look = {"color": OUTLIER, "markersize": 5, "markeredgewidth": 1.0, "clip_on": False}
+        place = self.ax_.get_xaxis_transform()
+        self.ax_.plot(scores, np.full(len(scores), -0.02), "|", transform=place, **look)
+        self.ax_.tick_params(axis="x", length=0, pad=9)
 
     def _mark(self, threshold: float) -> None:
         """Draw the threshold, and say which side of it is which."""
