@@ -1,0 +1,1 @@
+"""Measurements and the demo: each a script, run as ``python -m benchmarks.<name>``."""

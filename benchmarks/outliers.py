@@ -192,7 +192,8 @@ def report(rows: pd.DataFrame, wanted: list[str]) -> str:
         lines.append(f"\n{bed}: {n_sets} sets, {n_seeds} seeds\n")
         lines.append("| detector | AUROC | AP | rank | seconds |\n|---|---|---|---|---|")
         lines += [
-            f"| {d} | {100 * by_set['auroc'][d].mean():.2f} | {100 * by_set['ap'][d].mean():.2f} | {ranks[d]:.2f} | {seconds[d]:.2f} |"
+            f"| {d} | {100 * by_set['auroc'][d].mean():.2f} | {100 * by_set['ap'][d].mean():.2f} "
+            f"| {ranks[d]:.2f} | {seconds[d]:.2f} |"
             for d in wanted
         ]
         lines += _against_best_peer(by_set["auroc"], wanted)

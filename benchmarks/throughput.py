@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -61,7 +62,7 @@ def plain_network(widths: tuple[int, ...]) -> nn.Sequential:
     """Write the mirrored network by hand."""
     sizes = [*widths, *reversed(widths[:-1])]
     layers: list[nn.Module] = []
-    for position, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for position, (n_in, n_out) in enumerate(pairwise(sizes)):
         layers.append(nn.Linear(n_in, n_out))
         if position not in (len(widths) - 2, len(sizes) - 2):
             layers.append(nn.ReLU())
@@ -105,7 +106,10 @@ def by_mlp(setting: Setting, X: np.ndarray, device: str) -> None:
     del device
     widths = setting.widths
     model = MLPRegressor(
-        hidden_layer_sizes=(*widths[1:], *reversed(widths[1:-1])), batch_size=setting.batch_size, max_iter=setting.epochs, random_state=0
+        hidden_layer_sizes=(*widths[1:], *reversed(widths[1:-1])),
+        batch_size=setting.batch_size,
+        max_iter=setting.epochs,
+        random_state=0,
     )
     model.fit(X, X)
 
@@ -185,8 +189,10 @@ def transform_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float]
         network = plain_network(setting.widths).to(device).eval()
         encoder = network[: 2 * (len(setting.widths) - 1) - 1]
         rows = torch.from_numpy(X).to(device)
-        for what, ours, module in (("transform", model.transform, encoder), ("score_samples", detector.score_samples, network)):
-            block = min((256, 1024, 4096, 16384), key=lambda size: _forward(module, rows, size))  # noqa: B023 - called at once
+        ways = [("transform", model.transform, encoder), ("score_samples", detector.score_samples, network)]
+        for what, ours, module in ways:
+            sizes = (256, 1024, 4096, 16384)
+            block = min(sizes, key=lambda size: _forward(module, rows, size))  # noqa: B023 - called at once
             pairs = ratios(lambda: ours(X), lambda: _forward(module, rows, block), repeats)  # noqa: B023 - called at once
             yield f"{name}, {what}, bare forward ({block} rows)", pairs, 0.8
         one = [_seconds(lambda: model.transform(X[:1])) for _ in range(50)]  # noqa: B023 - called at once
@@ -223,7 +229,9 @@ def main() -> None:
             median = statistics.median(pairs)
             kept = median >= promise
             broken += [] if kept else [what]
-            print(f"| {what} | {median:.2f} | {min(pairs):.2f} | {max(pairs):.2f} | {promise:.2f} | {kept} |", flush=True)
+            print(
+                f"| {what} | {median:.2f} | {min(pairs):.2f} | {max(pairs):.2f} | {promise:.2f} | {kept} |", flush=True
+            )
     if broken:
         raise SystemExit(f"broken: {'; '.join(broken)}")
 
