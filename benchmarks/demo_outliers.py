@@ -40,9 +40,9 @@ NOTES = f"""\
 A random half of the normal rows trains, the other half and the outliers are scored; nothing is tuned.
 breast cancer: benign is normal, 10 % of the test rows malignant. digits: each digit in turn is the outlier, 5 % of the
 test rows, the other nine are normal; mean of the ten. wine: class 0 is normal, 10 % of the test rows of other classes.
-Means of 5 draws of the rows (digits: {DRAWS["digits"]}). AP: average precision. seconds: processor time of fit and scoring once.
-LocalOutlierFactor (novelty=True), PCA error (components with 90 % of the variance) and row length (its square, no
-model at all) get standardised rows. **best of its table**"""
+Means of 5 draws of the rows (digits: {DRAWS["digits"]}). AP: average precision. seconds: processor
+time of fit and scoring. LocalOutlierFactor (novelty=True), PCA error (components with 90 % of the
+variance) and row length (its square, no model at all) get standardised rows. **best of its table**"""
 
 Split = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -133,7 +133,7 @@ def threes(out: Path) -> None:
     known, new = np.split(order[y[order] == 3], [len(X) // 20])
     rows = np.r_[new[:3], [order[y[order] == digit][0] for digit in range(10) if digit != 3]]
     detector = AutoencoderOutlierDetector(device="cpu", random_state=0).fit(X[known])
-    names = ("unseen digit", "rebuilt as a 3", "difference")
+    names = ("unseen digit", "rebuilt", "difference")
     display = OutlierReconstructionDisplay.from_estimator(
         detector, X[rows], n_samples=len(rows), image_shape=(8, 8), names=names, cmap="gray_r"
     )

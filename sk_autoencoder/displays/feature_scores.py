@@ -127,7 +127,7 @@ class FeatureScoresDisplay:
         is_outlier, evidence = verdict.verdicts(detector, row)
         display = cls(
             detector.feature_scores(row)[0],
-            values=np.asarray(row.toarray() if hasattr(row, "toarray") else row)[0],
+            values=np.asarray(row)[0],
             feature_names=getattr(detector, "feature_names_in_", None),
             title=f"{'' if _is_single(X) else f'row {index}: '}{verdict.word(is_outlier[0])}, {evidence[0]}",
             is_outlier=bool(is_outlier[0]),
@@ -177,7 +177,7 @@ class FeatureScoresDisplay:
             _, ax = pyplot("FeatureScoresDisplay").subplots(figsize=size, layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         self.bars_ = ax.barh(np.arange(len(widths)), widths, **({"color": colours, "height": 0.72} | kwargs))
-        self._finish(names, widths)
+        self._finish(ax, names, widths)
         return self
 
     def _labels(self, n_features: int) -> list[str]:
@@ -190,8 +190,7 @@ class FeatureScoresDisplay:
             str(name) if value is None else f"{name} = {value:.4g}" for name, value in zip(names, values, strict=True)
         ]
 
-    def _finish(self, names: list[str], widths: np.ndarray) -> None:
-        ax = self.ax_
+    def _finish(self, ax: Any, names: list[str], widths: np.ndarray) -> None:
         ax.set_yticks(np.arange(len(names)), names)
         ax.invert_yaxis()
         tidy(ax, grid="x")
@@ -199,7 +198,7 @@ class FeatureScoresDisplay:
         ax.tick_params(axis="y", length=0)
         ax.axvline(0, color="0.15", linewidth=1.0, zorder=3)
         meaning = "left: less strange, right: stranger" if (widths < 0).any() else "larger = stranger"
-        ax.set_xlabel(f"Added to the row's strangeness ({meaning})")
+        ax.set_xlabel(f"Added strangeness ({meaning})")
         if self.title is not None:
             shade = None if self.is_outlier is None else verdict.colour(self.is_outlier)
             ax.set_title(self.title, color=shade, loc="left", fontsize="medium", fontweight="bold")

@@ -130,8 +130,9 @@ class OutlierReconstructionDisplay:
             raise ValueError(f"{type(detector).__name__} has no reconstruct, and so there is nothing to compare with.")
         X = X[:n_samples]
         is_outlier, evidence = verdict.verdicts(detector, X)
-        look = {"evidence": evidence, "image_shape": image_shape, "names": names}
-        return cls(X, reconstruction(detector, X), is_outlier, **look).plot(ax=ax, **kwargs)
+        rebuilt = reconstruction(detector, X)
+        display = cls(X, rebuilt, is_outlier, evidence=evidence, image_shape=image_shape, names=names)
+        return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> OutlierReconstructionDisplay:
         """Draw.
@@ -153,9 +154,7 @@ class OutlierReconstructionDisplay:
         ValueError
             If rows are not 2-D, differ in shape, do not match the verdicts, or do not fill ``image_shape``.
         """
-        layers = checked(
-            [(self.names[0], "X", self.X), (self.names[1], "X_reconstructed", self.X_reconstructed)],
-        )
+        layers = checked([(self.names[0], "X", self.X), (self.names[1], "X_reconstructed", self.X_reconstructed)])
         evidence = [""] * len(layers[0][1]) if self.evidence is None else list(self.evidence)
         check_consistent_length(layers[0][1], self.is_outlier, evidence)
         panels = Panels("OutlierReconstructionDisplay", ax)

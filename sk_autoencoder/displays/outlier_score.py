@@ -150,8 +150,8 @@ class OutlierScoreDisplay:
         if ax is None:
             _, ax = pyplot("OutlierScoreDisplay").subplots(figsize=(6.8, 4.0), layout="constrained")
         self.ax_, self.figure_, self.bars_, self.line_ = ax, ax.figure, {}, None
-        edges = self._edges(scores) if isinstance(bins, str) and bins == "auto" else bins
-        edges = np.histogram_bin_edges(scores, edges)
+        automatic = isinstance(bins, str) and bins == "auto"
+        edges = self._edges(scores) if automatic else np.histogram_bin_edges(scores, bins)
         kinds = {"normal": (LEARNT, ~strange), "outlier": (OUTLIER, strange)}
         below = np.zeros(len(edges) - 1)
         for name, (colour, own) in kinds.items():
@@ -207,7 +207,7 @@ class OutlierScoreDisplay:
 
     def _legend(self) -> None:
         place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2, "borderaxespad": 0.2}
-        self.ax_.legend(frameon=False, handlelength=1.2, **place)
+        self.ax_.legend(frameon=False, handlelength=1.2, columnspacing=1.4, fontsize="small", **place)
 
 
 def _iqr(scores: np.ndarray) -> float:
