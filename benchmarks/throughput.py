@@ -192,7 +192,7 @@ def transform_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float]
         ways = [("transform", model.transform, encoder), ("score_samples", detector.score_samples, network)]
         for what, ours, module in ways:
             sizes = (256, 1024, 4096, 16384)
-            block = min(sizes, key=lambda size: _forward(module, rows, size))  # noqa: B023 - called at once
+            block = min(sizes, key=lambda size: _forward(module, rows, size))
             pairs = ratios(lambda: ours(X), lambda: _forward(module, rows, block), repeats)  # noqa: B023 - called at once
             yield f"{name}, {what}, bare forward ({block} rows)", pairs, 0.8
         one = [_seconds(lambda: model.transform(X[:1])) for _ in range(50)]  # noqa: B023 - called at once

@@ -155,8 +155,8 @@ class Auto(Threshold):
     """Hampel's limit on held-out rows, lowered to the strangest training row where false alarms stay few.
 
     An ensemble finds rows that it was trained on less strange than new ones, so that a limit learnt on held-out rows
-    may lie beyond all of them. Then the strangest training row is an outlier still, unless a threshold that low would flag
-    more than a share ``max_alarms`` of the held-out rows.
+    may lie beyond all of them. Then the strangest training row is an outlier still, unless a threshold that low would
+    flag more than a share ``max_alarms`` of the held-out rows.
 
     Parameters
     ----------

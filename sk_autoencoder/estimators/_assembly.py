@@ -58,7 +58,10 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
     """Decide every width; warn when the code is wide enough to copy the row and nothing prevents it."""
     size, widths = estimator.n_components, estimator.hidden_layer_sizes
     n_components = _auto.n_components(n_features) if _is_auto(size) else int(size)
-    hidden = _auto.hidden_layer_sizes(n_features) if _is_auto(widths) else tuple(np.atleast_1d(widths).tolist())
+    if _is_auto(widths):
+        hidden = _auto.hidden_layer_sizes(n_features, estimator._hidden_layers)
+    else:
+        hidden = tuple(np.atleast_1d(widths).tolist())
     if not all(isinstance(width, int) and width >= 1 for width in hidden):
         raise ValueError(f"hidden_layer_sizes={widths!r} must hold whole numbers from 1; use () for no hidden layer.")
 

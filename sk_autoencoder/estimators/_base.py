@@ -66,7 +66,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
+    # What "auto" means for max_iter and hidden_layer_sizes.
     _training_steps: ClassVar[int] = _auto.TRAINING_STEPS
+    _hidden_layers: ClassVar[int] = 3
 
     net_: AutoencoderNet
     n_features_in_: int

@@ -56,7 +56,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is two
         layers: as wide as the row, but at least 128 and at most 512, and then half of that.
-    activation : str, default="relu"
+    activation : str, default="silu"
         Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
         "softplus", "tanh" or "sigmoid".
     out_activation : str, default="auto"
@@ -74,7 +74,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         None is for rows that are already scaled.
     solver : {"adam", "sgd"}, default="adam"
         Optimizer; "sgd" uses Nesterov's momentum.
-    learning_rate_init : float, default=0.002
+    learning_rate_init : float, default=0.005
         Learning rate, the highest one if it follows a schedule.
     learning_rate : {"constant", "cosine", "onecycle"}, default="onecycle"
         How the rate moves from the first to the last step of ``fit``.
@@ -167,6 +167,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         "n_estimators": [integers(1)],
     }
     _training_steps = 500
+    _hidden_layers = 2
 
     offset_: float
 
@@ -178,7 +179,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         contamination: float | str | Threshold = "auto",
         n_estimators: int = 5,
         hidden_layer_sizes: Any = "auto",
-        activation: str = "relu",
+        activation: str = "silu",
         out_activation: str = "auto",
         network: str | Network = "dense",
         objective: str | Objective = "reconstruction",
@@ -186,7 +187,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         corruption: str | Corruption | None = None,
         scaling: str | Scaling | None = "auto",
         solver: str = "adam",
-        learning_rate_init: float = 0.002,
+        learning_rate_init: float = 0.005,
         learning_rate: str = "onecycle",
         momentum: float = 0.9,
         alpha: float = 0.0,

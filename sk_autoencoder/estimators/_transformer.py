@@ -42,9 +42,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Size of the code. "auto" is the square root of the number of features, rounded up. A code wider than the
         row is allowed and useful with a corruption or dropout; without either, one warning says so.
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
-        Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is two
-        layers: as wide as the row, but at least 128 and at most 512, and then half of that.
-    activation : str, default="relu"
+        Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is three
+        layers: as wide as the row, but at least 128 and at most 512, then half and a quarter of that.
+    activation : str, default="silu"
         Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
         "softplus", "tanh" or "sigmoid".
     out_activation : str, default="auto"
@@ -56,19 +56,20 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
         Error of a cell, on scaled rows.
     corruption : {"gaussian", "masking", "swap"}, Corruption or None, default=None
-        Noise on the input during training; the clean row stays the target (denoising).
+        Noise on the input during training; the clean row stays the target (denoising). Codes of a network that has to
+        undo some noise carry over better to new rows, above all when there are few to learn from.
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
         How columns are scaled inside the network. "auto" is "standard", or "minmax" for the binary cross-entropy.
         None is for rows that are already scaled.
     solver : {"adam", "sgd"}, default="adam"
         Optimizer; "sgd" uses Nesterov's momentum.
-    learning_rate_init : float, default=0.002
+    learning_rate_init : float, default=0.005
         Learning rate, the highest one if it follows a schedule.
     learning_rate : {"constant", "cosine", "onecycle"}, default="onecycle"
         How the rate moves from the first to the last step of ``fit``. ``partial_fit`` keeps it constant.
     momentum : float in [0, 1), default=0.9
         Momentum of "sgd" and first moment's decay of "adam".
-    alpha : float, default=0.0
+    alpha : float, default=0.1
         Weight decay, decoupled from the gradient: "adam" with ``alpha`` is AdamW.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto" is 128, or all rows if there are fewer.
@@ -147,7 +148,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         n_components: int | str = "auto",
         *,
         hidden_layer_sizes: Any = "auto",
-        activation: str = "relu",
+        activation: str = "silu",
         out_activation: str = "auto",
         network: str | Network = "dense",
         objective: str | Objective = "reconstruction",
@@ -155,10 +156,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         corruption: str | Corruption | None = None,
         scaling: str | Scaling | None = "auto",
         solver: str = "adam",
-        learning_rate_init: float = 0.002,
+        learning_rate_init: float = 0.005,
         learning_rate: str = "onecycle",
         momentum: float = 0.9,
-        alpha: float = 0.0,
+        alpha: float = 0.1,
         batch_size: int | str = "auto",
         max_iter: int | str = "auto",
         shuffle: bool = True,

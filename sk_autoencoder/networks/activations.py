@@ -44,16 +44,13 @@ ACTIVATION_MODULES: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
 }
 
-_HE = {"relu", "leaky_relu", "elu", "gelu", "silu", "mish", "softplus"}
-
 
 def initial_std(activation: str, fan_in: int, fan_out: int) -> float:
-    """Spread of a layer's first weights: He for rectifiers, LeCun for SELU, Glorot for the others.
+    """Spread of a layer's first weights: LeCun's for SELU, Glorot's for all others.
 
-    References: He et al., ICCV 2015; Klambauer et al., NeurIPS 2017; Glorot and Bengio, AISTATS 2010.
+    He's wider weights for rectifiers suit layers that read rectified values; those beside row and code do not, and
+    the narrow code makes them wider still.
+
+    References: Klambauer et al., NeurIPS 2017; Glorot and Bengio, AISTATS 2010.
     """
-    if activation in _HE:
-        return sqrt(2.0 / fan_in)
-    if activation == "selu":
-        return sqrt(1.0 / fan_in)
-    return sqrt(2.0 / (fan_in + fan_out))
+    return sqrt(1.0 / fan_in) if activation == "selu" else sqrt(2.0 / (fan_in + fan_out))

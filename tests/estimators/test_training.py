@@ -217,8 +217,8 @@ class TestStopping:
     def test_tol_watches_the_training_loss(self, rows):
         model = AutoencoderTransformer(2, tol=1e-2, n_iter_no_change=2, learning_rate="constant", random_state=0)
         model.fit(rows, X_val=rows[:5])
-        falls = -np.diff(model.loss_curve_)
-        assert (falls[-2:] < 1e-2).all()
+        curve = model.loss_curve_
+        assert min(curve[-2:]) >= min(curve[:-2]) - 1e-2
         assert model.n_iter_ < 3000
 
     def test_warns_when_asked_for_convergence_and_it_did_not_come(self, rows):

@@ -60,7 +60,13 @@ def test_fit_transform(rows):
 
 @pytest.mark.parametrize(
     ("n_features", "n_components", "hidden"),
-    [(1, 1, (128, 64)), (5, 3, (128, 64)), (64, 8, (128, 64)), (200, 15, (200, 100)), (1000, 32, (512, 256))],
+    [
+        (1, 1, (128, 64, 32)),
+        (5, 3, (128, 64, 32)),
+        (64, 8, (128, 64, 32)),
+        (200, 15, (200, 100, 50)),
+        (1000, 32, (512, 256, 128)),
+    ],
 )
 def test_auto_sizes(n_features, n_components, hidden):
     model = AutoencoderTransformer(max_iter=1).fit(np.random.default_rng(0).normal(size=(10, n_features)))

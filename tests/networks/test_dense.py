@@ -114,7 +114,7 @@ def test_first_weights_keep_the_spread_of_a_signal(activation):
 
 def test_first_weights_are_normal_with_that_spread():
     weight = build(Dense(), n_features=400, hidden_layer_sizes=(300,), activation="relu").encoder_weights[0].detach()
-    assert float(weight.std()) == pytest.approx(np.sqrt(2 / 400), rel=0.02)
+    assert float(weight.std()) == pytest.approx(np.sqrt(2 / 700), rel=0.02)
     assert float(weight.mean()) == pytest.approx(0, abs=1e-3)
 
 
