@@ -259,7 +259,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         ValueError
             If X holds anything but finite numbers, if parts do not fit together, or if the loss diverges.
         """
-        X = check_rows(self, X, reset=True)
+        X = check_rows(self, X, reset=not self._continues())
         score = resolve(SCORES, self.outlier_score)
         objective = _assembly.assemble(self).objective
         missing = set(score.needs) - set(objective.gives)

@@ -36,7 +36,7 @@ def mixed_precision(choice: str, device: torch.device) -> bool:
         warnings.warn(
             f"precision='bfloat16' needs instructions that this {device.type} device lacks; float32 is used instead.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     return supported
 
