@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from .variants import ESTIMATORS, VARIANTS, outputs
+from .variants import ESTIMATORS, VARIANTS, assert_equal, outputs
 
 each_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -98,3 +98,34 @@ def test_parts_of_the_user_are_not_written_to(variant, rows):
     before = repr(model.get_params())
     model.fit(rows)
     assert repr(model.get_params()) == before
+
+
+@each_estimator
+def test_warm_start_refuses_rows_of_another_width(estimator, rows):
+    model = estimator(max_iter=1, warm_start=True, random_state=0).fit(rows)
+    before = outputs(model, rows)
+    with pytest.raises(ValueError, match=f"X has 4 features, but {estimator.__name__} is expecting 5 features"):
+        model.fit(rows[:, :4])
+    assert_equal(outputs(model, rows), before)
+
+
+@each_estimator
+class TestBfloat16:
+    def test_falls_back_with_a_warning(self, estimator, rows, monkeypatch):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        model = estimator(max_iter=2, random_state=0, device="cpu")
+        expected = outputs(clone(model).fit(rows), rows)
+        with pytest.warns(UserWarning, match="precision='bfloat16' needs instructions that this cpu device lacks") as w:
+            found = outputs(model.set_params(precision="bfloat16").fit(rows), rows)
+        assert [warning.filename for warning in w] == [__file__]
+        assert_equal(found, expected)
+
+    def test_trains_in_mixed_precision(self, estimator, rows, monkeypatch):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+        parameters = {"max_iter": 60, "batch_size": 32, "learning_rate_init": 0.002, "random_state": 0, "device": "cpu"}
+        exact = estimator(**parameters).fit(rows)
+        mixed = estimator(precision="bfloat16", **parameters).fit(rows)
+        assert {parameter.dtype for parameter in mixed.net_.module_.parameters()} == {torch.float32}
+        assert mixed.loss_curve_ != exact.loss_curve_
+        assert mixed.loss_curve_[-1] < 0.5 * mixed.loss_curve_[0]
+        assert mixed.loss_curve_[-1] == pytest.approx(exact.loss_curve_[-1], rel=0.5)
