@@ -19,7 +19,7 @@ lint: .venv/.test
 	.venv/bin/mypy
 
 # What the old scikit-learn itself does to today's pytest and scipy is no error.
-OLD_WARNINGS = -W 'ignore:Passing a non-Collection iterable' -W 'ignore:scipy.optimize: The'
+OLD_WARNINGS = -W 'ignore:Passing a non-Collection iterable' -W 'ignore:scipy.optimize'
 
 test-oldest: .venv-oldest/.test
 	$(PYTEST_ENV) .venv-oldest/bin/python -m pytest -n $(WORKERS) $(OLD_WARNINGS) tests
