@@ -13,6 +13,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401  the imp
 from sklearn.feature_selection import SelectFromModel, SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -254,7 +255,10 @@ class TestRouting:
         scaler = StandardScaler().set_fit_request(sample_weight=False)
         model = make_pipeline(scaler, quick(), weighted)
         assert model.fit(X, y, sample_weight=np.ones(len(X))).predict(X).shape == y.shape
-        search = GridSearchCV(model, {"autoencodertransformer__n_components": [2, 3]}, cv=2, error_score="raise")
+        # A scorer that asks for weights by itself: a Pipeline's own score is not routed by scikit-learn 1.6.
+        accuracy = get_scorer("accuracy").set_score_request(sample_weight=True)
+        grid = {"autoencodertransformer__n_components": [2, 3]}
+        search = GridSearchCV(model, grid, scoring=accuracy, cv=2, error_score="raise")
         search.fit(X, y, sample_weight=np.ones(len(X)))
         assert np.isfinite(search.best_score_)
 
