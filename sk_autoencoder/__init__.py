@@ -17,7 +17,7 @@ from sk_autoencoder.model_selection import (
     outlier_average_precision,
     outlier_roc_auc,
 )
-from sk_autoencoder.networks import Dense, Network
+from sk_autoencoder.networks import Convolutional, Dense, Network
 from sk_autoencoder.objectives import Objective, Reconstruction
 from sk_autoencoder.scaling import MinMax, Robust, Scaling, Standard
 from sk_autoencoder.scores import CodeDistance, Combined, Mahalanobis, ReconstructionError, Score
@@ -34,6 +34,7 @@ __all__ = [
     "CodeDistance",
     "Combined",
     "Conformal",
+    "Convolutional",
     "Corruption",
     "Dense",
     "FeatureScoresDisplay",

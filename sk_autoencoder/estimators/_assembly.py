@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
     size, widths = estimator.n_components, estimator.hidden_layer_sizes
     n_components = _auto.n_components(n_features) if _is_auto(size) else int(size)
     if _is_auto(widths):
-        hidden = _auto.hidden_layer_sizes(n_features, estimator._hidden_layers)
+        hidden = assembly.network.auto_hidden_layer_sizes(n_features, estimator._hidden_layers)
     else:
         hidden = tuple(np.atleast_1d(widths).tolist())
     if not all(isinstance(width, int) and width >= 1 for width in hidden):
@@ -82,7 +83,23 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
         out_activation=assembly.out_activation,
         n_members=n_members,
         dtype="float64" if estimator.precision == "float64" else "float32",
+        sample_shape=_sample_shape(estimator.sample_shape, n_features),
     )
+
+
+def _sample_shape(choice: Any, n_features: int) -> tuple[int, ...] | None:
+    """Check that a row can be read in this shape."""
+    if choice is None:
+        return None
+    lengths = tuple(np.atleast_1d(choice).tolist())
+    if not all(isinstance(length, int) and length >= 1 for length in lengths):
+        raise ValueError(f"sample_shape={choice!r} must hold whole numbers from 1; None reads a row as one sequence.")
+    if prod(lengths) != n_features:
+        raise ValueError(
+            f"sample_shape={choice!r} holds {' x '.join(map(str, lengths))} = {prod(lengths)} numbers, but a row has "
+            f"{n_features} features; the product must be {n_features}."
+        )
+    return lengths
 
 
 def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: ColumnStatistics) -> Affine:

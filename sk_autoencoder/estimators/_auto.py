@@ -14,12 +14,6 @@ def n_components(n_features: int) -> int:
     return ceil(sqrt(n_features))
 
 
-def hidden_layer_sizes(n_features: int, n_layers: int) -> tuple[int, ...]:
-    """As wide as the row, but at least 128 and at most 512, and from there each layer half of the one before."""
-    first = min(512, max(128, n_features))
-    return tuple(first >> layer for layer in range(n_layers))
-
-
 def batch_size(n_rows: int) -> int:
     """At most 128 rows, all of them when there are fewer."""
     return min(LARGEST_BATCH, n_rows)

@@ -42,6 +42,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "activation": [StrOptions(set(ACTIVATIONS))],
         "out_activation": [_AUTO, StrOptions(set(ACTIVATIONS))],
         "network": [StrOptions(set(NETWORKS)), Network],
+        "sample_shape": ["array-like", None],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "loss": [StrOptions(set(LOSSES)), Loss],
         "corruption": [StrOptions(set(CORRUPTIONS)), Corruption, None],

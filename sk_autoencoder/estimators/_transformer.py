@@ -44,13 +44,18 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is three
         layers: as wide as the row, but at least 128 and at most 512, then half and a quarter of that.
+        For ``Convolutional``, sizes are channels, and "auto" is 16, 32 and 64.
     activation : str, default="silu"
         Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
         "softplus", "tanh" or "sigmoid".
     out_activation : str, default="auto"
         Activation of the output. "auto" is "identity", or "sigmoid" for the binary cross-entropy.
-    network : {"dense"} or Network, default="dense"
+    network : {"dense", "convolutional"} or Network, default="dense"
         How encoder and decoder are wired, for example ``Dense(tied_weights=True, dropout=0.2)``.
+    sample_shape : tuple of int or None, default=None
+        How a row is read by networks with structure: (channels, height, width) or (channels, steps) by
+        ``Convolutional``. X stays two-dimensional. None reads a row as one channel of ``n_features_in_`` steps.
+        ``Dense`` needs no shape and ignores it, so that a search may try several networks.
     objective : {"reconstruction"} or Objective, default="reconstruction"
         What is learnt from a batch.
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
@@ -151,6 +156,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         activation: str = "silu",
         out_activation: str = "auto",
         network: str | Network = "dense",
+        sample_shape: Any = None,
         objective: str | Objective = "reconstruction",
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = None,
@@ -179,6 +185,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.activation = activation
         self.out_activation = out_activation
         self.network = network
+        self.sample_shape = sample_shape
         self.objective = objective
         self.loss = loss
         self.corruption = corruption

@@ -45,7 +45,7 @@ ACTIVATION_MODULES: dict[str, type[nn.Module]] = {
 }
 
 
-def initial_std(activation: str, fan_in: int, fan_out: int) -> float:
+def initial_std(activation: str, fan_in: float, fan_out: float) -> float:
     """Spread of a layer's first weights: LeCun's for SELU, Glorot's for all others.
 
     He's wider weights for rectifiers suit layers that read rectified values; those beside row and code do not, and

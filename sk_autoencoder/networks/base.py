@@ -26,6 +26,7 @@ class NetworkShape:
     out_activation: str
     n_members: int = 1
     dtype: str = "float32"
+    sample_shape: tuple[int, ...] | None = None  # how networks with structure read a row; None: one long sequence
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -75,6 +76,11 @@ class Network(Part):
     @abstractmethod
     def build(self, shape: NetworkShape, generators: list[Generator]) -> Autoencoder:
         """Return a module on the CPU, each member's weights drawn from its own generator."""
+
+    def auto_hidden_layer_sizes(self, n_features: int, n_layers: int) -> tuple[int, ...]:
+        """As wide as the row, but at least 128 and at most 512, and from there each layer half of the one before."""
+        first = min(512, max(128, n_features))
+        return tuple(first >> layer for layer in range(n_layers))
 
     @property
     def prevents_copying(self) -> bool:
