@@ -17,7 +17,7 @@ from sk_autoencoder.model_selection import (
     outlier_average_precision,
     outlier_roc_auc,
 )
-from sk_autoencoder.networks import Convolutional, Dense, Network
+from sk_autoencoder.networks import Convolutional, Custom, Dense, Network
 from sk_autoencoder.objectives import Objective, Reconstruction
 from sk_autoencoder.scaling import MinMax, Robust, Scaling, Standard
 from sk_autoencoder.scores import CodeDistance, Combined, Mahalanobis, ReconstructionError, Score
@@ -36,6 +36,7 @@ __all__ = [
     "Conformal",
     "Convolutional",
     "Corruption",
+    "Custom",
     "Dense",
     "FeatureScoresDisplay",
     "Gaussian",

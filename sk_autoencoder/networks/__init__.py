@@ -2,8 +2,9 @@
 
 from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
 from sk_autoencoder.networks.convolutional import Convolutional
+from sk_autoencoder.networks.custom import Custom
 from sk_autoencoder.networks.dense import Dense
 
 NETWORKS: dict[str, type[Network]] = {"dense": Dense, "convolutional": Convolutional}
 
-__all__ = ["NETWORKS", "Autoencoder", "Convolutional", "Dense", "Network", "NetworkShape"]
+__all__ = ["NETWORKS", "Autoencoder", "Convolutional", "Custom", "Dense", "Network", "NetworkShape"]

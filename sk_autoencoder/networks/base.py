@@ -65,6 +65,10 @@ class Autoencoder(nn.Module):
     def plain(self) -> tuple[nn.Module, nn.Module]:
         """Return the first member's encoder and decoder as plain modules on 2-D scaled rows."""
 
+    def of_member(self, weights: list[Tensor], member: int) -> list[Tensor]:
+        """Return a member's share of tensors that look like the trainable ``parameters()``, as views."""
+        return [weight[member] for weight in weights]
+
     def forward(self, rows: Tensor) -> Tensor:
         """Reconstruct scaled rows."""
         return self.decode(self.encode(rows)[..., : self.shape.n_components])

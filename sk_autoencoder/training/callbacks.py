@@ -71,8 +71,8 @@ class Stopping(Callback):
         if not self.weights_:
             self.weights_ = [parameter.clone() for parameter in parameters]
         for member in np.flatnonzero(better):
-            for best, parameter in zip(self.weights_, parameters, strict=True):
-                best[member].copy_(parameter[member])
+            best, present = (net.module_.of_member(weights, member) for weights in (self.weights_, parameters))
+            torch._foreach_copy_(best, present)
 
 
 class ProgressBar(Callback):

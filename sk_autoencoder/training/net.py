@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from dis import opmap
@@ -11,7 +12,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.helper import predefined_split
-from torch import Tensor
+from torch import Tensor, nn
 
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import Loss
@@ -68,6 +69,10 @@ class AutoencoderNet(NeuralNet):
         """Take the objective as it is."""
         self.criterion_ = self.criterion
         return self
+
+    def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """All weights but frozen ones."""
+        return ((name, weight) for name, weight in super().get_all_learnable_params() if weight.requires_grad)
 
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> AutoencoderNet:
         """Build the plan's solver over all weights."""

@@ -14,7 +14,8 @@ class Net:
 
     def __init__(self, curves):
         self.curves = np.array(curves, dtype=float)  # (n_epochs, n_members)
-        self.module_ = SimpleNamespace(shape=SimpleNamespace(n_members=self.curves.shape[1]))
+        shape = SimpleNamespace(n_members=self.curves.shape[1])
+        self.module_ = SimpleNamespace(shape=shape, of_member=lambda weights, m: [weight[m] for weight in weights])
         self.weight = torch.zeros(self.curves.shape[1], 2)
         self.history = []
 

@@ -1,0 +1,154 @@
+"""Networks of a user's own modules: parameters, randomness, members, and errors before training."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from torch import nn
+
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Custom
+
+
+class Perceptron(nn.Sequential):
+    def __init__(self, n_in, n_out, width=8, dropout=0.3):
+        layers = nn.Linear(n_in, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, n_out)
+        super().__init__(*layers)
+
+
+def frozen_first_layer(n_in, n_out, **kwargs):
+    module = Perceptron(n_in, n_out, **kwargs)
+    module[0].requires_grad_(False)
+    return module
+
+
+def too_wide(n_in, n_out):
+    return nn.Linear(n_in, n_out + 1)
+
+
+def recurrent(n_in, n_out):
+    return nn.LSTM(n_in, n_out)
+
+
+def not_a_module(n_in, n_out):
+    return n_in + n_out
+
+
+def custom(**kwargs):
+    return Custom(encoder=Perceptron, decoder=Perceptron, **kwargs)
+
+
+def model(network=None, kind=AutoencoderTransformer, **parameters):
+    return kind(2, network=network or custom(), **{"max_iter": 3, "random_state": 0, **parameters})
+
+
+class TestParameters:
+    def test_show_what_is_passed_on(self):
+        network = custom(width=5)
+        assert network.get_params() == {"encoder": Perceptron, "decoder": Perceptron, "width": 5}
+        assert network.set_params(width=6, dropout=0.1) is network
+        assert (network.get_params()["width"], network.get_params()["dropout"]) == (6, 0.1)
+        assert "width=6" in repr(network)
+
+    def test_clones_and_pickles(self):
+        network = custom(width=5)
+        for copy in (clone(network), pickle.loads(pickle.dumps(network))):
+            assert copy.get_params() == network.get_params()
+            assert copy.set_params(width=7).get_params() != network.get_params()
+
+    def test_reach_the_modules(self, rows):
+        fitted = model(custom(width=5)).fit(rows)
+        assert fitted.net_.module_.encoders[0][0].weight.shape == (5, 5)
+        search = GridSearchCV(model(custom(width=5)), {"network__width": [3, 4], "network__dropout": [0.0]}, cv=2)
+        best = search.fit(rows).best_estimator_
+        assert best.net_.module_.encoders[0][0].out_features == search.best_params_["network__width"]
+
+
+class TestRandomness:
+    @pytest.mark.parametrize("kind", [AutoencoderTransformer, AutoencoderOutlierDetector])
+    def test_second_fit_is_equal_and_global_state_stays(self, kind, rows):
+        before = torch.get_rng_state()
+        first = model(kind=kind).fit(rows)
+        assert torch.equal(torch.get_rng_state(), before)
+        torch.manual_seed(123)
+        second = model(kind=kind).fit(rows)
+        np.testing.assert_array_equal(first.reconstruct(rows), second.reconstruct(rows))
+        assert first.loss_curve_ == second.loss_curve_
+        third = model(kind=kind, random_state=1).fit(rows)
+        assert third.loss_curve_ != first.loss_curve_
+
+    def test_dropout_differs_between_steps(self, rows):
+        fitted = model(learning_rate_init=1e-12, batch_size=len(rows), shuffle=False).fit(rows)
+        assert len(set(fitted.loss_curve_)) == 3
+
+    def test_results_after_fit_are_fixed(self, rows):
+        fitted = model().fit(rows)
+        before = torch.get_rng_state()
+        np.testing.assert_array_equal(fitted.transform(rows), fitted.transform(rows))
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_members_are_separate_networks(rows):
+    detector = model(kind=AutoencoderOutlierDetector, n_estimators=3).fit(rows)
+    weights = [encoder[0].weight for encoder in detector.net_.module_.encoders]
+    assert len(weights) == 3
+    assert not torch.equal(weights[0], weights[1])
+    assert detector.score_samples(rows).shape == (len(rows),)
+
+
+def test_each_member_keeps_its_best_weights(rows):
+    stopping = {"early_stopping": True, "n_iter_no_change": 2, "max_iter": 30, "learning_rate_init": 0.05, "tol": 1e12}
+    detector = model(kind=AutoencoderOutlierDetector, n_estimators=2, **stopping).fit(rows)
+    assert detector.n_iter_ == 3
+    module = detector.net_.module_
+    counted = list(range(len(list(module.parameters()))))
+    shares = [module.of_member(counted, member) for member in range(2)]
+    assert sorted(shares[0] + shares[1]) == counted
+    assert len(shares[0]) == len(shares[1]) == 2 * 6
+
+
+def test_stored_models_and_plain_modules_are_equal(rows):
+    fitted = model(loss="binary_cross_entropy").fit(rows)
+    codes = fitted.transform(rows)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).transform(rows), codes)
+    encoder, decoder = fitted.to_torch()
+    np.testing.assert_allclose(encoder(torch.tensor(rows)).detach(), codes, atol=1e-5)
+    np.testing.assert_allclose(
+        decoder(torch.tensor(codes, dtype=torch.float32)).detach(), fitted.inverse_transform(codes), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_learns(precision):
+    X = np.random.default_rng(0).normal(size=(200, 2)) @ np.random.default_rng(1).normal(size=(2, 6))
+    fitted = model(custom(dropout=0.0), max_iter=100, precision=precision).fit(X)
+    assert fitted.score(X) > -0.2
+
+
+def test_frozen_weights_stay(rows):
+    network = Custom(encoder=frozen_first_layer, decoder=Perceptron)
+    short, long = (model(network, max_iter=n).fit(rows).net_.module_.encoders[0] for n in (1, 4))
+    assert torch.equal(short[0].weight, long[0].weight)
+    assert not torch.equal(short[-1].weight, long[-1].weight)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (too_wide, r"Custom\(encoder=too_wide\) has to map 5 numbers to 2, but two rows, \(2, 5\), gave \(2, 3\)"),
+        (recurrent, r"Custom\(encoder=recurrent\) has to map 5 numbers to 2, but .* gave a tuple instead of \(2, 2\)"),
+        (not_a_module, r"Custom\(encoder=not_a_module\) made an object of type int; it has to make a torch.nn.Module"),
+        (nn.Linear(5, 2), r"Custom\(encoder=Linear\) holds a module that is already made; give its class"),
+        ("dense", r"The 'encoder' parameter of Custom must be a callable"),
+    ],
+)
+def test_what_does_not_fit_is_named_before_training(encoder, message, rows):
+    with pytest.raises(ValueError, match=message):
+        model(Custom(encoder=encoder, decoder=Perceptron)).fit(rows)
+
+
+def test_wrong_decoder_is_named(rows):
+    with pytest.raises(ValueError, match=r"Custom\(decoder=too_wide\) has to map 2 numbers to 5"):
+        model(Custom(encoder=Perceptron, decoder=too_wide)).fit(rows)
