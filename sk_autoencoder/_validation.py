@@ -76,6 +76,12 @@ class ParameterizedEstimator(BaseEstimator):
             super().set_params(**nested)
         return self
 
+    def _validate_params(self) -> None:
+        for name, value in self.get_params(deep=False).items():
+            if isinstance(value, type) and issubclass(value, BaseEstimator):
+                raise ValueError(f"{name}={value.__name__} is a class; write {name}={value.__name__}().")
+        super()._validate_params()
+
 
 def check_parameters(holder: BaseEstimator) -> None:
     """Check every parameter against the class's table of constraints."""

@@ -24,7 +24,7 @@ from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import SCALINGS, Scaling, column_statistics
 from sk_autoencoder.training import SCHEDULES, SOLVERS, AutoencoderNet, RowDataset, Scaler, TrainingPlan
-from sk_autoencoder.training.callbacks import ProgressBar, Stopping
+from sk_autoencoder.training.callbacks import Callback, ProgressBar, Stopping
 from sk_autoencoder.training.devices import available_device, mixed_precision, resolve_device
 from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
@@ -213,6 +213,13 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _callbacks(self) -> list[Any]:
         """Copies of the user's callbacks, then ours; stopping comes last, so that all others see its epoch."""
+        for position, callback in enumerate(self.callbacks or []):
+            held = callback[-1] if isinstance(callback, tuple) else callback
+            if not (isinstance(held, Callback) or (isinstance(held, type) and issubclass(held, Callback))):
+                raise ValueError(
+                    f"callbacks[{position}]={callback!r} is no skorch callback; write for example "
+                    "callbacks=[skorch.callbacks.LRScheduler()], or a pair (name, callback)."
+                )
         callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
         if self.verbose:
             callbacks.append(ProgressBar())

@@ -275,3 +275,10 @@ class TestChoices:
     @pytest.mark.parametrize("loss", LOSSES)
     def test_wide_codes_with_noise(self, loss, rows):
         _assert_finite(AutoencoderTransformer(20, loss=loss, corruption="masking", max_iter=5), rows)
+
+
+@pytest.mark.parametrize("choice", [{"network": Dense}, {"corruption": Gaussian}, {"loss": SquaredError}])
+def test_class_where_an_object_belongs(choice, rows):
+    ((axis, part),) = choice.items()
+    with pytest.raises(ValueError, match=rf"{axis}={part.__name__} is a class; write {axis}={part.__name__}\(\)\."):
+        AutoencoderTransformer(2, **choice).fit(rows)

@@ -136,6 +136,17 @@ def test_named_callback(model, rows):
     assert isinstance(dict(model.set_params(callbacks=[("own", Counter())]).fit(rows).net_.callbacks_)["own"], Counter)
 
 
+@pytest.mark.parametrize("other", ["LRScheduler", 3, Gaussian, ("name", None)])
+def test_what_is_no_callback_is_refused_before_training(other, model, rows):
+    with pytest.raises(ValueError, match=r"callbacks\[1\]=.* is no skorch callback; write for example callbacks=\["):
+        model.set_params(callbacks=[Counter(), other]).fit(rows)
+    assert not hasattr(model, "net_")
+
+
+def test_callback_given_as_a_class(model, rows):
+    assert _found(model.set_params(callbacks=[Counter]).fit(rows), Counter).calls_["epoch"] == 4
+
+
 def test_no_callback_of_two_fits_is_shared(model, rows):
     model.set_params(callbacks=[Counter()])
     first = _found(model.fit(rows), Counter)
