@@ -248,7 +248,6 @@ class TestChoices:
             ({"random_state": "seed"}, "The 'random_state' parameter of AutoencoderTransformer must be"),
             ({"network": Gaussian()}, "The 'network' parameter of AutoencoderTransformer must be"),
             ({"corruption": Dense()}, "The 'corruption' parameter of AutoencoderTransformer must be"),
-            ({"loss": Masking}, "The 'loss' parameter of AutoencoderTransformer must be"),
             ({"network": Dense(dropout=1.0)}, "The 'dropout' parameter of Dense must be"),
             ({"corruption": Masking(rate=-0.1)}, "The 'rate' parameter of Masking must be"),
             ({"scaling": MinMax((1.0, 0.0))}, r"MinMax needs feature_range=\(low, high\) with low < high, got"),
