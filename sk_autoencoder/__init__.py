@@ -18,9 +18,17 @@ from sk_autoencoder.model_selection import (
     outlier_roc_auc,
 )
 from sk_autoencoder.networks import Convolutional, Custom, Dense, Network
-from sk_autoencoder.objectives import Objective, Reconstruction
+from sk_autoencoder.objectives import Objective, Reconstruction, Variational
 from sk_autoencoder.scaling import MinMax, Robust, Scaling, Standard
-from sk_autoencoder.scores import CodeDistance, Combined, Mahalanobis, ReconstructionError, Score
+from sk_autoencoder.scores import (
+    CodeDistance,
+    Combined,
+    Divergence,
+    Mahalanobis,
+    NegativeELBO,
+    ReconstructionError,
+    Score,
+)
 from sk_autoencoder.thresholds import Auto, Conformal, Hampel, Quantile, Tail, Threshold
 
 __version__ = "0.1.0"
@@ -38,6 +46,7 @@ __all__ = [
     "Corruption",
     "Custom",
     "Dense",
+    "Divergence",
     "FeatureScoresDisplay",
     "Gaussian",
     "Hampel",
@@ -48,6 +57,7 @@ __all__ = [
     "Mahalanobis",
     "Masking",
     "MinMax",
+    "NegativeELBO",
     "Network",
     "Objective",
     "OneClassKFold",
@@ -66,6 +76,7 @@ __all__ = [
     "Swap",
     "Tail",
     "Threshold",
+    "Variational",
     "outlier_average_precision",
     "outlier_roc_auc",
 ]

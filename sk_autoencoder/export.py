@@ -38,3 +38,15 @@ class Unscale(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Undo the scaling."""
         return rows.to(torch.float64) * self.scale + self.center
+
+
+class Mean(nn.Module):
+    """The mean of a variational code, without its spread."""
+
+    def __init__(self, n_components: int):
+        super().__init__()
+        self.n_components = n_components
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        """Keep the first columns."""
+        return encoded[..., : self.n_components]

@@ -29,6 +29,8 @@ class Inference:
 
     def __init__(self, network: Autoencoder, affine: Affine, device: torch.device):
         self.network = network.for_inference()
+        for name, running in network.named_buffers(recurse=False):  # what an objective keeps beside the weights
+            self.network.register_buffer(name, running)
         self.shape, self.device = network.shape, device
         self.state: State = {}
         self._scalers = {

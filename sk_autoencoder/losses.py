@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from math import erf, exp, log, pi, sqrt
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
@@ -26,6 +27,11 @@ class Loss(Part):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the error of each cell, in the shape of ``output``."""
 
+    def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
+        """Return what an error costs in nats, if the mean error of a cell is ``spread`` (ignored if it is fixed)."""
+        del spread
+        return error
+
 
 class SquaredError(Loss):
     """Squared difference; the Gaussian likelihood up to constants."""
@@ -34,6 +40,10 @@ class SquaredError(Loss):
         """Return the error of each cell."""
         return F.mse_loss(output, target, reduction="none")
 
+    def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
+        """Gaussian with variance ``spread``."""
+        return 0.5 * (error / spread + (2 * pi * spread).log())
+
 
 class AbsoluteError(Loss):
     """Absolute difference; pulls towards the median and bears outlying cells."""
@@ -41,6 +51,10 @@ class AbsoluteError(Loss):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the error of each cell."""
         return F.l1_loss(output, target, reduction="none")
+
+    def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
+        """Laplace distribution with scale ``spread``."""
+        return error / spread + (2 * spread).log()
 
 
 class Huber(Loss):
@@ -64,6 +78,12 @@ class Huber(Loss):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the error of each cell."""
         return F.huber_loss(output, target, reduction="none", delta=self.delta)
+
+    def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
+        """Gaussian up to ``delta`` and exponential tails beyond, in scaled units."""
+        del spread
+        inside, tails = sqrt(2 * pi) * erf(self.delta / sqrt(2)), 2 / self.delta * exp(-(self.delta**2) / 2)
+        return error + log(inside + tails)
 
 
 class BinaryCrossEntropy(Loss):

@@ -34,6 +34,7 @@ class Score(Part):
 
     needs: ClassVar[tuple[str, ...]] = ()  # parts of an evaluation that it reads
     explains_features: ClassVar[bool] = False  # whether it has feature scores
+    is_logarithm: ClassVar[bool] = False  # whether it is one already, as a log-likelihood is, and may be negative
 
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Learn the state of one member; the evaluations' tensors have no member axis."""
@@ -229,11 +230,42 @@ class CodeDistance(Score):
         return nearest.mean(dim=-1)
 
 
+class Divergence(Score):
+    """Kullback-Leibler divergence of a variational code from the standard normal, in nats for each feature."""
+
+    needs = ("kl",)
+
+    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the part."""
+        del state
+        return evaluation.parts["kl"].double()
+
+
+class NegativeELBO(Score):
+    """Negative evidence lower bound of a variational autoencoder, in nats for each feature.
+
+    The price of rebuilding a row from the mean of its code, plus the price of the code. Of the two, a bound on how
+    improbable the row is, the first grows with strange details and the second with strange combinations.
+
+    References
+    ----------
+    J. An and S. Cho, "Variational Autoencoder based Anomaly Detection using Reconstruction Probability", SNU 2015.
+    """
+
+    needs = ("reconstruction", "kl")
+    is_logarithm = True
+
+    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the sum of both parts."""
+        del state
+        return evaluation.parts["reconstruction"].double() + evaluation.parts["kl"].double()
+
+
 class Combined(Score):
     """Mean of several scores on a common scale.
 
-    The logarithm of each score is centred at its median on held-out rows and divided by its median deviation
-    there, so that no score outweighs the others by its units.
+    The logarithm of each score (the score itself, if it is a logarithm) is centred at its median on held-out rows and
+    divided by its median deviation there, so that no score outweighs the others by its units.
 
     Parameters
     ----------
@@ -260,7 +292,7 @@ class Combined(Score):
         """Learn each component's state, and its scale from cross-fitted scores."""
         state: State = {}
         for name, score in self._named().items():
-            center, deviation = _location(_log(score.cross_fitted(references, held_out)))
+            center, deviation = _location(_log(score, score.cross_fitted(references, held_out)))
             state |= {f"{name}.median": center, f"{name}.deviation": deviation}
             state |= {f"{name}.{key}": value for key, value in score.fit(references, held_out).items()}
         return state
@@ -269,7 +301,7 @@ class Combined(Score):
         """Score held-out rows with cross-fitted components on the scale of ``fit``, which halves would not learn."""
         scaled = []
         for score in self._parts():
-            logs = _log(score.cross_fitted(references, held_out))
+            logs = _log(score, score.cross_fitted(references, held_out))
             center, deviation = _location(logs)
             scaled.append((logs - center) / deviation)
         return torch.stack(scaled).mean(dim=0)
@@ -279,7 +311,7 @@ class Combined(Score):
         scaled = []
         for name, score in self._named().items():
             own = _substate(state, name)
-            scaled.append((_log(score(evaluation, own)) - own["median"][:, None]) / own["deviation"][:, None])
+            scaled.append((_log(score, score(evaluation, own)) - own["median"][:, None]) / own["deviation"][:, None])
         return torch.stack(scaled).mean(dim=0)
 
     def components(self, evaluation: Evaluation, state: State) -> dict[str, Tensor]:
@@ -311,8 +343,8 @@ class Combined(Score):
         return named
 
 
-def _log(scores: Tensor) -> Tensor:
-    return scores.clamp(min=_SMALLEST_SCORE).log()
+def _log(score: Score, values: Tensor) -> Tensor:
+    return values if score.is_logarithm else values.clamp(min=_SMALLEST_SCORE).log()
 
 
 def _location(logs: Tensor) -> tuple[Tensor, Tensor]:
@@ -329,5 +361,7 @@ SCORES: dict[str, type[Score]] = {
     "reconstruction": ReconstructionError,
     "mahalanobis": Mahalanobis,
     "code_distance": CodeDistance,
+    "kl": Divergence,
+    "elbo": NegativeELBO,
     "combined": Combined,
 }

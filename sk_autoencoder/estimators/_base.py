@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -164,7 +165,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self._streams = True
         batch_size = _auto.batch_size(len(X)) if self.batch_size == "auto" else min(self.batch_size, len(X))
         # A schedule needs an end, which a stream does not have.
-        self._train(self._rows(X), None, batch_size, 1, "constant")
+        self._train(self._rows(X), None, batch_size, 1, "constant", endless=True)
 
     def _prepare(self, X: np.ndarray, X_val: np.ndarray | None) -> None:
         """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
@@ -199,9 +200,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _new_net(self, device: torch.device) -> AutoencoderNet:
         """Build an initialized net for the shape and plan that were fixed when training began."""
         shape, plan = self._shape, self._plan
-        module = self._assembly.network.build(shape, weight_generators(plan.seed, shape.n_members)).to(device)
+        module = self._assembly.network.build(shape, weight_generators(plan.seed, shape.n_members))
+        self._assembly.objective.extend(module)
         net = AutoencoderNet(
-            module,
+            module.to(device),
             self._assembly.objective,
             plan=plan,
             lr=float(self.learning_rate_init),
@@ -245,11 +247,18 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return RowDataset(X, scaler, positions)
 
     def _train(
-        self, rows: RowDataset, validation: RowDataset | None, batch_size: int, epochs: int, learning_rate: str
+        self,
+        rows: RowDataset,
+        validation: RowDataset | None,
+        batch_size: int,
+        epochs: int,
+        learning_rate: str,
+        endless: bool = False,
     ) -> None:
         """Run the engine; whatever ends it, what was learnt is kept, unless the loss has diverged."""
+        train = partial(self.net_.train, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate)
         try:
-            self.net_.train(rows, validation, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate)
+            train(rows, validation, endless=endless)
         except FloatingPointError as error:
             message = _assembly.divergence_message(self, self._affine, self._statistics)
             del self.net_

@@ -44,9 +44,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     ----------
     n_components : int or "auto", default="auto"
         Size of the code. "auto" is the square root of the number of features, rounded up.
-    outlier_score : {"reconstruction", "mahalanobis", "code_distance", "combined"} or Score, default="combined"
-        What makes a row strange: its residual, the Mahalanobis length of its residual, the distance of its code from
-        those of training rows, or several of them on a common scale.
+    outlier_score : str or Score, default="combined"
+        What makes a row strange: its residual ("reconstruction"), the Mahalanobis length of its residual
+        ("mahalanobis"), the distance of its code from those of training rows ("code_distance"), or several of them on a
+        common scale ("combined"). With ``objective="variational"`` also the divergence of its code from the prior
+        ("kl") and the negative evidence lower bound ("elbo").
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Where strange turns into an outlier. A float in (0, 0.5] is the share of the training rows that are outliers.
         "auto" is ``Auto()``, "tail" ``Tail()`` and "conformal" ``Conformal()``, rules on the scores of held-out rows.
@@ -68,8 +70,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         How a row is read by networks with structure: (channels, height, width) or (channels, steps) by
         ``Convolutional``. X stays two-dimensional. None reads a row as one channel of ``n_features_in_`` steps.
         ``Dense`` needs no shape and ignores it, so that a search may try several networks.
-    objective : {"reconstruction"} or Objective, default="reconstruction"
-        What is learnt from a batch.
+    objective : {"reconstruction", "variational"} or Objective, default="reconstruction"
+        What is learnt from a batch: to rebuild it, perhaps from a sparse code (``Reconstruction(sparsity="l1")``), or
+        its distribution (``Variational(beta=1.0)``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
         Error of a cell, on scaled rows.
     corruption : {"gaussian", "masking", "swap"}, Corruption or None, default=None
@@ -424,11 +427,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         # An interrupted fit leaves a net, but no threshold.
         return hasattr(self, "offset_")
 
-    def _train(self, *args: Any) -> None:
+    def _train(self, *args: Any, **kwargs: Any) -> None:
         # Whatever ends the training, an old threshold does not fit the new scores.
         if hasattr(self, "offset_"):
             del self.offset_
-        super()._train(*args)
+        super()._train(*args, **kwargs)
 
     def _n_members(self) -> int:
         return self.n_estimators

@@ -14,7 +14,7 @@ from torch import nn
 from sk_autoencoder._validation import FLOATS, check_rows, fit_context
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators._base import BaseAutoencoder
-from sk_autoencoder.export import Scale, Unscale
+from sk_autoencoder.export import Mean, Scale, Unscale
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import Objective
@@ -56,8 +56,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         How a row is read by networks with structure: (channels, height, width) or (channels, steps) by
         ``Convolutional``. X stays two-dimensional. None reads a row as one channel of ``n_features_in_`` steps.
         ``Dense`` needs no shape and ignores it, so that a search may try several networks.
-    objective : {"reconstruction"} or Objective, default="reconstruction"
-        What is learnt from a batch.
+    objective : {"reconstruction", "variational"} or Objective, default="reconstruction"
+        What is learnt from a batch: to rebuild it, perhaps from a sparse code (``Reconstruction(sparsity="l1")``), or
+        its distribution (``Variational(beta=1.0)``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
         Error of a cell, on scaled rows.
     corruption : {"gaussian", "masking", "swap"}, Corruption or None, default=None
@@ -337,7 +338,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         check_is_fitted(self)
         encoder, decoder = self.net_.module_.plain()
         scale = Scale(*self._affine, dtype=self._shape.torch_dtype)
-        modules = nn.Sequential(scale, *encoder), nn.Sequential(*decoder, Unscale(*self._affine))
+        mean = [Mean(self.n_components_)] if self._shape.n_encoded > self.n_components_ else []
+        modules = nn.Sequential(scale, *encoder, *mean), nn.Sequential(*decoder, Unscale(*self._affine))
         return modules[0].to(self.net_.device).eval(), modules[1].to(self.net_.device).eval()
 
     @property

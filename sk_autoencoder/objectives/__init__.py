@@ -1,8 +1,9 @@
 """Training objectives (torch only)."""
 
-from sk_autoencoder.objectives.base import Batch, Evaluation, Objective
+from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, compare
 from sk_autoencoder.objectives.reconstruction import Reconstruction
+from sk_autoencoder.objectives.variational import Variational
 
-OBJECTIVES: dict[str, type[Objective]] = {"reconstruction": Reconstruction}
+OBJECTIVES: dict[str, type[Objective]] = {"reconstruction": Reconstruction, "variational": Variational}
 
-__all__ = ["OBJECTIVES", "Batch", "Evaluation", "Objective", "Reconstruction"]
+__all__ = ["OBJECTIVES", "Batch", "Evaluation", "Objective", "Reconstruction", "Variational", "compare"]

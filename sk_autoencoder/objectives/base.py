@@ -21,6 +21,7 @@ class Batch:
 
     corrupted: Tensor
     clean: Tensor
+    progress: float = 1.0  # share of the training that lies behind; 1 outside training
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,32 @@ class Objective(Part):
     encoded_per_component: ClassVar[int] = 1  # 2 when the encoder returns mean and spread
     prevents_copying: ClassVar[bool] = False
 
+    def extend(self, network: Autoencoder) -> None:
+        """Give a new network the running means that this objective keeps, as buffers (n_members, 1, width)."""
+
     @abstractmethod
     def __call__(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
         """Evaluate the network on a batch."""
+
+
+def compare(network: Autoencoder, code: Tensor, batch: Batch, loss: Loss) -> tuple[Tensor, Tensor]:
+    """Decode and compare with the clean rows; return the error of each cell and the reconstruction."""
+    output = network.decode(code, logits=loss.on_logits)
+    reconstruction = output.sigmoid() if loss.on_logits and not network.training else output
+    return loss(output, batch.clean), reconstruction
+
+
+# Share of the newest batch in a running mean, as in batch normalization.
+_MOMENTUM = 0.1
+
+
+def follow(network: Autoencoder, name: str, batch_mean: Tensor) -> None:
+    """Move a running mean of the network towards the mean of this batch, (n_members, 1, width)."""
+    running = network.get_buffer(name)
+    running.lerp_(batch_mean.detach().to(running.dtype), _MOMENTUM)
+
+
+def followed(network: Autoencoder, name: str, rows: Tensor) -> Tensor:
+    """Return a running mean for rows of several blocks, (n_blocks * n_members, 1, width)."""
+    running = network.get_buffer(name)
+    return running.repeat(len(rows) // len(running), 1, 1)

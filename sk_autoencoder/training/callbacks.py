@@ -42,7 +42,7 @@ class Stopping(Callback):
         self.best_ = np.full(members, np.inf)
         self.stale_ = np.zeros(members, dtype=int)
         self.stopped_ = np.zeros(members, dtype=bool)
-        self.weights_: list[torch.Tensor] = []
+        self.weights_: list[list[torch.Tensor]] = []
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Compare this epoch's loss with the best so far."""
@@ -62,17 +62,26 @@ class Stopping(Callback):
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Restore the best weights."""
         with torch.no_grad():
-            for (_, parameter), best in zip(net.get_all_learnable_params(), self.weights_, strict=False):
-                parameter.copy_(best)
+            for present, best in zip(_state(net), self.weights_, strict=False):
+                for now, kept in zip(present, best, strict=True):
+                    now.copy_(kept)
         self.weights_ = []
 
     def _keep(self, net: Any, better: np.ndarray) -> None:
-        parameters = [parameter.detach() for _, parameter in net.get_all_learnable_params()]
+        weights, running = _state(net)
         if not self.weights_:
-            self.weights_ = [parameter.clone() for parameter in parameters]
+            self.weights_ = [[tensor.clone() for tensor in tensors] for tensors in (weights, running)]
         for member in np.flatnonzero(better):
-            best, present = (net.module_.of_member(weights, member) for weights in (self.weights_, parameters))
+            best, present = (net.module_.of_member(tensors, member) for tensors in (self.weights_[0], weights))
             torch._foreach_copy_(best, present)
+            for kept, now in zip(self.weights_[1], running, strict=True):
+                kept[member].copy_(now[member])
+
+
+def _state(net: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Weights, and the running means that the objective keeps in the network."""
+    weights = [weight.detach() for _, weight in net.get_all_learnable_params()]
+    return weights, list(net.module_.buffers(recurse=False))
 
 
 class ProgressBar(Callback):

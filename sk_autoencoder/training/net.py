@@ -83,12 +83,22 @@ class AutoencoderNet(NeuralNet):
         return self
 
     def train(
-        self, rows: RowDataset, validation: RowDataset | None, *, batch_size: int, epochs: int, learning_rate: str
+        self,
+        rows: RowDataset,
+        validation: RowDataset | None,
+        *,
+        batch_size: int,
+        epochs: int,
+        learning_rate: str,
+        endless: bool = False,
     ) -> None:
-        """Train for some epochs more; an interrupt by the user is raised again once the weights are in order."""
+        """Train for some epochs more; an interrupt by the user is raised again once the weights are in order.
+
+        ``endless`` training, a call among many, has no progress that an objective could follow.
+        """
         self.batch_size, self.max_epochs = batch_size, epochs
         self.train_split = None if validation is None else predefined_split(validation)
-        self.schedule_, self.steps_done_ = SCHEDULES[learning_rate], 0
+        self.schedule_, self.steps_done_, self.endless_ = SCHEDULES[learning_rate], 0, endless
         self.notify("on_train_begin", X=rows, y=None)
         try:
             self.fit_loop(rows)
@@ -148,7 +158,8 @@ class AutoencoderNet(NeuralNet):
         for noisy_part, clean_part in zip(
             corrupted.split(self.batch_size, 1), clean.split(self.batch_size, 1), strict=True
         ):
-            evaluation = self._step(Batch(noisy_part, clean_part))
+            progress = 1.0 if self.endless_ else self.steps_done_ / self.total_steps_
+            evaluation = self._step(Batch(noisy_part, clean_part, progress))
             self._accumulate("train", evaluation)
         loss = ((self._sums["train_member_loss"] - before) / clean.shape[1]).mean()
         if not torch.isfinite(loss):

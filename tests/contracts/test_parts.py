@@ -222,6 +222,7 @@ class TestObjectives:
         objective = OBJECTIVES[name]()
         shape = NetworkShape(4, 2, 2 * objective.encoded_per_component, (8,), "tanh", LOSSES[loss].out_activation, 3)
         network = NETWORKS["dense"]().build(shape, weight_generators(0, 3)).eval()
+        objective.extend(network)
         clean = torch.rand(3, 10, 4, generator=_generator())
         evaluation = objective(network, Batch(clean, clean), LOSSES[loss]())
         assert evaluation.loss.shape == (3,)

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 
 import sk_autoencoder
-from sk_autoencoder import AutoencoderTransformer, Dense, Masking, MinMax
+from sk_autoencoder import AutoencoderTransformer, Dense, Masking, MinMax, Reconstruction, Variational
 from sk_autoencoder.corruptions import CORRUPTIONS
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.losses import LOSSES
@@ -35,6 +35,10 @@ AXES = {
 OPTIONS = {
     "tied_weights": {"network": Dense(tied_weights=True)},
     "dropout": {"network": Dense(dropout=0.2)},
+    "sparse_l1": {"objective": Reconstruction(sparsity="l1")},
+    "sparse_kl": {"objective": Reconstruction(sparsity="kl", sparsity_weight=0.5)},
+    "variational_warmup": {"objective": Variational(beta=0.5, warmup=0.5)},
+    "variational_bernoulli": {"objective": Variational(beta=0.01), "loss": "binary_cross_entropy"},
     "rescaled_masking": {"corruption": Masking(rescale=True)},
     "tanh_range": {"scaling": MinMax(feature_range=(-1.0, 1.0)), "out_activation": "tanh"},
     "unscaled": {"scaling": None},
@@ -65,13 +69,22 @@ WAYS = (
 )
 
 
+def with_objective(axis, name):
+    """Return the choice of a registry line, with the first objective that gives what a score needs."""
+    if axis != "outlier_score":
+        return {axis: name}
+    fitting = (kind for kind, part in OBJECTIVES.items() if set(SCORES[name]().needs) <= set(part().gives))
+    return {axis: name, "objective": next(fitting)}
+
+
 def variants():
     """Return {id: estimator with max_iter=2} for each registry line and option."""
     found = {}
     seen = set()
     for estimator in ESTIMATORS:
         axes = {axis: registry for axis, registry in AXES.items() if axis in inspect.signature(estimator).parameters}
-        choices = {f"{axis}={name}": {axis: name} for axis, registry in axes.items() for name in registry} | OPTIONS
+        lines = ((axis, name) for axis, registry in axes.items() for name in registry)
+        choices = {f"{axis}={name}": with_objective(axis, name) for axis, name in lines} | OPTIONS
         for name, choice in choices.items():
             if name not in seen or name.startswith(_ON_EACH):
                 parameters = {"max_iter": 2, "random_state": 0, **choice}

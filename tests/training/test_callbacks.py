@@ -15,7 +15,9 @@ class Net:
     def __init__(self, curves):
         self.curves = np.array(curves, dtype=float)  # (n_epochs, n_members)
         shape = SimpleNamespace(n_members=self.curves.shape[1])
-        self.module_ = SimpleNamespace(shape=shape, of_member=lambda weights, m: [weight[m] for weight in weights])
+        self.module_ = SimpleNamespace(
+            shape=shape, of_member=lambda weights, m: [weight[m] for weight in weights], buffers=lambda recurse: []
+        )
         self.weight = torch.zeros(self.curves.shape[1], 2)
         self.history = []
 
