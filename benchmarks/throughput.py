@@ -47,6 +47,7 @@ class Setting:
             "batch_size": self.batch_size,
             "max_iter": self.epochs,
             "learning_rate": "constant",
+            "activation": "relu",
             "random_state": 0,
         }
 

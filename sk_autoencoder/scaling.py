@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import RobustScaler
 
 from sk_autoencoder._parts import Part
 
 __all__ = ["SCALINGS", "Affine", "ColumnStatistics", "MinMax", "Robust", "Scaling", "Standard", "column_statistics"]
 
-_BLOCK_CELLS = 1 << 20
+_BLOCK_CELLS = 1 << 18
 _ROBUST_ROWS = 50_000
 
 
@@ -37,21 +37,39 @@ class ColumnStatistics:
 
 
 def row_blocks(X: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield consecutive blocks of rows of at most about a million cells."""
+    """Yield consecutive blocks of rows that fit into the processor's cache."""
     step = max(1, _BLOCK_CELLS // X.shape[1])
     for start in range(0, X.shape[0], step):
         yield X[start : start + step]
 
 
 def column_statistics(X: np.ndarray) -> ColumnStatistics:
-    """Mean, variance and range of each column, without a second copy of X."""
-    moments, extremes = StandardScaler(), MinMaxScaler()
+    """Mean, variance and range of each column in one pass, without a second copy of X.
+
+    Blocks are joined by the update of Chan, Golub and LeVeque (The American Statistician 37, 1983).
+    """
+    n_features = X.shape[1]
+    mean, squares, n_seen = np.zeros(n_features), np.zeros(n_features), 0
+    low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
     with np.errstate(over="ignore", invalid="ignore"):
         for block in row_blocks(X):
-            block = block.astype(np.float64, order="C", copy=False)  # sums depend on the order of memory
-            moments.partial_fit(block)
-            extremes.partial_fit(block)
-    return ColumnStatistics(moments.mean_, moments.var_, moments.scale_, extremes.data_min_, extremes.data_max_)
+            np.minimum(low, block.min(axis=0), out=low)
+            np.maximum(high, block.max(axis=0), out=high)
+            deviation = block.astype(np.float64, order="C")  # sums depend on the order of memory
+            own_mean = deviation.mean(axis=0)
+            deviation -= own_mean
+            n_rows, n_both, shift = len(block), n_seen + len(block), own_mean - mean
+            squares += np.einsum("ij,ij->j", deviation, deviation) + shift**2 * (n_seen * n_rows / n_both)
+            mean += shift * (n_rows / n_both)
+            n_seen = n_both
+    variance = squares / n_seen
+    return ColumnStatistics(mean, variance, _spread(mean, variance, n_seen), low, high)
+
+
+def _spread(mean: np.ndarray, variance: np.ndarray, n_rows: int) -> np.ndarray:
+    """Standard deviation; 1 for columns that are constant but for rounding."""
+    spread = np.sqrt(variance)
+    return np.where(spread > n_rows * np.finfo(np.float64).eps * np.abs(mean), spread, 1.0)
 
 
 class Scaling(Part):

@@ -90,12 +90,13 @@ class Reconstruction(Objective):
         code = network.encode(batch.corrupted)
         error, reconstruction = compare(network, code, batch, loss)
         parts = {"reconstruction": error.mean(dim=-1)}  # (m, n)
-        total = parts["reconstruction"]
+        # One mean over both axes: gradients through two of them would take a third of a small network's step.
+        total = error.mean(dim=(-2, -1))
         if self.sparsity is not None:
             penalty = code.abs() if self.sparsity == "l1" else self._divergence(network, code)
             parts["sparsity"] = penalty.sum(dim=-1) / error.shape[-1]
-            total = total + self.sparsity_weight * parts["sparsity"]
-        return Evaluation(total.mean(dim=-1), parts, code, reconstruction, batch.clean)
+            total = total + self.sparsity_weight * parts["sparsity"].mean(dim=-1)
+        return Evaluation(total, parts, code, reconstruction, batch.clean)
 
     def _divergence(self, network: Autoencoder, code: Tensor) -> Tensor:
         """Return each entry's divergence from the target, the same for all rows of a member."""

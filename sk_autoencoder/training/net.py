@@ -188,11 +188,9 @@ class AutoencoderNet(NeuralNet):
                 group["lr"] = self.lr * self.schedule_(self.steps_done_ / self.total_steps_)
         with self._precision():
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
-        gradients = torch.autograd.grad(evaluation.loss, self._parameters, torch.ones_like(evaluation.loss))
-        for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            # Fused solvers read both in the order of memory, and the gradient of a tied weight may come transposed.
-            same = gradient.stride() == parameter.stride()
-            parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
+        for parameter in self._parameters:
+            parameter.grad = None
+        evaluation.loss.backward(torch.ones_like(evaluation.loss))
         if self._notify_gradients:
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)

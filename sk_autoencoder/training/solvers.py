@@ -7,7 +7,7 @@ from math import cos, pi
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class DecoupledSGD(torch.optim.SGD):
@@ -30,7 +30,7 @@ class FusedAdam(torch.optim.Optimizer):
     """AdamW by one direct call of torch's fused kernel.
 
     ``torch.optim.AdamW(fused=True)`` runs the same kernel, but regroups all weights before each step, which takes
-    longer than the step of a small network.
+    longer than the step of a small network. Weights without a gradient stay as they are.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float):
@@ -39,23 +39,24 @@ class FusedAdam(torch.optim.Optimizer):
             for p in group["params"]:
                 step = torch.zeros((), dtype=torch.float32, device=p.device)
                 self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-        self._slots: list[tuple[list[Tensor], ...]] = []
+        self._link()
 
-    @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Update all weights."""
         loss = None if closure is None else closure()
-        if not self._slots:
-            self._slots = [_slots(self.state, group["params"]) for group in self.param_groups]
-        for group, (steps, means, squares) in zip(self.param_groups, self._slots, strict=True):
-            torch._foreach_add_(steps, 1)
+        for group, counts, slots in zip(self.param_groups, self._counts, self._slots, strict=True):
+            live = [slot for slot in slots if slot[0].grad is not None]
+            if len(live) == len(slots):
+                counts.add_(1)
+            else:
+                torch._foreach_add_([slot[4] for slot in live], 1)
             torch._fused_adamw_(
-                group["params"],
-                [p.grad for p in group["params"]],
-                means,
-                squares,
+                [slot[1] for slot in live],
+                [slot[0].grad for slot in live],
+                [slot[2] for slot in live],
+                [slot[3] for slot in live],
                 [],
-                steps,
+                [slot[4] for slot in live],
                 lr=group["lr"],
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
@@ -66,15 +67,26 @@ class FusedAdam(torch.optim.Optimizer):
             )
         return loss
 
+    # torch wraps every ``step`` that is not marked, for its profiler and hooks; that takes longer than the step itself.
+    step.hooked = True  # type: ignore[attr-defined]
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state, which replaces the tensors that steps write to."""
         super().load_state_dict(state_dict)
-        self._slots = []
+        self._link()
 
-
-def _slots(state: Any, weights: list[Tensor]) -> tuple[list[Tensor], ...]:
-    """Collect step counts and both moments of some weights."""
-    return tuple([state[p][name] for p in weights] for name in ("step", "exp_avg", "exp_avg_sq"))
+    def _link(self) -> None:
+        """Collect what the kernel writes to; the step counts of a group are views of one tensor."""
+        self._counts, self._slots = [], []
+        for group in self.param_groups:
+            states = [self.state[p] for p in group["params"]]
+            counts = torch.stack([state["step"] for state in states])
+            for state, count in zip(states, counts.unbind(), strict=True):
+                state["step"] = count
+            moments = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
+            weights = [p.detach() for p in group["params"]]  # need no torch.no_grad
+            self._counts.append(counts)
+            self._slots.append(list(zip(group["params"], weights, *moments, strict=True)))
 
 
 # Devices for which torch has the fused kernel; others take the plain optimizer.
