@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +23,16 @@ from sk_autoencoder.networks import NETWORKS, Network
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import SCALINGS, Scaling, column_statistics
-from sk_autoencoder.training import SCHEDULES, SOLVERS, AutoencoderNet, RowDataset, Scaler, TrainingPlan
+from sk_autoencoder.training import (
+    SCHEDULES,
+    SOLVERS,
+    AutoencoderNet,
+    RowDataset,
+    Scaler,
+    TrainingPlan,
+    pretrain,
+    split_epochs,
+)
 from sk_autoencoder.training.callbacks import Callback, ProgressBar, Stopping
 from sk_autoencoder.training.devices import available_device, mixed_precision, resolve_device
 from sk_autoencoder.training.seeding import weight_generators
@@ -60,6 +68,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "early_stopping": ["boolean"],
         "validation_fraction": [reals(0, 1, closed="neither")],
         "n_iter_no_change": [integers(1)],
+        "layerwise_pretraining": ["boolean"],
         "warm_start": ["boolean"],
         "device": [str],
         "precision": [StrOptions({"float32", "float64", "bfloat16"})],
@@ -74,6 +83,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     net_: AutoencoderNet
     n_features_in_: int
+    stage_loss_curves_: list[list[float]]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -195,7 +205,13 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self._assembly, self._shape, self._plan = assembly, shape, plan
         self._affine, self._statistics = affine, statistics
         self._streams = False
-        self.net_ = self._new_net(device)
+        net = self._new_net(device)
+        if self.layerwise_pretraining and not net.module_.stages():
+            raise ValueError(
+                f"layerwise_pretraining=True needs a network whose layers can learn one by one, like network='dense', "
+                f"but got network={self.network!r}."
+            )
+        self.net_, self.stage_loss_curves_ = net, []
 
     def _new_net(self, device: torch.device) -> AutoencoderNet:
         """Build an initialized net for the shape and plan that were fixed when training began."""
@@ -256,9 +272,11 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         endless: bool = False,
     ) -> None:
         """Run the engine; whatever ends it, what was learnt is kept, unless the loss has diverged."""
-        train = partial(self.net_.train, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate)
         try:
-            train(rows, validation, endless=endless)
+            epochs = self._pretrain(rows, batch_size, epochs, learning_rate)
+            self.net_.train(
+                rows, validation, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, endless=endless
+            )
         except FloatingPointError as error:
             message = _assembly.divergence_message(self, self._affine, self._statistics)
             del self.net_
@@ -266,6 +284,17 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         finally:
             if hasattr(self, "net_"):
                 self._finish()
+
+    def _pretrain(self, rows: RowDataset, batch_size: int, epochs: int, learning_rate: str) -> int:
+        """Let the layers of a new network learn one by one, if they are to; return the epochs left for the whole."""
+        if not self.layerwise_pretraining or self._streams or self.net_.history:
+            return epochs
+        each, rest = split_epochs(epochs, len(self.net_.module_.stages()))
+        callbacks = [ProgressBar()] if self.verbose else []
+        self.stage_loss_curves_ = pretrain(
+            self.net_, rows, callbacks=callbacks, epochs=each, batch_size=batch_size, learning_rate=learning_rate
+        )
+        return rest
 
     def _finish(self) -> None:
         """Read the net's history into fitted attributes and make its weights ready for use."""

@@ -93,6 +93,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Share of the rows held out, drawn at random.
     n_iter_no_change : int, default=10
         Epochs to wait for progress.
+    layerwise_pretraining : bool, default=False
+        Let each layer of a dense network first learn alone, as a shallow autoencoder (denoising, with a corruption) of
+        what the layer below returns, then all together. Half of the epochs go to the layers in equal parts, at least
+        one to each, and the rest to the whole. Helps deep networks whose activations stop gradients, like "sigmoid".
     warm_start : bool, default=False
         Let ``fit`` go on from the present weights and scaling.
     device : str, default="auto"
@@ -125,6 +129,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         The same on validation rows; empty without them.
     loss_curves_ : dict of list of float
         Training curves of the objective's parts, when it has more than one.
+    stage_loss_curves_ : list of list of float
+        Training loss of each epoch of each layer, the lowest first; empty without ``layerwise_pretraining``.
     best_loss_ : float
         The smallest validation loss or, without validation rows, training loss.
 
@@ -174,6 +180,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
+        layerwise_pretraining: bool = False,
         warm_start: bool = False,
         device: str = "auto",
         precision: str = "float32",
@@ -203,6 +210,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.layerwise_pretraining = layerwise_pretraining
         self.warm_start = warm_start
         self.device = device
         self.precision = precision

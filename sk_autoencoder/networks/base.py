@@ -65,6 +65,13 @@ class Autoencoder(nn.Module):
     def plain(self) -> tuple[nn.Module, nn.Module]:
         """Return the first member's encoder and decoder as plain modules on 2-D scaled rows."""
 
+    def stages(self) -> list[Autoencoder]:
+        """One shallow autoencoder for each layer, over the same weights; [] where layers cannot learn one by one.
+
+        The rows of a stage are the codes of the one before.
+        """
+        return []
+
     def of_member(self, weights: list[Tensor], member: int) -> list[Tensor]:
         """Return a member's share of tensors that look like the trainable ``parameters()``, as views."""
         return [weight[member] for weight in weights]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ class DenseAutoencoder(Autoencoder):
     def __init__(self, shape: NetworkShape, generators: list[Generator], tied_weights: bool, dropout: float):
         super().__init__(shape)
         self.tied_weights, self.dropout = tied_weights, dropout
+        self.code_activation = "identity"
         down = (shape.n_features, *shape.hidden_layer_sizes, shape.n_encoded)
         up = (shape.n_components, *reversed(shape.hidden_layer_sizes), shape.n_features)
         self.encoder_weights = _weights(down, shape, generators)
@@ -35,7 +37,7 @@ class DenseAutoencoder(Autoencoder):
     def encode(self, rows: Tensor) -> Tensor:
         """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
         encoded = self._run(rows, self._encoder)
-        return encoded[..., : self.shape.n_encoded]
+        return ACTIVATIONS[self.code_activation](encoded[..., : self.shape.n_encoded])
 
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
         """(n_members, n, n_components) -> (n_members, n, n_features)."""
@@ -57,9 +59,36 @@ class DenseAutoencoder(Autoencoder):
 
     def plain(self) -> tuple[nn.Module, nn.Module]:
         """Return the first member as two ``nn.Sequential`` of ``nn.Linear`` and activations."""
-        encoder = self._sequential(self._encoder, "identity")
+        encoder = self._sequential(self._encoder, self.code_activation)
         decoder = self._sequential(self._decoder, self.shape.out_activation)
         return encoder, decoder
+
+    def stages(self) -> list[Autoencoder]:
+        """Each layer with its mirror image; what the whole network keeps of a layer is the stage's code."""
+        return [self._stage(layer) for layer in range(len(self._encoder))]
+
+    def _stage(self, layer: int) -> DenseAutoencoder:
+        stage = copy.copy(self)
+        stage._parameters, stage._modules = {}, {}  # a shallow copy shares these dicts
+        down, up = slice(layer, layer + 1), len(self._encoder) - 1 - layer
+        stage.encoder_weights, stage.encoder_biases = self.encoder_weights[down], self.encoder_biases[down]
+        stage.decoder_weights = self.decoder_weights[up : up + 1]
+        stage.decoder_biases = self.decoder_biases[up : up + 1]
+        n_in, n_out = (self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)[
+            layer : layer + 2
+        ]
+        stage.shape = replace(
+            self.shape,
+            n_features=n_in,
+            n_components=n_out,
+            n_encoded=n_out,
+            hidden_layer_sizes=(),
+            out_activation=self.shape.activation if layer > 0 else self.shape.out_activation,
+        )
+        if up > 0:
+            stage.code_activation = self.shape.activation
+        stage._link()
+        return stage
 
     def _link(self) -> None:
         """Pair weights and biases in plain lists, which a step walks faster than a ParameterList."""

@@ -1,7 +1,18 @@
 """The engine: skorch's loop over sliced batches. The only folder that imports skorch."""
 
+from sk_autoencoder.training.layerwise import pretrain, split_epochs
 from sk_autoencoder.training.net import AutoencoderNet, StopTraining, TrainingPlan
 from sk_autoencoder.training.rows import RowDataset, Scaler
 from sk_autoencoder.training.solvers import SCHEDULES, SOLVERS
 
-__all__ = ["SCHEDULES", "SOLVERS", "AutoencoderNet", "RowDataset", "Scaler", "StopTraining", "TrainingPlan"]
+__all__ = [
+    "SCHEDULES",
+    "SOLVERS",
+    "AutoencoderNet",
+    "RowDataset",
+    "Scaler",
+    "StopTraining",
+    "TrainingPlan",
+    "pretrain",
+    "split_epochs",
+]

@@ -20,6 +20,11 @@ def seeded(seeds: np.ndarray, device: torch.device) -> list[Generator]:
     return [Generator(device=device).manual_seed(int(seed >> np.uint64(1))) for seed in seeds]
 
 
+def stage_seed(seed: int, stage: int) -> int:
+    """The seed of a stage of pretraining, which is a training of its own."""
+    return int(np.random.SeedSequence([seed], spawn_key=(stage,)).generate_state(1)[0])
+
+
 def weight_generators(seed: int, n_members: int) -> list[Generator]:
     """Generators of the initial weights; always on the CPU, so that every device starts alike."""
     return seeded(epoch_seeds(seed, 0, n_members)[:, 0], torch.device("cpu"))

@@ -24,7 +24,8 @@ def test_loss_falls(variant, rows):
     epochs = {"max_iter": 60, "early_stopping": False, "tol": None, "batch_size": 32, "learning_rate_init": 0.02}
     model = clone(variant).set_params(**epochs).fit(rows)
     assert np.mean(model.loss_curve_[-5:]) < 0.95 * model.loss_curve_[0]
-    assert len(model.loss_curve_) == model.n_iter_ == 60
+    assert len(model.loss_curve_) == model.n_iter_
+    assert model.n_iter_ + sum(map(len, model.stage_loss_curves_)) == 60
     assert model.best_loss_ == min(model.loss_curve_)
 
 

@@ -47,6 +47,7 @@ OPTIONS = {
     "early_stopping": {"early_stopping": True, "n_iter_no_change": 1, "tol": 1e12},
     "tol": {"n_iter_no_change": 1, "tol": 1e12},
     "float64": {"precision": "float64"},
+    "layerwise": {"layerwise_pretraining": True, "hidden_layer_sizes": (16, 8), "max_iter": 4},
     "linear": {"hidden_layer_sizes": ()},
     "deep": {"hidden_layer_sizes": (33, 7, 100)},
     "small_batches": {"batch_size": 7},
