@@ -89,6 +89,8 @@ class ConvolutionalAutoencoder(Autoencoder):
         padded.to(self.code_weight.device).requires_grad_(False).eval()
         for grown, weight in zip(padded.parameters(), self.parameters(), strict=True):
             grown[tuple(map(slice, weight.shape))] = weight.detach()
+        for name, buffer in self.named_buffers(recurse=False):  # of the objective
+            padded.register_buffer(name, buffer)
         padded.shape = self.shape
         return padded
 
