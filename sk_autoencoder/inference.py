@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +31,6 @@ class Inference:
 
     def __init__(self, network: Autoencoder, affine: Affine, device: torch.device):
         self.network = network.for_inference()
-        for name, running in network.named_buffers(recurse=False):  # what an objective keeps beside the weights
-            self.network.register_buffer(name, running)
         self.shape, self.device = network.shape, device
         self.state: State = {}
         self._scalers = {
@@ -50,6 +50,12 @@ class Inference:
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n_members, n, n_features) reconstructions in original units."""
         return self._map(self._reconstruct, X, self._scaled, self.shape.n_features)
+
+    def apply(
+        self, function: Callable[[Autoencoder, Tensor], Tensor], X: np.ndarray, width: int, dtype: Any = None
+    ) -> np.ndarray:
+        """Map a function of (network, scaled rows) that gives ``width`` numbers for each row: (n_members, n, width)."""
+        return self._map(partial(function, self.network), X, self._scaled, width, dtype)
 
     def evaluate(self, X: np.ndarray, objective: Objective, loss: Loss) -> Evaluation:
         """Evaluate all rows for all members, (n_members, n, ...), and keep everything; meant for few rows."""
@@ -96,11 +102,16 @@ class Inference:
         return self._decode(self._encode(rows))
 
     def _map(
-        self, function: Callable[[Tensor], Tensor], X: np.ndarray, take: Callable[[np.ndarray], Tensor], width: int
+        self,
+        function: Callable[[Tensor], Tensor],
+        X: np.ndarray,
+        take: Callable[[np.ndarray], Tensor],
+        width: int,
+        dtype: Any = None,
     ) -> np.ndarray:
-        """Apply a function of (n_blocks * n_members, BLOCK_ROWS, ...) tensors to all rows."""
+        """Apply a function of (n_blocks * n_members, BLOCK_ROWS, ...) tensors to all rows; None is the type of X."""
         members = self.shape.n_members
-        results = np.empty((members, len(X), width), dtype=X.dtype)
+        results = np.empty((members, len(X), width), dtype=dtype or X.dtype)
         start = 0
         with torch.inference_mode():
             for rows, n_rows in self._blocks(X, take):

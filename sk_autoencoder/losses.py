@@ -22,6 +22,8 @@ class Loss(Part):
     domain: ClassVar[tuple[float, float] | None] = None
     # Whether the loss wants the decoder's values before the output activation.
     on_logits: ClassVar[bool] = False
+    # Whether its likelihood is the probability of a value, rather than a density in the units of the cell.
+    discrete: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
@@ -96,6 +98,7 @@ class BinaryCrossEntropy(Loss):
     scaling = "minmax"
     domain = (0.0, 1.0)
     on_logits = True
+    discrete = True
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the error of each cell."""

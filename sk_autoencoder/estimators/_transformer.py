@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numbers
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_array
+from sklearn.utils import Tags, check_array, check_random_state, check_scalar
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -14,11 +18,30 @@ from torch import nn
 from sk_autoencoder._validation import FLOATS, check_rows, fit_context
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators._base import BaseAutoencoder
+from sk_autoencoder.estimators._latent import N_CODES, draw_like, one_row
 from sk_autoencoder.export import Mean, Scale, Unscale
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
-from sk_autoencoder.objectives import Objective
+from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import Scaling
+from sk_autoencoder.training import RowDataset
+
+# Draws from the posterior of each row behind its log-likelihood.
+_N_DRAWS = 200
+# Streams of what is drawn at fit for later.
+_CODES, _DRAWS = 1, 2
+
+
+def _objective_has(method: str) -> Callable[[Any], bool]:
+    """Check that an estimator's objective has a method."""
+
+    def check(estimator: AutoencoderTransformer) -> bool:
+        choice = estimator.objective
+        if not hasattr(OBJECTIVES.get(choice) if isinstance(choice, str) else choice, method):
+            raise AttributeError(f"objective={choice!r} has no {method}; use objective='variational'.")
+        return True
+
+    return check
 
 
 def _streams(estimator: AutoencoderTransformer) -> bool:
@@ -301,6 +324,107 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             raise ValueError(f"Codes have {self.n_components_} components, but X has {codes.shape[1]} columns.")
         return self._inference.decode(codes)[0]
 
+    @available_if(_objective_has("posterior"))
+    def posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Give the distribution of each row's code, with ``objective="variational"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_components_)
+            Means of the Gaussians, the codes that ``transform`` gives.
+        std : ndarray of shape (n_samples, n_components_)
+            Their standard deviations.
+        """
+        X = self._check(X)
+        both = self._inference.apply(self._assembly.objective.posterior, X, 2 * self.n_components_)[0]
+        return both[:, : self.n_components_].copy(), both[:, self.n_components_ :].copy()
+
+    @available_if(_objective_has("log_likelihood"))
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Estimate the log-likelihood of each row, with ``objective="variational"``.
+
+        200 codes are drawn from the posterior of each row, and weighted by how much likelier the model finds
+        them (importance sampling). The noise behind the draws is the same for all rows, drawn at fit and kept. The
+        estimate is a lower bound on average, and much tighter than the loss.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            In nats, summed over the features: of a density in the units of X, or of the probability of a row of
+            zeros and ones under the binary cross-entropy.
+
+        References
+        ----------
+        Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016.
+        """
+        X = self._check(X)
+        noise = torch.tensor(self._draws, dtype=self._shape.torch_dtype, device=self.net_.device)
+        estimate = partial(self._assembly.objective.log_likelihood, loss=self._plan.loss, noise=noise)
+        scaled = self._inference.apply(estimate, X, 1, np.float64)[0, :, 0]
+        return scaled if self._plan.loss.discrete else scaled - np.log(self._affine.scale).sum()
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
+        """Draw new rows.
+
+        Codes come from the standard normal if the objective is variational. Otherwise they come from a mixture of at
+        most 10 Gaussians, which is fitted in this call on the codes of at most 4096 training rows (of the last call's
+        rows with ``partial_fit``).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many rows.
+        random_state : int, RandomState instance or None, default=None
+            Source of the draws.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features_in_)
+            What the decoder makes of the codes, in original units and without the spread of the reconstruction.
+
+        References
+        ----------
+        P. Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020.
+        """
+        check_is_fitted(self)
+        n_samples = check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)
+        source = check_random_state(random_state)
+        if self._assembly.objective.has_prior:
+            codes = source.normal(size=(n_samples, self.n_components_))
+        else:
+            codes = draw_like(self._codes.astype(np.float64), n_samples, source)
+        return self._inference.decode(codes)[0]
+
+    def interpolate(self, a: Any, b: Any, n_steps: int = 10) -> np.ndarray:
+        """Walk from one row to another along the straight line between their codes.
+
+        Parameters
+        ----------
+        a, b : array-like of shape (n_features,) or (1, n_features)
+            The rows at both ends.
+        n_steps : int, default=10
+            How many rows to return, at least 2.
+
+        Returns
+        -------
+        X : ndarray of shape (n_steps, n_features_in_)
+            Decoded codes in equal steps, in original units: from the reconstruction of ``a`` to that of ``b``.
+        """
+        n_steps = check_scalar(n_steps, "n_steps", numbers.Integral, min_val=2)
+        first, last = (self._inference.encode(self._check(one_row(row)))[0] for row in (a, b))
+        share = np.linspace(0, 1, n_steps, dtype=first.dtype)[:, None]
+        return self._inference.decode((1 - share) * first + share * last)[0]
+
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the share of the training variance that the reconstruction misses; 0 is perfect.
 
@@ -349,6 +473,22 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         mean = [Mean(self.n_components_)] if self._shape.n_encoded > self.n_components_ else []
         modules = nn.Sequential(scale, *encoder, *mean), nn.Sequential(*decoder, Unscale(*self._affine))
         return modules[0].to(self.net_.device).eval(), modules[1].to(self.net_.device).eval()
+
+    def _train(self, rows: RowDataset, *args: Any, **kwargs: Any) -> None:
+        try:
+            super()._train(rows, *args, **kwargs)
+        finally:
+            if hasattr(self, "net_"):
+                self._keep_for_later(rows.X)
+
+    def _keep_for_later(self, X: np.ndarray) -> None:
+        """Draw what methods need that must not be random: noise for likelihoods, or rows whose codes are kept."""
+        codes, draws = (np.random.default_rng([self._plan.seed, stream]) for stream in (_CODES, _DRAWS))
+        if self._assembly.objective.has_prior:
+            self._draws = draws.normal(size=(_N_DRAWS, self.n_components_))
+        else:
+            chosen = np.sort(codes.permutation(len(X))[:N_CODES])
+            self._codes = self._inference.encode(X[chosen])[0]
 
     @property
     def _n_features_out(self) -> int:

@@ -61,6 +61,7 @@ class Objective(Part):
     gives: ClassVar[tuple[str, ...]]  # names of the parts in its evaluations
     encoded_per_component: ClassVar[int] = 1  # 2 when the encoder returns mean and spread
     prevents_copying: ClassVar[bool] = False
+    has_prior: ClassVar[bool] = False  # whether codes are trained to look like draws from the standard normal
 
     def extend(self, network: Autoencoder) -> None:
         """Give a new network the running means that this objective keeps, as buffers (n_members, 1, width)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,8 @@ from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, compare
 
 # Log-variances of the code are cut here, where they are certain, or wider than any prior, for all purposes.
 _LOG_VARIANCES = (-20.0, 10.0)
+# Draws are decoded together as long as they have no more cells than this.
+_CELLS_AT_ONCE = 1 << 20
 # Below this the spread of the reconstruction is rounding.
 _SMALLEST_SPREAD = 1e-6
 
@@ -66,6 +69,7 @@ class Variational(Objective):
     gives = ("reconstruction", "kl")
     encoded_per_component = 2
     prevents_copying = True
+    has_prior = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "beta": [reals(0)],
         "warmup": [reals(0, 1, closed="both")],
@@ -98,6 +102,27 @@ class Variational(Objective):
         weight = self.beta * (min(1.0, batch.progress / self.warmup) if self.warmup else 1.0)
         total = (parts["reconstruction"] + weight * parts["kl"]).mean(dim=-1)
         return Evaluation(total, parts, mean, reconstruction, batch.clean)
+
+    def posterior(self, network: Autoencoder, rows: Tensor) -> Tensor:
+        """Return means and standard deviations of the codes side by side, (m, n, 2 * n_components)."""
+        mean, log_variance = _split(network.encode(rows))
+        return torch.cat([mean, (0.5 * log_variance).exp()], dim=-1)
+
+    def log_likelihood(self, network: Autoencoder, rows: Tensor, loss: Loss, noise: Tensor) -> Tensor:
+        """Estimate the log-likelihood of scaled rows, (m, n, 1), from draws (n_draws, n_components) of a normal.
+
+        The draws, moved to the posterior of each row, are weighted by how much likelier the model finds them.
+        """
+        mean, log_variance = _split(network.encode(rows))
+        weights = []
+        for draws in noise[:, None, None, :].split(max(1, _CELLS_AT_ONCE // rows.numel())):
+            codes = mean + (0.5 * log_variance).exp() * draws  # (d, m, n, k)
+            repeated = rows.repeat(len(draws), 1, 1)
+            error, _ = compare(network, codes.flatten(0, 1), Batch(repeated, repeated), loss)
+            likelihood = -loss.negative_log_likelihood(error, followed(network, "spread", error)).sum(dim=-1)
+            ratio = 0.5 * (draws.square() + log_variance - codes.square()).sum(dim=-1)  # of prior to posterior
+            weights.append(likelihood.unflatten(0, ratio.shape[:2]).double() + ratio.double())
+        return torch.cat(weights).logsumexp(dim=0)[..., None] - log(len(noise))
 
 
 def _split(encoded: Tensor) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,7 @@ _ON_EACH = ("network=", "objective=")
 
 # Every public way of rows through a fitted estimator.
 WAYS = (
-    *("transform", "reconstruct", "reconstruction_error"),
+    *("transform", "reconstruct", "reconstruction_error", "posterior"),
     *("score_samples", "decision_function", "predict", "p_values", "component_scores", "feature_scores"),
 )
 
@@ -103,6 +103,8 @@ def outputs(model, X):
     for way in WAYS:
         if hasattr(model, way):
             result = getattr(model, way)(X)
+            if isinstance(result, tuple):
+                result = dict(enumerate(result))
             results |= {f"{way}.{k}": v for k, v in result.items()} if isinstance(result, dict) else {way: result}
     if hasattr(model, "inverse_transform"):
         results["inverse_transform"] = model.inverse_transform(results["transform"])

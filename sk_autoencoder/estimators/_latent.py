@@ -1,0 +1,33 @@
+"""What a transformer does with the space of its codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.mixture import GaussianMixture
+
+# A mixture is fitted on at most this many codes, and has at most so many components.
+N_CODES = 4096
+_MOST_COMPONENTS = 10
+
+
+def draw_like(codes: np.ndarray, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
+    """Draw codes from a Gaussian mixture fitted on those of training rows."""
+    codes = np.repeat(codes, 2, axis=0) if len(codes) == 1 else codes  # the fewest that a mixture takes
+    center, spread = codes.mean(axis=0), codes.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    n_components = min(_MOST_COMPONENTS, max(1, len(codes) // (10 * codes.shape[1])))
+    mixture = GaussianMixture(n_components, reg_covar=1e-4, tol=1e-2, random_state=0)
+    drawn, _ = mixture.fit((codes - center) / spread).set_params(random_state=random_state).sample(n_samples)
+    return random_state.permutation(drawn) * spread + center
+
+
+def one_row(row: Any) -> Any:
+    """Return a single row, (n_features,) or (1, n_features), as a table of one row."""
+    if hasattr(row, "to_frame") and hasattr(row, "index"):  # pandas: the names of its entries are the features
+        return row.to_frame().T.infer_objects()
+    shape = np.shape(row)
+    if len(shape) == 2 and shape[0] != 1:
+        raise ValueError(f"a and b are single rows, but {shape[0]} rows were given.")
+    return row if len(shape) == 2 else np.asarray(row)[None]

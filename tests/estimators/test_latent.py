@@ -1,0 +1,138 @@
+"""What a transformer does with the space of its codes: posteriors, likelihoods, new rows and ways between rows."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+
+from sk_autoencoder import AutoencoderTransformer, Variational
+
+
+def plane(n_rows, seed=0):
+    """Rows near a plane in six dimensions, of equal variances."""
+    rng = np.random.default_rng(seed)
+    mix = np.random.default_rng(1).normal(size=(2, 6))
+    X = rng.normal(size=(n_rows, 2)) @ mix + 0.3 * rng.normal(size=(n_rows, 6))
+    return X / np.sqrt((mix**2).sum(axis=0) + 0.09)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """A linear variational autoencoder, which is probabilistic PCA."""
+    settings = {"hidden_layer_sizes": (), "alpha": 0.0, "scaling": None, "learning_rate_init": 0.02, "random_state": 0}
+    return AutoencoderTransformer(2, objective="variational", max_iter=80, **settings).fit(plane(1000))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return AutoencoderTransformer(2, hidden_layer_sizes=(16,), max_iter=5, random_state=0).fit(plane(200))
+
+
+class TestPosterior:
+    def test_mean_is_the_code(self, linear):
+        mean, std = linear.posterior(plane(50, 1))
+        np.testing.assert_array_equal(mean, linear.transform(plane(50, 1)))
+        assert mean.shape == std.shape == (50, 2)
+        assert (std > 0).all()
+        assert linear.posterior(plane(5).astype(np.float32))[1].dtype == np.float32
+
+    def test_looks_like_the_prior_on_average(self, linear):
+        mean, std = linear.posterior(plane(1000))
+        np.testing.assert_allclose(mean.mean(axis=0), 0, atol=0.1)
+        np.testing.assert_allclose(np.sqrt(mean.var(axis=0) + (std**2).mean(axis=0)), 1, atol=0.1)
+
+    def test_only_a_variational_objective_has_one(self, plain):
+        with pytest.raises(AttributeError) as caught:
+            plain.posterior(plane(3))
+        assert "objective='reconstruction' has no posterior; use objective='variational'" in str(caught.value.__cause__)
+        assert not hasattr(plain, "score_samples")
+        assert hasattr(AutoencoderTransformer(objective=Variational()), "score_samples")
+
+
+class TestLikelihood:
+    def test_a_linear_network_is_probabilistic_pca(self, linear):
+        X = plane(500, 1)
+        expected = PCA(2).fit(plane(1000)).score_samples(X)
+        found = linear.score_samples(X)
+        assert found.mean() == pytest.approx(expected.mean(), abs=0.02)
+        assert np.corrcoef(found, expected)[0, 1] > 0.98
+        assert found.dtype == linear.score_samples(X.astype(np.float32)).dtype == np.float64
+
+    def test_is_above_the_bound(self, linear):
+        bound = -6 * linear.loss_curve_[-1]
+        assert bound - 0.1 < linear.score_samples(plane(1000)).mean() < bound + 0.5  # the loss is noisy
+
+    def test_is_a_density_in_the_units_of_the_rows(self):
+        X = plane(300)
+        settings = {"objective": "variational", "max_iter": 3, "random_state": 0}
+        first, second = (AutoencoderTransformer(2, **settings).fit(unit * X).score_samples(unit * X) for unit in (1, 8))
+        np.testing.assert_allclose(second, first - 6 * np.log(8), rtol=1e-4)
+
+    def test_of_zeros_and_ones_is_a_probability(self):
+        rng = np.random.default_rng(0)
+        X = (rng.random((400, 3)) < [0.5, 0.9, 0.2]).astype(float)
+        settings = {"loss": "binary_cross_entropy", "max_iter": 30, "random_state": 0}
+        model = AutoencoderTransformer(1, objective="variational", **settings).fit(X)
+        corners = np.array(np.meshgrid(*[[0.0, 1.0]] * 3)).reshape(3, -1).T
+        assert np.exp(model.score_samples(corners)).sum() == pytest.approx(1.0, abs=0.05)
+
+
+class TestSample:
+    @pytest.mark.parametrize("name", ["plain", "linear"])
+    def test_draws_rows_like_those_it_learnt_from(self, name, request):
+        model = request.getfixturevalue(name)
+        rows, learnt = model.sample(2000, random_state=0), model.reconstruct(plane(1000))
+        assert rows.shape == (2000, 6)
+        np.testing.assert_allclose(rows.mean(axis=0), learnt.mean(axis=0), atol=0.15)
+        np.testing.assert_allclose(rows.std(axis=0), learnt.std(axis=0), rtol=0.3)
+
+    @pytest.mark.parametrize("name", ["plain", "linear"])
+    def test_is_repeatable_and_changes_nothing(self, name, request):
+        model = request.getfixturevalue(name)
+        before = pickle.dumps(model)
+        first = model.sample(7, random_state=3)
+        np.testing.assert_array_equal(pickle.loads(before).sample(7, random_state=3), first)
+        assert pickle.dumps(model) == before
+        assert not np.array_equal(model.sample(7, random_state=4), first)
+        source = np.random.RandomState(3)
+        assert not np.array_equal(model.sample(7, random_state=source), model.sample(7, random_state=source))
+
+    def test_after_partial_fit_and_of_a_single_row(self):
+        model = AutoencoderTransformer(2, random_state=0).partial_fit(plane(64))
+        model.partial_fit(plane(1))
+        assert np.isfinite(model.sample(3, random_state=0)).all()
+
+    def test_bad_number(self, plain):
+        with pytest.raises(ValueError, match="n_samples == 0, must be >= 1"):
+            plain.sample(0)
+        with pytest.raises(NotFittedError):
+            AutoencoderTransformer().sample()
+
+
+class TestInterpolate:
+    def test_ends_are_reconstructions(self, plain):
+        X = plane(2)
+        way = plain.interpolate(X[0], X[1], 5)
+        assert way.shape == (5, 6)
+        np.testing.assert_allclose(way[[0, -1]], plain.reconstruct(X), atol=1e-6)
+        codes = plain.transform(X)
+        np.testing.assert_allclose(way[2], plain.inverse_transform(codes.mean(axis=0)[None])[0], atol=1e-6)
+
+    def test_takes_rows_of_tables(self, plain):
+        table = pd.DataFrame(plane(200), columns=list("abcdef"))
+        model = clone(plain).fit(table)
+        expected = plain.interpolate(plane(200)[0], plane(200)[1], 4)
+        np.testing.assert_array_equal(model.interpolate(table.iloc[[0]], table.iloc[[1]], 4), expected)
+        np.testing.assert_array_equal(model.interpolate(table.iloc[0], table.iloc[1], 4), expected)
+
+    def test_bad_rows(self, plain):
+        with pytest.raises(ValueError, match="X has 5 features, but AutoencoderTransformer is expecting 6"):
+            plain.interpolate(np.zeros(5), np.zeros(6))
+        with pytest.raises(ValueError, match="a and b are single rows, but 2 rows were given"):
+            plain.interpolate(plane(2), plane(2))
+        with pytest.raises(ValueError, match="n_steps == 1, must be >= 2"):
+            plain.interpolate(np.zeros(6), np.ones(6), 1)
