@@ -50,3 +50,11 @@ class Mean(nn.Module):
     def forward(self, encoded: Tensor) -> Tensor:
         """Keep the first columns."""
         return encoded[..., : self.n_components]
+
+
+def linear(matrix: np.ndarray, bias: np.ndarray, dtype: torch.dtype) -> nn.Linear:
+    """Return ``rows @ matrix + bias`` as a module."""
+    n_in, n_out = matrix.shape
+    module = nn.Linear(n_in, n_out, device="meta", dtype=dtype).to_empty(device="cpu")
+    module.load_state_dict({"weight": torch.from_numpy(matrix.T), "bias": torch.from_numpy(bias)})
+    return module

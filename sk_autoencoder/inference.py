@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import Affine
-from sk_autoencoder.scores import State
+from sk_autoencoder.scores import State, row_product
 from sk_autoencoder.training.rows import Scaler
 
 # The network sees rows in blocks of exactly this many; the last block of an array is filled up with zeros. Several
@@ -26,6 +26,14 @@ _CELLS_AT_ONCE = 1 << 19
 _LARGEST_CELL = 1e15
 
 
+class Axes(NamedTuple):
+    """New axes of a code: ``(code - center) @ turn``, and ``turned @ back + center``."""
+
+    center: np.ndarray  # (n_components,)
+    turn: np.ndarray  # (n_components, n_components)
+    back: np.ndarray
+
+
 class Inference:
     """A fitted network with its scaling and, for a detector, its score's state; safe to call from several threads."""
 
@@ -33,11 +41,16 @@ class Inference:
         self.network = network.for_inference()
         self.shape, self.device = network.shape, device
         self.state: State = {}
+        self._axes: tuple[Tensor, ...] | None = None
         self._scalers = {
             kind: Scaler(affine, np.dtype(kind), device, self.shape.torch_dtype) for kind in (np.float32, np.float64)
         }
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
+
+    def turn_code(self, axes: Axes) -> None:
+        """Give codes, and take them, on new axes."""
+        self._axes = tuple(torch.tensor(array, dtype=torch.float64, device=self.device) for array in axes)
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n_members, n, n_components) codes."""
@@ -93,13 +106,23 @@ class Inference:
         return torch.from_numpy(codes.copy()).to(self.device, self.shape.torch_dtype)
 
     def _encode(self, rows: Tensor) -> Tensor:
-        return self.network.encode(rows)[..., : self.shape.n_components]
+        codes = self.network.encode(rows)[..., : self.shape.n_components]
+        if self._axes is None:
+            return codes
+        center, turn, _ = self._axes
+        return row_product(codes.double() - center, turn.expand(len(codes), -1, -1))
 
     def _decode(self, codes: Tensor) -> Tensor:
+        if self._axes is not None:
+            center, _, back = self._axes
+            codes = row_product(codes.double(), back.expand(len(codes), -1, -1)).add(center).to(codes.dtype)
+        return self._unscaled(codes)
+
+    def _unscaled(self, codes: Tensor) -> Tensor:
         return self.network.decode(codes).to(torch.float64) * self._scale + self._center
 
     def _reconstruct(self, rows: Tensor) -> Tensor:
-        return self._decode(self._encode(rows))
+        return self._unscaled(self.network.encode(rows)[..., : self.shape.n_components])
 
     def _map(
         self,

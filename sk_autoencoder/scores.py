@@ -182,13 +182,13 @@ class Mahalanobis(Score):
 
     def _shares(self, evaluation: Evaluation, state: State) -> Tensor:
         deviation = self._vectors(evaluation) - state["location"][:, None, :]
-        return deviation * _row_product(deviation, state["precision"]) / deviation.shape[-1]
+        return deviation * row_product(deviation, state["precision"]) / deviation.shape[-1]
 
 
 _FORM = ("location", "precision")
 
 
-def _row_product(rows: Tensor, matrix: Tensor) -> Tensor:
+def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
     """``rows @ matrix`` with widths padded to multiples of 16, so that equal rows give equal bits at any place."""
     missing = -rows.shape[-1] % _MULTIPLE
     product = F.pad(rows, (0, missing)) @ F.pad(matrix, (0, missing, 0, missing))

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
+from sklearn.utils.extmath import svd_flip
+
+from sk_autoencoder.inference import Axes
 
 # A mixture is fitted on at most this many codes, and has at most so many components.
 N_CODES = 4096
@@ -31,3 +34,17 @@ def one_row(row: Any) -> Any:
     if len(shape) == 2 and shape[0] != 1:
         raise ValueError(f"a and b are single rows, but {shape[0]} rows were given.")
     return row if len(shape) == 2 else np.asarray(row)[None]
+
+
+def principal_axes(codes: np.ndarray, decoder: np.ndarray) -> tuple[Axes, np.ndarray, np.ndarray]:
+    """Turn the codes (n, k) of a linear decoder (k, n_features) as PCA would turn the rows that they stand for.
+
+    Returns the axes, the components (k, n_features), whose rows are orthonormal, and the variance along each.
+    """
+    center = codes.mean(axis=0)
+    values, vectors = np.linalg.eigh(np.cov(codes, rowvar=False, bias=True).reshape(2 * codes.shape[1:]))
+    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    left, lengths, components = np.linalg.svd(root @ decoder, full_matrices=False)
+    _, components = svd_flip(left, components, u_based_decision=False)
+    turn = decoder @ components.T
+    return Axes(center, turn, np.linalg.pinv(turn)), components, lengths**2

@@ -18,8 +18,8 @@ from torch import nn
 from sk_autoencoder._validation import FLOATS, check_rows, fit_context
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators._base import BaseAutoencoder
-from sk_autoencoder.estimators._latent import N_CODES, draw_like, one_row
-from sk_autoencoder.export import Mean, Scale, Unscale
+from sk_autoencoder.estimators._latent import N_CODES, draw_like, one_row, principal_axes
+from sk_autoencoder.export import Mean, Scale, Unscale, linear
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import OBJECTIVES, Objective
@@ -55,7 +55,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     A neural network is trained to return its input through a layer of ``n_components`` numbers, the code.
     ``transform`` gives the code, ``inverse_transform`` the row that it stands for. With
-    ``activation="identity"`` the code spans the subspace of PCA; other activations bend it.
+    ``activation="identity"`` or no hidden layers the code spans the subspace of PCA, and ``fit`` turns it onto its
+    principal axes; other activations bend it.
 
     Rows are scaled inside the network, so no scaler is needed in front of it.
 
@@ -156,6 +157,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Training loss of each epoch of each layer, the lowest first; empty without ``layerwise_pretraining``.
     best_loss_ : float
         The smallest validation loss or, without validation rows, training loss.
+    components_ : ndarray of shape (n_components_, n_features_in_)
+        Principal axes of the rows that a linear dense network rebuilds, as PCA's, in the units of X: rows are
+        orthonormal, and ``transform`` gives coordinates along them. Only ``fit`` finds them, if nothing but the
+        reconstruction is asked of the code.
+    explained_variance_ratio_ : ndarray of shape (n_components_,)
+        Share of the variance of X along each of them, in falling order; only beside ``components_``.
 
     See Also
     --------
@@ -470,16 +477,42 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         check_is_fitted(self)
         encoder, decoder = self.net_.module_.plain()
         scale = Scale(*self._affine, dtype=self._shape.torch_dtype)
-        mean = [Mean(self.n_components_)] if self._shape.n_encoded > self.n_components_ else []
-        modules = nn.Sequential(scale, *encoder, *mean), nn.Sequential(*decoder, Unscale(*self._affine))
+        last: list[nn.Module] = [Mean(self.n_components_)] if self._shape.n_encoded > self.n_components_ else []
+        first: list[nn.Module] = []
+        if hasattr(self, "_axes"):
+            center, turn, back = self._axes
+            last.append(linear(turn, -center @ turn, self._shape.torch_dtype))
+            first.append(linear(back, center, self._shape.torch_dtype))
+        modules = nn.Sequential(scale, *encoder, *last), nn.Sequential(*first, *decoder, Unscale(*self._affine))
         return modules[0].to(self.net_.device).eval(), modules[1].to(self.net_.device).eval()
 
     def _train(self, rows: RowDataset, *args: Any, **kwargs: Any) -> None:
+        for name in ("_axes", "components_", "explained_variance_ratio_"):
+            if hasattr(self, name):  # those of an earlier training
+                delattr(self, name)
         try:
             super()._train(rows, *args, **kwargs)
         finally:
             if hasattr(self, "net_"):
+                straight = self.net_.module_.linear and self.n_components_ <= self.n_features_in_
+                if straight and self._assembly.objective.turnable and not kwargs.get("endless"):
+                    self._turn(rows.X)
                 self._keep_for_later(rows.X)
+
+    def _finish(self) -> None:
+        super()._finish()
+        if hasattr(self, "_axes"):
+            self._inference.turn_code(self._axes)
+
+    def _turn(self, X: np.ndarray) -> None:
+        """Turn the code of a linear network onto the principal axes of what it rebuilds."""
+        codes = self._inference.encode(X)[0].astype(np.float64, copy=False)
+        corners = np.vstack([np.zeros(self.n_components_), np.eye(self.n_components_)])
+        origin, *ends = self._inference.decode(corners)[0]
+        axes, self.components_, variances = principal_axes(codes, np.array(ends) - origin)
+        self.explained_variance_ratio_ = variances / (self._statistics.variance.sum() or 1.0)
+        self._axes = axes
+        self._inference.turn_code(axes)
 
     def _keep_for_later(self, X: np.ndarray) -> None:
         """Draw what methods need that must not be random: noise for likelihoods, or rows whose codes are kept."""

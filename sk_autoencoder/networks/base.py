@@ -46,6 +46,11 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.shape = shape
 
+    @property
+    def linear(self) -> bool:
+        """Whether encoder and decoder are affine maps."""
+        return False
+
     @abstractmethod
     def encode(self, rows: Tensor) -> Tensor:
         """(n_members, n, n_features) -> (n_members, n, n_encoded)."""

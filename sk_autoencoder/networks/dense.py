@@ -34,6 +34,12 @@ class DenseAutoencoder(Autoencoder):
         self.decoder_biases = _biases(up, shape)
         self._link()
 
+    @property
+    def linear(self) -> bool:
+        """Without activations, or layers that have one."""
+        bent = self.shape.hidden_layer_sizes and self.shape.activation != "identity"
+        return not bent and self.shape.out_activation == "identity"
+
     def encode(self, rows: Tensor) -> Tensor:
         """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
         encoded = self._run(rows, self._encoder)

@@ -78,6 +78,11 @@ class Reconstruction(Objective):
         """A penalty does."""
         return self.sparsity is not None
 
+    @property
+    def turnable(self) -> bool:  # type: ignore[override]
+        """A penalty looks at single entries."""
+        return self.sparsity is None
+
     def extend(self, network: Autoencoder) -> None:
         """Add the mean activity of each entry of the code."""
         if self.sparsity == "kl":

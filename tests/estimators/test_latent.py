@@ -5,11 +5,12 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from sk_autoencoder import AutoencoderTransformer, Variational
+from sk_autoencoder import AutoencoderTransformer, Reconstruction, Variational
 
 
 def plane(n_rows, seed=0):
@@ -136,3 +137,66 @@ class TestInterpolate:
             plain.interpolate(plane(2), plane(2))
         with pytest.raises(ValueError, match="n_steps == 1, must be >= 2"):
             plain.interpolate(np.zeros(6), np.ones(6), 1)
+
+
+def uneven():
+    """Rows of unequal variances and large offsets."""
+    return plane(400) * [1, 2, 1, 3, 1, 0.5] + [0, 500, 0, -7, 1, 0]
+
+
+class TestPrincipalAxes:
+    def test_are_those_of_pca(self):
+        centred = uneven() - uneven().mean(axis=0)
+        settings = {"activation": "identity", "alpha": 0.0, "learning_rate": "cosine", "random_state": 0}
+        network = {"hidden_layer_sizes": (8,), "scaling": None, "batch_size": 400, "learning_rate_init": 0.05}
+        model = AutoencoderTransformer(2, max_iter=400, **settings, **network).fit(centred)
+        pca = PCA(2).fit(centred)
+        np.testing.assert_allclose(model.components_, pca.components_, atol=1e-3)
+        np.testing.assert_allclose(model.explained_variance_ratio_, pca.explained_variance_ratio_, rtol=1e-4)
+        np.testing.assert_allclose(model.transform(centred), pca.transform(centred), atol=0.02)
+        np.testing.assert_allclose(
+            model.inverse_transform(model.transform(centred)), pca.inverse_transform(pca.transform(centred)), atol=0.02
+        )
+        assert model.reconstruction_error(centred).mean() == pytest.approx(
+            (pca.noise_variance_ * 4 / 6) * 399 / 400, rel=1e-3
+        )
+
+    def test_code_is_a_coordinate_along_them_in_any_scaling(self):
+        rows = uneven()
+        for scaling in ("standard", "minmax"):
+            model = AutoencoderTransformer(2, hidden_layer_sizes=(), scaling=scaling, max_iter=5, random_state=0)
+            codes = model.fit_transform(rows)
+            np.testing.assert_allclose(model.components_ @ model.components_.T, np.eye(2), atol=1e-6)
+            np.testing.assert_allclose(np.cov(codes.T)[0, 1], 0, atol=1e-4)
+            learnt = model.reconstruct(rows)
+            np.testing.assert_allclose(codes @ model.components_ + learnt.mean(axis=0), learnt, atol=1e-4)
+            np.testing.assert_allclose(model.inverse_transform(codes), learnt, atol=1e-4)
+            share = codes.var(axis=0) / rows.var(axis=0).sum()
+            np.testing.assert_allclose(model.explained_variance_ratio_, share, rtol=1e-4)
+            encoder, decoder = model.to_torch()
+            found = encoder(torch.tensor(rows))
+            np.testing.assert_allclose(found.detach(), codes, atol=1e-4)
+            np.testing.assert_allclose(decoder(found).detach(), learnt, atol=1e-3)
+
+    def test_only_where_the_code_may_be_turned(self):
+        rows = uneven()
+        straight = {"hidden_layer_sizes": (), "max_iter": 1, "random_state": 0}
+        for bent in (
+            {"hidden_layer_sizes": (3,)},
+            {"objective": "variational"},
+            {"objective": Reconstruction(sparsity="l1")},
+            {"out_activation": "tanh"},
+            {"n_components": 7, "corruption": "masking"},
+        ):
+            assert not hasattr(
+                AutoencoderTransformer(**({"n_components": 2} | straight | bent)).fit(rows), "components_"
+            )
+        model = AutoencoderTransformer(2, **straight).fit(rows)
+        assert model.components_.shape == (2, 6)
+        assert not hasattr(model.partial_fit(rows), "components_")
+        assert not hasattr(model.set_params(objective="variational").fit(rows), "components_")
+
+    def test_code_that_never_varies(self):
+        model = AutoencoderTransformer(2, hidden_layer_sizes=(), max_iter=1, random_state=0).fit(np.ones((20, 4)))
+        np.testing.assert_allclose(model.inverse_transform(model.transform(np.ones((3, 4)))), 1, atol=0.1)
+        assert model.explained_variance_ratio_.tolist() == [0, 0]
