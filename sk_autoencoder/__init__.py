@@ -3,11 +3,14 @@
 from sk_autoencoder.corruptions import Corruption, Gaussian, Masking, Swap
 from sk_autoencoder.displays import (
     FeatureScoresDisplay,
+    InterpolationDisplay,
     LatentDisplay,
+    LatentGridDisplay,
     LossCurveDisplay,
     OutlierReconstructionDisplay,
     OutlierScoreDisplay,
     ReconstructionDisplay,
+    TraversalDisplay,
 )
 from sk_autoencoder.estimators import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.losses import AbsoluteError, BinaryCrossEntropy, Huber, Loss, SquaredError
@@ -51,7 +54,9 @@ __all__ = [
     "Gaussian",
     "Hampel",
     "Huber",
+    "InterpolationDisplay",
     "LatentDisplay",
+    "LatentGridDisplay",
     "Loss",
     "LossCurveDisplay",
     "Mahalanobis",
@@ -76,6 +81,7 @@ __all__ = [
     "Swap",
     "Tail",
     "Threshold",
+    "TraversalDisplay",
     "Variational",
     "outlier_average_precision",
     "outlier_roc_auc",

@@ -4,11 +4,21 @@ import sys
 import numpy as np
 import pytest
 
-from sk_autoencoder import LatentDisplay, LossCurveDisplay, ReconstructionDisplay
+from sk_autoencoder import (
+    InterpolationDisplay,
+    LatentDisplay,
+    LatentGridDisplay,
+    LossCurveDisplay,
+    ReconstructionDisplay,
+    TraversalDisplay,
+)
 
 DISPLAYS = {
     "LossCurveDisplay": LossCurveDisplay([1.0]),
     "LatentDisplay": LatentDisplay(np.zeros((2, 2))),
+    "LatentGridDisplay": LatentGridDisplay(np.zeros((4, 3)), [0, 1], [0, 1]),
+    "TraversalDisplay": TraversalDisplay(np.zeros((1, 2, 3)), [0, 1]),
+    "InterpolationDisplay": InterpolationDisplay(np.zeros((1, 2, 3))),
     "ReconstructionDisplay": ReconstructionDisplay(np.zeros((2, 4)), np.zeros((2, 4))),
 }
 

@@ -1,0 +1,141 @@
+"""The way from one row to another through the code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sk_autoencoder.displays.strips import as_strips, draw_strips
+from sk_autoencoder.displays.style import rows_of_numbers
+
+
+class InterpolationDisplay:
+    """Pairs of rows and what lies between them on the straight line between their codes.
+
+    Each pair is a strip of pictures between the two rows themselves or, without ``image_shape``, a panel of lines from
+    dark to bright.
+
+    It is recommended to use :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    rows : array-like of shape (n_pairs, n_steps, n_features)
+        Decoded rows from one end to the other.
+    ends : tuple of two array-like of shape (n_pairs, n_features) or None, default=None
+        The rows that the codes at both ends belong to, drawn outside the decoded ones. None draws none.
+    image_shape : tuple (height, width) or (channels, height, width) or None, default=None
+        How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+        Shape (n_pairs, n_steps) for pictures, with two more columns for ``ends``; (n_pairs,) for lines.
+    bounding_ax_ : matplotlib Axes or None
+        The axes given to :meth:`plot`, which hold the others.
+    figure_ : matplotlib Figure
+        The figure they belong to.
+
+    See Also
+    --------
+    TraversalDisplay : What one coordinate of the code does.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sk_autoencoder import AutoencoderTransformer, InterpolationDisplay
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> autoencoder = AutoencoderTransformer(8, max_iter=5, random_state=0).fit(X)
+    >>> display = InterpolationDisplay.from_estimator(autoencoder, X[:3], X[3:6], n_steps=6, image_shape=(8, 8))
+    >>> display.axes_.shape
+    (3, 8)
+    """
+
+    axes_: np.ndarray
+
+    def __init__(self, rows: Any, *, ends: tuple[Any, Any] | None = None, image_shape: tuple[int, ...] | None = None):
+        self.rows = rows
+        self.ends = ends
+        self.image_shape = image_shape
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        A: Any,
+        B: Any,
+        *,
+        n_steps: int = 8,
+        image_shape: tuple[int, ...] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> InterpolationDisplay:
+        """Walk from each row of A to the row of B beside it.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Any fitted transformer with ``inverse_transform``, so that PCA can be drawn beside an autoencoder.
+        A, B : array-like of shape (n_pairs, n_features)
+            The rows at both ends.
+        n_steps : int, default=8
+            How many decoded rows to draw for each pair, the ends among them.
+        image_shape : tuple (height, width) or (channels, height, width) or None, default=None
+            How a row is read as a picture. None draws lines.
+        ax : matplotlib Axes or None, default=None
+            A subplot to draw in. None makes a new figure.
+        **kwargs : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : InterpolationDisplay
+            The drawn display.
+
+        Raises
+        ------
+        ValueError
+            If A and B differ in length.
+        """
+        check_is_fitted(estimator)
+        first, last = (np.asarray(estimator.transform(rows)) for rows in (A, B))
+        if len(first) != len(last):
+            raise ValueError(f"A and B are pairs of rows, but A has {len(first)} and B {len(last)}.")
+        share = np.linspace(0, 1, n_steps, dtype=first.dtype)[:, None]
+        codes = (1 - share) * first[:, None] + share * last[:, None]  # (n_pairs, n_steps, n_components)
+        rows = np.asarray(estimator.inverse_transform(codes.reshape(-1, codes.shape[2])))
+        display = cls(rows.reshape(*codes.shape[:2], -1), ends=(A, B), image_shape=image_shape)
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax: Any = None, **kwargs: Any) -> InterpolationDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            A subplot to draw in. None makes a new figure.
+        **kwargs : dict
+            Passed to ``matplotlib.axes.Axes.imshow`` for pictures, to ``plot`` for lines.
+
+        Returns
+        -------
+        self : InterpolationDisplay
+            With ``axes_``, ``bounding_ax_`` and ``figure_``.
+
+        Raises
+        ------
+        ValueError
+            If rows are not 3-D, do not match the ends, or do not fill ``image_shape``.
+        """
+        strips = as_strips(self.rows, "rows")
+        titles = [f"{share:.0%}" for share in np.linspace(0, 1, strips.shape[1])]
+        if self.ends is not None and self.image_shape is not None:
+            first, last = (rows_of_numbers(rows, "ends")[:, None] for rows in self.ends)
+            if not (first.shape[::2] == last.shape[::2] == strips.shape[::2]):
+                raise ValueError(f"ends of shapes {first.shape[::2]} and {last.shape[::2]} do not match the rows.")
+            strips, titles = np.concatenate([first, strips, last], axis=1), ["from", *titles, "to"]
+        names = [f"pair {pair}" for pair in range(len(strips))]
+        panels = draw_strips("InterpolationDisplay", ax, strips, names, titles, self.image_shape, kwargs)
+        self.axes_, self.bounding_ax_, self.figure_ = panels.axes, ax, panels.figure
+        return self

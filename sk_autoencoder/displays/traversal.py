@@ -1,0 +1,151 @@
+"""What one coordinate of the code does to rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sk_autoencoder.displays.strips import as_strips, draw_strips
+
+_QUANTILES = (0.02, 0.98)
+
+
+class TraversalDisplay:
+    """Rows decoded while one coordinate of their codes moves and the others stay.
+
+    Each row of data is a strip of pictures or, without ``image_shape``, a panel of lines from dark to bright.
+
+    It is recommended to use :meth:`from_estimator`.
+
+    Parameters
+    ----------
+    rows : array-like of shape (n_samples, n_steps, n_features)
+        Decoded rows.
+    values : array-like of shape (n_steps,)
+        Where the coordinate stands in each step.
+    component : int, default=0
+        Which coordinate moves, counted from 0 as the columns of ``transform``.
+    image_shape : tuple (height, width) or (channels, height, width) or None, default=None
+        How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes
+        Shape (n_samples, n_steps) for pictures, (n_samples,) for lines.
+    bounding_ax_ : matplotlib Axes or None
+        The axes given to :meth:`plot`, which hold the others.
+    figure_ : matplotlib Figure
+        The figure they belong to.
+
+    See Also
+    --------
+    LatentGridDisplay : Both coordinates of a two-dimensional code at once.
+    InterpolationDisplay : The way from one row to another.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sk_autoencoder import AutoencoderTransformer, TraversalDisplay
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> autoencoder = AutoencoderTransformer(4, objective="variational", max_iter=5, random_state=0).fit(X)
+    >>> display = TraversalDisplay.from_estimator(autoencoder, X, component=2, n_samples=3, image_shape=(8, 8))
+    >>> display.axes_.shape
+    (3, 9)
+    """
+
+    axes_: np.ndarray
+
+    def __init__(self, rows: Any, values: Any, *, component: int = 0, image_shape: tuple[int, ...] | None = None):
+        self.rows = rows
+        self.values = values
+        self.component = component
+        self.image_shape = image_shape
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        component: int = 0,
+        n_samples: int = 4,
+        n_steps: int = 9,
+        image_shape: tuple[int, ...] | None = None,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> TraversalDisplay:
+        """Move one coordinate of the first rows of X through its range.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Any fitted transformer with ``inverse_transform``.
+        X : array-like of shape (n_samples, n_features)
+            Rows. Their codes say what the range is, from the 2 % to the 98 % quantile.
+        component : int, default=0
+            Which coordinate moves, counted from 0.
+        n_samples : int, default=4
+            How many rows to draw.
+        n_steps : int, default=9
+            Into how many equal steps the range is cut.
+        image_shape : tuple (height, width) or (channels, height, width) or None, default=None
+            How a row is read as a picture. None draws lines.
+        ax : matplotlib Axes or None, default=None
+            A subplot to draw in. None makes a new figure.
+        **kwargs : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : TraversalDisplay
+            The drawn display.
+
+        Raises
+        ------
+        ValueError
+            If there is no such component.
+        """
+        check_is_fitted(estimator)
+        codes = np.asarray(estimator.transform(X))
+        if not 0 <= component < codes.shape[1]:
+            raise ValueError(f"component={component} is none of the {codes.shape[1]} components of the code.")
+        low, high = np.quantile(codes[:, component], _QUANTILES)
+        values = np.linspace(low, high, n_steps)
+        moved = np.repeat(codes[:n_samples, None], n_steps, axis=1)  # (n_samples, n_steps, n_components)
+        moved[:, :, component] = values
+        decoded = np.asarray(estimator.inverse_transform(moved.reshape(-1, codes.shape[1])))
+        rows = decoded.reshape(*moved.shape[:2], -1)
+        return cls(rows, values, component=component, image_shape=image_shape).plot(ax=ax, **kwargs)
+
+    def plot(self, ax: Any = None, **kwargs: Any) -> TraversalDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            A subplot to draw in. None makes a new figure.
+        **kwargs : dict
+            Passed to ``matplotlib.axes.Axes.imshow`` for pictures, to ``plot`` for lines.
+
+        Returns
+        -------
+        self : TraversalDisplay
+            With ``axes_``, ``bounding_ax_`` and ``figure_``.
+
+        Raises
+        ------
+        ValueError
+            If rows are not 3-D, do not match the values, or do not fill ``image_shape``.
+        """
+        strips = as_strips(self.rows, "rows")
+        values = np.asarray(self.values, dtype=np.float64)
+        if values.shape != strips.shape[1:2]:
+            raise ValueError(f"rows have {strips.shape[1]} steps, but values has shape {values.shape}.")
+        titles = [f"{value:.2g}" for value in values]
+        titles[0] = f"$z_{{{self.component}}}$ = {titles[0]}"
+        names = [f"row {row}" for row in range(len(strips))]
+        panels = draw_strips("TraversalDisplay", ax, strips, names, titles, self.image_shape, kwargs)
+        self.axes_, self.bounding_ax_, self.figure_ = panels.axes, ax, panels.figure
+        return self

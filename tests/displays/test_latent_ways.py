@@ -1,0 +1,103 @@
+"""Displays of what a code stands for: a grid, one coordinate, and the way between two rows."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+
+from sk_autoencoder import AutoencoderTransformer, InterpolationDisplay, LatentGridDisplay, TraversalDisplay
+
+
+class TestLatentGrid:
+    def test_each_picture_stands_in_its_place(self, fitted, drawn):
+        display = LatentGridDisplay.from_estimator(fitted[2], n_steps=5, image_shape=(8, 8))
+        quantiles = norm.ppf(np.linspace(0.02, 0.98, 5))
+        np.testing.assert_allclose(display.x, quantiles)
+        (image,) = display.ax_.get_images()
+        mosaic = image.get_array()
+        assert mosaic.shape == (40, 40)
+        row = fitted[2].inverse_transform([[quantiles[1], quantiles[3]]]).reshape(8, 8)
+        np.testing.assert_allclose(mosaic[8:16, 8:16], row, atol=1e-4)  # the second from the left and from the top
+        assert display.ax_.get_xticklabels()[1].get_text() == f"{quantiles[1]:.2g}"
+        assert display.ax_.get_yticks()[3] == 3.5
+        drawn(display.figure_)
+
+    def test_rows_say_where_the_grid_lies(self, fitted, digits):
+        display = LatentGridDisplay.from_estimator(fitted[2], digits[0], n_steps=4)
+        codes = fitted[2].transform(digits[0])
+        np.testing.assert_allclose(display.y, np.quantile(codes[:, 1], np.linspace(0.02, 0.98, 4)))
+        assert len(display.ax_.get_lines()) == 16
+
+    def test_colours_and_other_reducers(self, digits, drawn):
+        X = np.repeat(digits[0], 3, axis=1)
+        display = LatentGridDisplay.from_estimator(PCA(2).fit(X), X, n_steps=3, image_shape=(3, 8, 8))
+        assert display.ax_.get_images()[0].get_array().shape == (24, 24, 3)
+        drawn(display.figure_)
+
+    def test_what_cannot_be_drawn_is_named(self, fitted, digits):
+        for X in (None, digits[0]):
+            with pytest.raises(ValueError, match="codes of 2 components, but these have 5: use TraversalDisplay"):
+                LatentGridDisplay.from_estimator(fitted[5], X)
+        with pytest.raises(ValueError, match="A grid of 2 x 3 points needs 6 rows, but has 5"):
+            LatentGridDisplay(np.zeros((5, 4)), [0, 1, 2], [0, 1]).plot()
+        with pytest.raises(NotFittedError):
+            LatentGridDisplay.from_estimator(AutoencoderTransformer(2))
+
+
+class TestTraversal:
+    def test_one_coordinate_moves_and_the_others_stay(self, fitted, digits, drawn):
+        X, _ = digits
+        settings = {"component": 3, "n_samples": 2, "n_steps": 4}
+        display = TraversalDisplay.from_estimator(fitted[5], X, image_shape=(8, 8), **settings)
+        assert display.axes_.shape == (2, 4)
+        code = fitted[5].transform(X)[1]
+        code[3] = display.values[2]
+        picture = display.axes_[1, 2].get_images()[0].get_array()
+        np.testing.assert_allclose(picture, fitted[5].inverse_transform([code]).reshape(8, 8), atol=1e-4)
+        assert display.axes_[0, 0].get_title().startswith("$z_{3}$ = ")
+        drawn(display.figure_)
+
+    def test_lines(self, fitted, digits, drawn):
+        _, ax = plt.subplots()
+        display = TraversalDisplay.from_estimator(fitted[1], digits[0], n_samples=3, n_steps=5, ax=ax)
+        assert display.bounding_ax_ is ax
+        assert [len(cell.get_lines()) for cell in display.axes_] == [5, 5, 5]
+        drawn(display.figure_)
+
+    def test_what_cannot_be_drawn_is_named(self, fitted, digits):
+        with pytest.raises(ValueError, match="component=5 is none of the 5 components"):
+            TraversalDisplay.from_estimator(fitted[5], digits[0], component=5)
+        with pytest.raises(ValueError, match=r"rows have 3 steps, but values has shape \(2,\)"):
+            TraversalDisplay(np.zeros((2, 3, 4)), [0, 1]).plot()
+        with pytest.raises(ValueError, match="rows must be 3-D"):
+            TraversalDisplay(np.zeros((2, 3)), [0, 1, 2]).plot()
+        with pytest.raises(ValueError, match="rows holds NaN"):
+            TraversalDisplay(np.full((1, 2, 3), np.nan), [0, 1]).plot()
+
+
+class TestInterpolation:
+    def test_decoded_ways_stand_between_the_rows_themselves(self, fitted, digits, drawn):
+        X, _ = digits
+        display = InterpolationDisplay.from_estimator(fitted[5], X[:2], X[2:4], n_steps=3, image_shape=(8, 8))
+        assert display.axes_.shape == (2, 5)
+        pictures = [cell.get_images()[0].get_array().ravel() for cell in display.axes_[1]]
+        np.testing.assert_array_equal(pictures[0], X[1])
+        np.testing.assert_array_equal(pictures[4], X[3])
+        np.testing.assert_allclose(pictures[1:4], fitted[5].interpolate(X[1], X[3], 3), atol=1e-4)
+        assert [cell.get_title() for cell in display.axes_[0]] == ["from", "0%", "50%", "100%", "to"]
+        drawn(display.figure_)
+
+    def test_lines_of_another_transformer(self, digits, drawn):
+        X, _ = digits
+        display = InterpolationDisplay.from_estimator(PCA(3).fit(X), X[:1], X[1:2], n_steps=4)
+        assert len(display.axes_[0].get_lines()) == 4
+        drawn(display.figure_)
+
+    def test_what_cannot_be_drawn_is_named(self, fitted, digits):
+        with pytest.raises(ValueError, match="A and B are pairs of rows, but A has 2 and B 3"):
+            InterpolationDisplay.from_estimator(fitted[2], digits[0][:2], digits[0][:3])
+        ends = (np.zeros((2, 4)), np.zeros((1, 4)))
+        with pytest.raises(ValueError, match=r"ends of shapes \(2, 4\) and \(1, 4\) do not match the rows"):
+            InterpolationDisplay(np.zeros((2, 3, 4)), ends=ends, image_shape=(2, 2)).plot()
