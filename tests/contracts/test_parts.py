@@ -272,17 +272,6 @@ def test_schedules_stay_between_zero_and_the_highest_rate(name):
     assert rates[0] > 0  # the first step is a step
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_every_network_learns_every_objective(estimator, network, objective, rows):
-    model = estimator(network=network, objective=objective, max_iter=2, random_state=0).fit(rows)
-    copy = pickle.loads(pickle.dumps(model))
-    way = "transform" if hasattr(model, "transform") else "score_samples"
-    np.testing.assert_array_equal(getattr(copy, way)(rows[:5]), getattr(model, way)(rows)[:5])
-    np.testing.assert_array_equal(copy.reconstruct(rows[:5]), model.reconstruct(rows)[:5])
-
-
 @pytest.mark.parametrize("axis", ["loss", "corruption", "scaling", "network", "objective"])
 def test_a_part_of_ones_own_goes_wherever_a_name_goes(axis, rows):
     base = next(iter(AXES[axis].values()))
