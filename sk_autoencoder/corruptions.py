@@ -56,7 +56,7 @@ class Gaussian(Corruption):
 
     Parameters
     ----------
-    std : float, default=0.1
+    std : float, default=0.3
         Standard deviation of the noise, in scaled units (with standard scaling: in standard deviations of the column).
 
     References
@@ -73,7 +73,7 @@ class Gaussian(Corruption):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"std": [reals(0)]}
 
-    def __init__(self, std: float = 0.1):
+    def __init__(self, std: float = 0.3):
         self.std = std
 
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:

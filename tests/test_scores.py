@@ -8,7 +8,17 @@ from sklearn.covariance import OAS, LedoitWolf, MinCovDet
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
-from sk_autoencoder import CodeDistance, Combined, Mahalanobis, ReconstructionError
+from sk_autoencoder import (
+    CodeDistance,
+    Combined,
+    FeatureTails,
+    Mahalanobis,
+    ReconstructionError,
+    ReconstructionIsolation,
+    ResidualDistance,
+    RowDistance,
+    RowIsolation,
+)
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores import SCORES
 
@@ -22,14 +32,17 @@ ALL = {name: score() for name, score in SCORES.items()} | {
     "code+residual": Mahalanobis(on="code+residual"),
     "robust": Mahalanobis(covariance=MinCovDet(random_state=0)),
     "three": Combined(["reconstruction", CodeDistance(2), "mahalanobis"]),
+    "all": Combined(n_largest=None),
+    "neighbors": RowDistance(7),
+    "few subsets": RowIsolation(n_subsets=3, subset_size=5),
 }
 each_score = pytest.mark.parametrize("score", ALL.values(), ids=ALL)
 
 
-def evaluation(n_rows, seed, n_members=None):
+def evaluation(n_rows, seed, n_members=1):
     """Residuals that depend on each other and are not centred, and codes, as a network would leave them."""
     rng = np.random.default_rng(seed)
-    shape = (n_rows,) if n_members is None else (n_members, n_rows)
+    shape = (n_members, n_rows)
     mix = np.random.default_rng(99).normal(size=(N_FEATURES, N_FEATURES)) + 2 * np.eye(N_FEATURES)
     residual = (rng.normal(size=(*shape, N_FEATURES)) @ mix + 0.5) * SPREADS
     target = rng.normal(size=(*shape, N_FEATURES))
@@ -48,16 +61,16 @@ REFERENCES, HELD_OUT, NEW = evaluation(60, 0), evaluation(40, 1), evaluation(17,
 
 
 def residuals(rows):
-    return (rows.target - rows.reconstruction).numpy()
+    return (rows.target - rows.reconstruction)[0].numpy()
 
 
 def fitted(score, references=REFERENCES, held_out=HELD_OUT):
-    """Return the state of a single member, with its member axis."""
-    return {name: value[None] for name, value in score.fit(references, held_out).items()}
+    return score.fit(references, held_out)
 
 
 def scored(score, new=NEW, **rows):
-    return score(new[None], fitted(score, **rows))[0].numpy()
+    """Score rows of a single member."""
+    return score(new, fitted(score, **rows))[0].numpy()
 
 
 @each_score
@@ -70,7 +83,7 @@ def test_one_finite_float64_for_each_row(score):
 
 @each_score
 def test_larger_for_stranger_rows(score):
-    far = found(NEW.code * 100, NEW.reconstruction - 1000, NEW.target)
+    far = found(NEW.code * 100, NEW.reconstruction * 1000, NEW.target + 100)
     assert (scored(score, far) > scored(score)).all()
 
 
@@ -81,31 +94,35 @@ def test_parameters_clone(score):
 
 
 @each_score
-def test_members_are_scored_with_their_own_state(score):
-    new = evaluation(17, 3, n_members=2)
-    states = [score.fit(REFERENCES, HELD_OUT), score.fit(evaluation(60, 4), evaluation(40, 5))]
-    both = score(new, {name: torch.stack([state[name] for state in states]) for name in states[0]})
-    for member, state in enumerate(states):
-        alone = score(new[member][None], {name: value[None] for name, value in state.items()})
-        np.testing.assert_allclose(both[member], alone[0], rtol=1e-12)
+def test_several_blocks_of_rows_at_once(score):
+    """Members and blocks of rows have their own results, whatever stands beside them."""
+    rows = [evaluation(n, seed, n_members=2) for n, seed in ((60, 3), (40, 4))]
+    state = score.fit(*rows)
+    assert all(len(value) == 2 for value in state.values())
+    blocks = [evaluation(17, seed, n_members=2) for seed in (5, 6)]
+    together = score(Evaluation.concatenate([block[None] for block in blocks], dim=0), state)
+    for block, result in zip(blocks, together, strict=True):
+        np.testing.assert_allclose(result, score(block, state), rtol=1e-12)
+        alone = score(block[1:], {name: value[1:] for name, value in state.items()})
+        np.testing.assert_allclose(alone[0], result[1], rtol=1e-12)
 
 
 @each_score
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 5])
 def test_few_held_out_rows(score, n_rows):
-    few = HELD_OUT[:n_rows]
+    few = HELD_OUT[:, :n_rows]
     if any(isinstance(part, MinCovDet) for part in score.get_params().values()) and n_rows > 1:
         return  # scikit-learn's own warning about fewer rows than columns, and it is right
     assert np.isfinite(scored(score, held_out=few)).all()
     crossed = score.cross_fitted(REFERENCES, few)
-    assert crossed.shape == (n_rows,)
+    assert crossed.shape == (1, n_rows)
     assert torch.isfinite(crossed).all()
 
 
 @each_score
 def test_equal_rows(score):
     """Nothing varies: spreads are not divided by."""
-    same = HELD_OUT[[0] * 20]
+    same = HELD_OUT[:, [0] * 20]
     if any(isinstance(part, MinCovDet) for part in score.get_params().values()):
         return
     assert np.isfinite(scored(score, references=same, held_out=same)).all()
@@ -114,8 +131,8 @@ def test_equal_rows(score):
 @pytest.mark.parametrize("score", [s for s in ALL.values() if s.explains_features], ids=str)
 def test_feature_scores_sum_to_their_component(score):
     state = fitted(score)
-    shares = score.feature_scores(NEW[None], state)[0].numpy()
-    component = next(iter(score.components(NEW[None], state).values()))[0].numpy()
+    shares = score.feature_scores(NEW, state)[0].numpy()
+    component = next(iter(score.components(NEW, state).values()))[0].numpy()
     assert shares.shape == (17, N_FEATURES)
     if score.get_params().get("on") == "code+residual":
         assert not np.allclose(shares.sum(axis=1), component)
@@ -128,7 +145,7 @@ def test_no_feature_scores_without_a_residual():
     assert not Combined(["code_distance"]).explains_features
     assert Combined(["code_distance", "reconstruction"]).explains_features
     with pytest.raises(NotImplementedError, match="CodeDistance does not explain features"):
-        CodeDistance().feature_scores(NEW[None], {})
+        CodeDistance().feature_scores(NEW, {})
 
 
 class TestReconstructionError:
@@ -150,7 +167,7 @@ class TestReconstructionError:
     def test_feature_scores_are_not_negative(self):
         for normalize in (None, "standard", "log"):
             score = ReconstructionError(normalize)
-            assert (score.feature_scores(NEW[None], fitted(score)) >= 0).all()
+            assert (score.feature_scores(NEW, fitted(score)) >= 0).all()
 
 
 class TestMahalanobis:
@@ -158,7 +175,7 @@ class TestMahalanobis:
     @pytest.mark.parametrize("on", ["residual", "code+residual"])
     def test_against_numpy(self, on, covariance):
         def vectors(rows):
-            return residuals(rows) if on == "residual" else np.hstack([rows.code.numpy(), residuals(rows)])
+            return residuals(rows) if on == "residual" else np.hstack([rows.code[0].numpy(), residuals(rows)])
 
         spread = vectors(HELD_OUT).std(axis=0)
         model = (LedoitWolf() if covariance is None else clone(covariance)).fit(vectors(HELD_OUT) / spread)
@@ -171,18 +188,18 @@ class TestMahalanobis:
         state = fitted(score)
         deviation = residuals(NEW) - state["location"][0].numpy()
         expected = deviation * (deviation @ state["precision"][0].numpy()) / N_FEATURES
-        np.testing.assert_allclose(score.feature_scores(NEW[None], state)[0], expected, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(score.feature_scores(NEW, state)[0], expected, rtol=1e-10, atol=1e-12)
         assert (expected < 0).any()
 
     def test_robust_covariance_bears_outliers_among_the_held_out_rows(self):
         spoilt = Evaluation(
             HELD_OUT.loss, HELD_OUT.parts, HELD_OUT.code, HELD_OUT.reconstruction.clone(), HELD_OUT.target
         )
-        spoilt.reconstruction[:6] += torch.tensor(50 * SPREADS)
-        strange = spoilt[:6]
+        spoilt.reconstruction[:, :6] += torch.tensor(50 * SPREADS)
+        strange = spoilt[:, :6]
         robust = Mahalanobis(covariance=MinCovDet(random_state=0, support_fraction=0.7))
         ratios = [
-            np.median(scored(s, strange, held_out=spoilt)) / np.median(scored(s, HELD_OUT[6:], held_out=spoilt))
+            np.median(scored(s, strange, held_out=spoilt)) / np.median(scored(s, HELD_OUT[:, 6:], held_out=spoilt))
             for s in (Mahalanobis(), robust)
         ]
         assert ratios[1] > 10 * ratios[0]
@@ -199,25 +216,94 @@ class TestMahalanobis:
         assert any(not torch.equal(states[0]["precision"], state["precision"]) for state in states[1:])
 
 
-class TestCodeDistance:
+SPACES = {
+    RowDistance: lambda rows: rows.target[0].numpy(),
+    CodeDistance: lambda rows: rows.code[0].numpy() / REFERENCES.code[0].numpy().std(axis=0),
+    ResidualDistance: lambda rows: residuals(rows) / np.sqrt((residuals(HELD_OUT) ** 2).mean(axis=0)),
+}
+
+
+class TestDistances:
     @pytest.mark.parametrize("n_neighbors", [1, 5, 60])
-    def test_against_nearest_neighbors(self, n_neighbors):
-        codes = REFERENCES.code.numpy()
-        spread = codes.std(axis=0)
-        distances, _ = (
-            NearestNeighbors(n_neighbors=n_neighbors).fit(codes / spread).kneighbors(NEW.code.numpy() / spread)
-        )
-        np.testing.assert_allclose(scored(CodeDistance(n_neighbors)), distances.mean(axis=1), rtol=1e-10)
+    @pytest.mark.parametrize("kind", SPACES)
+    def test_against_nearest_neighbors(self, kind, n_neighbors):
+        references, new = map(SPACES[kind], (REFERENCES, NEW))
+        distances, _ = NearestNeighbors(n_neighbors=n_neighbors, metric="manhattan").fit(references).kneighbors(new)
+        np.testing.assert_allclose(scored(kind(n_neighbors)), distances.mean(axis=1), rtol=1e-10)
 
     def test_fewer_references_than_neighbors(self):
-        few = REFERENCES[:3]
+        few = REFERENCES[:, :3]
         np.testing.assert_array_equal(scored(CodeDistance(5), references=few), scored(CodeDistance(3), references=few))
 
     def test_entry_of_the_code_that_never_varies(self):
         code = REFERENCES.code.clone()
-        code[:, 0] = 0.0
+        code[..., 0] = 0.0
         dead = Evaluation(REFERENCES.loss, REFERENCES.parts, code, REFERENCES.reconstruction, REFERENCES.target)
         assert np.isfinite(scored(CodeDistance(), references=dead)).all()
+
+    @pytest.mark.parametrize(("width", "kept"), [(5, 1024), (256, 512), (2000, 256)])
+    @pytest.mark.parametrize("kind", [*SPACES, FeatureTails])
+    def test_references_are_limited(self, kind, width, kept):
+        wide = torch.zeros(1, 1100, width, dtype=torch.float64)
+        rows = Evaluation(torch.zeros(()), {}, wide, wide, wide)
+        assert kept in next(iter(kind().fit(rows, rows).values())).shape
+
+
+def signed_log(rows):
+    return np.sign(rows) * np.log1p(np.abs(rows))
+
+
+class TestIsolation:
+    def test_rows_against_its_definition(self):
+        rows, new = (signed_log(r.target[0].numpy()) for r in (REFERENCES, NEW))
+        nearest = [np.abs(new[:, None] - rows[start : start + 8]).sum(axis=-1).min(axis=1) for start in range(0, 56, 8)]
+        np.testing.assert_allclose(scored(RowIsolation()), np.mean(np.log1p(nearest), axis=0), rtol=1e-10)
+
+    def test_reconstructions_against_their_definition(self):
+        rows, new = (signed_log(r.reconstruction[0].numpy()) for r in (REFERENCES, NEW))
+        state = fitted(ReconstructionIsolation(n_subsets=3, subset_size=5))
+        nearest = []
+        for subset in range(3):
+            directions = state["directions"][0, :, 2 * subset : 2 * subset + 2].numpy()
+            np.testing.assert_allclose((rows @ directions).std(axis=0), 1)
+            seen = rows[5 * subset : 5 * subset + 5] @ directions
+            nearest.append(np.abs((new @ directions)[:, None] - seen).sum(axis=-1).min(axis=1))
+        expected = np.mean(np.log1p(nearest), axis=0)
+        np.testing.assert_allclose(scored(ReconstructionIsolation(3, 5)), expected, rtol=1e-10)
+
+    def test_members_look_from_other_directions(self):
+        state = ReconstructionIsolation().fit(evaluation(60, 0, n_members=2), evaluation(40, 1, n_members=2))
+        assert not torch.equal(*state["directions"])
+
+    @pytest.mark.parametrize("kind", [RowIsolation, ReconstructionIsolation])
+    def test_fewer_references_than_a_subset(self, kind):
+        assert np.isfinite(scored(kind(subset_size=100))).all()
+        assert np.isfinite(scored(kind(), references=REFERENCES[:, :1])).all()
+
+    def test_clusters_of_outliers_stay_far(self):
+        """A row of a cluster has a near neighbour among all references, but in few subsets of them."""
+        target = torch.randn(1, 300, 5, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64)
+        target[:, ::25] = target[:, ::25] / 100 + 6
+        rows = Evaluation(torch.zeros(()), {}, target, target, target)
+        for score, found in ((RowIsolation(), True), (RowDistance(), False)):
+            scores = score(rows, score.fit(rows[:, :256], rows))[0, 256:]
+            strange = torch.arange(256, 300) % 25 == 0
+            assert (scores[strange].min() > scores[~strange].quantile(0.9)) == found
+
+
+class TestFeatureTails:
+    def test_against_its_definition(self):
+        rows, new = REFERENCES.target[0].numpy(), NEW.target[0].numpy()
+        below = (rows <= new[:, None]).mean(axis=1)
+        above = (rows >= new[:, None]).mean(axis=1)
+        expected = -np.log(np.maximum(np.minimum(below, above), 0.5 / 60))
+        np.testing.assert_allclose(scored(FeatureTails()), expected.sum(axis=1), rtol=1e-10)
+        np.testing.assert_allclose(FeatureTails().feature_scores(NEW, fitted(FeatureTails()))[0], expected, rtol=1e-10)
+
+    def test_ties_count_on_both_sides(self):
+        target = torch.tensor([0.0] * 9 + [1.0], dtype=torch.float64).reshape(1, 10, 1)
+        rows = Evaluation(torch.zeros(()), {}, target, target, target)
+        np.testing.assert_allclose(scored(FeatureTails(), rows, references=rows), -np.log([0.9] * 9 + [0.1]))
 
 
 class TestCombined:
@@ -233,22 +319,30 @@ class TestCombined:
 
         assert set(Combined([KLError(), "mahalanobis", "reconstruction"]).needs) == {"kl", "reconstruction"}
 
-    def test_against_its_definition(self):
-        parts = {"mahalanobis": Mahalanobis(), "code_distance": CodeDistance()}
-        expected = []
-        for part in parts.values():
+    @pytest.mark.parametrize(("n_largest", "kept"), [(1, 1), (2, 2), (3, 3), (9, 3), (None, 3)])
+    def test_against_its_definition(self, n_largest, kept):
+        parts = [Mahalanobis(), CodeDistance(), RowDistance()]
+        surprises = []
+        for part in parts:
             crossed = np.log(part.cross_fitted(REFERENCES, HELD_OUT).numpy())
-            center = np.sort(crossed)[(len(crossed) - 1) // 2]
-            deviation = np.sort(np.abs(crossed - center))[(len(crossed) - 1) // 2]
-            expected.append((np.log(scored(part)) - center) / deviation)
-        np.testing.assert_allclose(scored(Combined()), np.mean(expected, axis=0), rtol=1e-10)
+            start = np.quantile(crossed, 0.8)
+            excess = np.maximum(crossed - start, 0).mean() / 0.2
+            surprises.append((np.log(scored(part)) - start) / excess - np.log(0.2))
+        expected = np.sort(surprises, axis=0)[-kept:].mean(axis=0)
+        np.testing.assert_allclose(scored(Combined(parts, n_largest)), expected, rtol=1e-10)
+
+    def test_is_minus_the_logarithm_of_a_share_of_normal_rows(self):
+        """Of rows like the held-out ones, a share of about p scores beyond -log(p)."""
+        crossed = Combined(["mahalanobis"]).cross_fitted(REFERENCES, evaluation(4000, 7)).numpy()
+        for p in (0.2, 0.05, 0.01):
+            assert p / 2.5 < (crossed > -np.log(p)).mean() < p * 2.5
 
     def test_held_out_rows_are_scored_on_the_scale_of_new_rows(self):
-        """Otherwise p-values say nothing; the median of each component is 0 on that scale."""
-        crossed = Combined(["mahalanobis"]).cross_fitted(REFERENCES, HELD_OUT).numpy()
+        """Otherwise p-values say nothing."""
+        crossed = Combined(["mahalanobis"]).cross_fitted(REFERENCES, HELD_OUT)
         state = Combined(["mahalanobis"]).fit(REFERENCES, HELD_OUT)
-        raw = np.log(Mahalanobis().cross_fitted(REFERENCES, HELD_OUT).numpy())
-        expected = (raw - state["mahalanobis.median"].item()) / state["mahalanobis.deviation"].item()
+        raw = Mahalanobis().cross_fitted(REFERENCES, HELD_OUT).log()
+        expected = (raw - state["mahalanobis.start"]) / state["mahalanobis.excess"] - np.log(0.2)
         np.testing.assert_allclose(crossed, expected, rtol=1e-10)
 
     def test_a_component_alone_ranks_as_it_does_outside(self):
@@ -267,7 +361,7 @@ class TestCombined:
 
     def test_components_are_named_and_raw(self):
         score = Combined(["mahalanobis", CodeDistance(1), CodeDistance(9)])
-        components = score.components(NEW[None], fitted(score))
+        components = score.components(NEW, fitted(score))
         assert list(components) == ["mahalanobis", "code_distance", "code_distance_2"]
         np.testing.assert_array_equal(components["code_distance"][0], scored(CodeDistance(1)))
         np.testing.assert_array_equal(components["code_distance_2"][0], scored(CodeDistance(9)))
@@ -292,6 +386,6 @@ class TestCrossFitted:
     def test_each_half_by_the_other(self):
         score = ReconstructionError()
         crossed = score.cross_fitted(REFERENCES, HELD_OUT).numpy()
-        first = scored(score, HELD_OUT[:20], held_out=HELD_OUT[20:])
-        second = scored(score, HELD_OUT[20:], held_out=HELD_OUT[:20])
-        np.testing.assert_array_equal(crossed, np.concatenate([first, second]))
+        first = scored(score, HELD_OUT[:, :20], held_out=HELD_OUT[:, 20:])
+        second = scored(score, HELD_OUT[:, 20:], held_out=HELD_OUT[:, :20])
+        np.testing.assert_array_equal(crossed[0], np.concatenate([first, second]))

@@ -58,7 +58,6 @@ def assemble(estimator: Any) -> Assembly:
 def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members: int) -> NetworkShape:
     """Decide every width; warn when the code is wide enough to copy the row and nothing prevents it."""
     size, widths = estimator.n_components, estimator.hidden_layer_sizes
-    n_components = _auto.n_components(n_features) if _is_auto(size) else int(size)
     if _is_auto(widths):
         hidden = assembly.network.auto_hidden_layer_sizes(n_features, estimator._hidden_layers)
     else:
@@ -66,6 +65,13 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
     if not all(isinstance(width, int) and width >= 1 for width in hidden):
         raise ValueError(f"hidden_layer_sizes={widths!r} must hold whole numbers from 1; use () for no hidden layer.")
 
+    denoises = assembly.corruption is not None and not assembly.objective.prevents_copying
+    if not _is_auto(size):
+        n_components = int(size)
+    elif estimator._wide_code and denoises and hidden:
+        n_components = hidden[0]
+    else:
+        n_components = _auto.n_components(n_features)
     prevented = assembly.corruption or assembly.network.prevents_copying or assembly.objective.prevents_copying
     if n_components > n_features and not prevented:
         warnings.warn(

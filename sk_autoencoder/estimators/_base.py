@@ -77,9 +77,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
-    # What "auto" means for max_iter and hidden_layer_sizes.
+    # What "auto" means for max_iter, hidden_layer_sizes and n_components.
     _training_steps: ClassVar[int] = _auto.TRAINING_STEPS
     _hidden_layers: ClassVar[int] = 3
+    _wide_code: ClassVar[bool] = False  # whether noise on the input may take the place of a narrow code
 
     net_: AutoencoderNet
     n_features_in_: int

@@ -43,7 +43,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     Parameters
     ----------
     n_components : int or "auto", default="auto"
-        Size of the code. "auto" is the square root of the number of features, rounded up.
+        Size of the code. "auto" is the width of the first hidden layer where noise on the input keeps the network from
+        copying, and the square root of the number of features, rounded up, where nothing but a narrow code does.
     outlier_score : str or Score, default="combined"
         What makes a row strange: its residual ("reconstruction"), the Mahalanobis length of its residual
         ("mahalanobis"), the distance of its code from those of training rows ("code_distance"), or several of them on a
@@ -56,9 +57,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Members of the ensemble. They differ in initial weights, row order, noise and held-out rows; their scores are
         averaged.
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
-        Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is two
-        layers: as wide as the row, but at least 128 and at most 512, and then half of that. For
-        ``Convolutional``, sizes are channels, and "auto" is 16 and 32.
+        Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is one
+        layer as wide as the row, but at least 128 and at most 512. For ``Convolutional``, sizes are channels, and
+        "auto" is 16.
     activation : str, default="silu"
         Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
         "softplus", "tanh" or "sigmoid".
@@ -75,8 +76,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         its distribution (``Variational(beta=1.0)``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
         Error of a cell, on scaled rows.
-    corruption : {"gaussian", "masking", "swap"}, Corruption or None, default=None
-        Noise on the input during training; the clean row stays the target (denoising).
+    corruption : {"gaussian", "masking", "swap"}, Corruption or None, default="gaussian"
+        Noise on the input during training; the clean row stays the target (denoising). "gaussian" has a standard
+        deviation of 0.3 in scaled units.
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
         How columns are scaled inside the network. "auto" is "standard", or "minmax" for the binary cross-entropy.
         None is for rows that are already scaled.
@@ -181,7 +183,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         "n_estimators": [integers(1)],
     }
     _training_steps = 500
-    _hidden_layers = 2
+    _hidden_layers = 1
+    _wide_code = True
 
     offset_: float
 
@@ -199,7 +202,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         sample_shape: Any = None,
         objective: str | Objective = "reconstruction",
         loss: str | Loss = "squared_error",
-        corruption: str | Corruption | None = None,
+        corruption: str | Corruption | None = "gaussian",
         scaling: str | Scaling | None = "auto",
         solver: str = "adam",
         learning_rate_init: float = 0.005,
@@ -459,7 +462,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         if positions is None:
             positions = np.arange(n_rows)
         if len(positions) < _SMALLEST_SPLIT:
-            self._folds, self._rest = positions[None], positions
+            self._folds, self._rest = positions[None], positions[:0]
             return np.tile(positions, (self._shape.n_members, 1))
         n_fold = min(len(positions) // _N_FOLDS, _LARGEST_FOLD)
         shuffled = np.random.default_rng([self._plan.seed, _N_FOLDS]).permutation(positions)
@@ -472,29 +475,39 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         """Learn each member's score on rows held out of its training, and keep their cross-fitted scores."""
         folds, rest = self._folds, self._rest
         del self._folds, self._rest
-        n_folds, n_fold = folds.shape
-        n_each = min(n_fold, _N_REFERENCES // _N_FOLDS)
-        rest = rest[: _N_REFERENCES - n_each * (n_folds - 1)] if n_folds > 1 else rest[:0]
-        rows = np.concatenate([folds.ravel(), rest])
+        rows = np.concatenate([folds.ravel(), rest[:_N_REFERENCES]])
         evaluation = self._inference.evaluate(X[rows], self._assembly.objective, self._plan.loss)
 
+        n_folds, n_members = len(folds), self._shape.n_members
         position = np.arange(folds.size).reshape(folds.shape)
-        tail = np.arange(folds.size, len(rows))
-        states: list[State] = []
-        scores: list[list[np.ndarray]] = [[] for _ in range(n_folds)]
-        for member in range(self._shape.n_members):
-            fold = member % n_folds
-            others = np.delete(position, fold, axis=0) if n_folds > 1 else position
-            references = evaluation[member, np.concatenate([others[:, :n_each].ravel(), tail])]
-            held_out = evaluation[member, position[fold]]
-            states.append(self._score.fit(references, held_out))
-            scores[fold].append(self._score.cross_fitted(references, held_out).cpu().numpy())
-        self.calibration_scores_ = np.sort(np.concatenate([np.mean(fold, axis=0) for fold in scores if fold]))
-        self._score_state = {name: torch.stack([s[name] for s in states]).cpu().numpy() for name in states[0]}
+        fold_of = np.arange(n_members) % n_folds
+        held_out = _rows(evaluation, position[fold_of])
+        references = _rows(evaluation, self._references(position, np.arange(folds.size, len(rows)), fold_of))
+        state = self._score.fit(references, held_out)
+        scores = self._score.cross_fitted(references, held_out).cpu().numpy()
+        by_fold = [scores[fold_of == fold].mean(axis=0) for fold in np.unique(fold_of)]
+        self.calibration_scores_ = np.sort(np.concatenate(by_fold))
+        self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
         self._finish()
+
+    def _references(self, folds: np.ndarray, rest: np.ndarray, fold_of: np.ndarray) -> np.ndarray:
+        """Draw rows that each member was trained on, in random order, (n_members, n_references)."""
+        drawn = []
+        for member, fold in enumerate(fold_of):
+            others = np.delete(folds, fold, axis=0) if len(folds) > 1 else folds
+            candidates = np.concatenate([others.ravel(), rest])
+            rng = np.random.default_rng([self._plan.seed, _N_FOLDS, member])
+            drawn.append(rng.permutation(candidates)[:_N_REFERENCES])
+        return np.stack(drawn)
 
     def _finish(self) -> None:
         super()._finish()
         device = torch.device(self.net_.device)
         arrays = getattr(self, "_score_state", {})
         self._inference.state = {name: torch.tensor(array, device=device) for name, array in arrays.items()}
+
+
+def _rows(evaluation: Evaluation, index: np.ndarray) -> Evaluation:
+    """Choose other rows of each member, index (n_members, n)."""
+    members = np.arange(len(index))[:, None]
+    return evaluation[members, index]
