@@ -498,10 +498,11 @@ _DEFAULT = ("mahalanobis", "row_distance", "row_isolation", "feature_tails", "re
 class Combined(Score):
     """Several scores on a common scale, of which the largest for each row are averaged.
 
-    The logarithm of each score (the score itself, if it is a logarithm) is measured against its upper tail on held-out
-    rows: with an exponential tail beyond the 80th percentile q and mean excess s, ``log 5 + (log(score) - q) / s`` is
-    minus the logarithm of the share of normal rows that are at least as strange. A row that two scores call improbable
-    is strange, whatever the others say: a local and a global score fail on different anomalies.
+    The logarithm of each score (the score itself, if it is a logarithm) is turned into its surprise, minus the
+    logarithm of the share of normal rows that are at least as strange: with median q of held-out rows and an
+    exponential law above it, ``log(2) + (log(score) - q) / s``. The scale s is that of the rows between the median and
+    the 90th percentile, which outliers among the training rows hardly reach. A row that two scores call improbable is
+    strange, whatever the others say: a local and a global score fail on different anomalies.
 
     Parameters
     ----------
@@ -514,7 +515,6 @@ class Combined(Score):
 
     References
     ----------
-    B. M. Hill, "A Simple General Approach to Inference About the Tail of a Distribution", Annals of Statistics 3, 1975.
     R. A. Fisher, "Statistical Methods for Research Workers", 1932; L. H. C. Tippett, "The Methods of Statistics", 1931.
     """
 
@@ -541,8 +541,8 @@ class Combined(Score):
         """Learn each component's state, and its tail from cross-fitted scores."""
         state: State = {}
         for name, score in self._named().items():
-            start, excess = _tail(_log(score, score.cross_fitted(references, held_out)))
-            own = {"start": start, "excess": excess} | score.fit(references, held_out)
+            start, scale = _tail(_log(score, score.cross_fitted(references, held_out)))
+            own = {"start": start, "scale": scale} | score.fit(references, held_out)
             state |= {f"{name}.{key}": value for key, value in own.items()}
         return state
 
@@ -559,7 +559,7 @@ class Combined(Score):
         scaled = []
         for name, score in self._named().items():
             own = _substate(state, name)
-            scaled.append(_surprise(_log(score, score(evaluation, own)), own["start"], own["excess"]))
+            scaled.append(_surprise(_log(score, score(evaluation, own)), own["start"], own["scale"]))
         return self._mean(scaled)
 
     def _mean(self, scaled: list[Tensor]) -> Tensor:
@@ -601,20 +601,21 @@ def _log(score: Score, values: Tensor) -> Tensor:
     return values if score.is_logarithm else values.clamp(min=_SMALLEST_SCORE).log()
 
 
-# Share of the held-out rows that make up the upper tail of a score.
-_TAIL = 0.2
+# The bulk of held-out rows whose spread tells how fast the share of stranger rows falls: outliers among them, up to
+# a tenth, do not reach it.
+_BULK = (0.5, 0.9)
 
 
 def _tail(logs: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the tail of a component's logarithms begins and its mean excess, for all members together, (n_members,)."""
-    start = logs.quantile(1 - _TAIL)
-    excess = (logs - start).clamp(min=0).mean() / _TAIL
-    return start.expand(len(logs)), excess.clamp(min=_SMALLEST_SPREAD).expand(len(logs))
+    """Median of a component's logarithms, and the scale of an exponential law above it, each (n_members,)."""
+    low, high = logs.quantile(_BULK[0]), logs.quantile(_BULK[1])
+    scale = (high - low) / log((1 - _BULK[0]) / (1 - _BULK[1]))
+    return low.expand(len(logs)), scale.clamp(min=_SMALLEST_SPREAD).expand(len(logs))
 
 
-def _surprise(logs: Tensor, start: Tensor, excess: Tensor) -> Tensor:
-    """Minus the logarithm of the share of normal rows beyond, by an exponential tail."""
-    return (logs - start[:, None]) / excess[:, None] - log(_TAIL)
+def _surprise(logs: Tensor, start: Tensor, scale: Tensor) -> Tensor:
+    """Minus the logarithm of the share of normal rows that are at least as strange."""
+    return (logs - start[:, None]) / scale[:, None] - log(1 - _BULK[0])
 
 
 def _substate(state: State, name: str) -> State:

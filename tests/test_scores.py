@@ -325,9 +325,8 @@ class TestCombined:
         surprises = []
         for part in parts:
             crossed = np.log(part.cross_fitted(REFERENCES, HELD_OUT).numpy())
-            start = np.quantile(crossed, 0.8)
-            excess = np.maximum(crossed - start, 0).mean() / 0.2
-            surprises.append((np.log(scored(part)) - start) / excess - np.log(0.2))
+            start, high = np.quantile(crossed, [0.5, 0.9])
+            surprises.append((np.log(scored(part)) - start) / (high - start) * np.log(5) + np.log(2))
         expected = np.sort(surprises, axis=0)[-kept:].mean(axis=0)
         np.testing.assert_allclose(scored(Combined(parts, n_largest)), expected, rtol=1e-10)
 
@@ -342,7 +341,7 @@ class TestCombined:
         crossed = Combined(["mahalanobis"]).cross_fitted(REFERENCES, HELD_OUT)
         state = Combined(["mahalanobis"]).fit(REFERENCES, HELD_OUT)
         raw = Mahalanobis().cross_fitted(REFERENCES, HELD_OUT).log()
-        expected = (raw - state["mahalanobis.start"]) / state["mahalanobis.excess"] - np.log(0.2)
+        expected = (raw - state["mahalanobis.start"]) / state["mahalanobis.scale"] + np.log(2)
         np.testing.assert_allclose(crossed, expected, rtol=1e-10)
 
     def test_a_component_alone_ranks_as_it_does_outside(self):
