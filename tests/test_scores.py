@@ -331,10 +331,11 @@ class TestCombined:
         np.testing.assert_allclose(scored(Combined(parts, n_largest)), expected, rtol=1e-10)
 
     def test_is_minus_the_logarithm_of_a_share_of_normal_rows(self):
-        """Of rows like the held-out ones, a share of about p scores beyond -log(p)."""
+        """Exactly so at the median and the 90th percentile of held-out rows, by an exponential law elsewhere."""
         crossed = Combined(["mahalanobis"]).cross_fitted(REFERENCES, evaluation(4000, 7)).numpy()
-        for p in (0.2, 0.05, 0.01):
-            assert p / 2.5 < (crossed > -np.log(p)).mean() < p * 2.5
+        for share in (0.5, 0.1):
+            assert (crossed > -np.log(share)).mean() == pytest.approx(share, abs=0.001)
+        assert 0.15 < (crossed > -np.log(0.2)).mean() < 0.25
 
     def test_held_out_rows_are_scored_on_the_scale_of_new_rows(self):
         """Otherwise p-values say nothing."""
