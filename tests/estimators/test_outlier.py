@@ -369,6 +369,16 @@ class TestPValues:
             error = np.sqrt(level * (1 - level) * (1 / n_held_out + 1 / 1000) / 8)
             assert rate <= level + 5 * error
 
+    @pytest.mark.parametrize("n_rows", [15, 30])
+    def test_few_rows(self, n_rows):
+        """Folds of a handful of rows: what belongs to no single member is learnt from those of all."""
+        rates = []
+        for seed in range(10):
+            p_values = detector(random_state=seed).fit(draw(n_rows, seed)).p_values(draw(1000, 100 + seed))
+            rates.append([(p_values <= level).mean() for level in (0.1, 0.2)])
+        for level, rate in zip((0.1, 0.2), np.mean(rates, axis=0), strict=True):
+            assert rate <= level + 3 * np.sqrt(level * (1 - level) * (1 / n_rows + 1 / 1000) / 10)
+
     def test_not_only_by_being_large(self, X):
         """The test above would pass if all p-values were 1."""
         p_values = detector().fit(X).p_values(draw(2000, 5))
