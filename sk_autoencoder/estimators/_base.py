@@ -82,6 +82,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     _hidden_layers: ClassVar[int] = 3
     _wide_code: ClassVar[bool] = False  # whether noise on the input may take the place of a narrow code
 
+    trim: float = 0.0  # a parameter of detectors
+
     net_: AutoencoderNet
     n_features_in_: int
     stage_loss_curves_: list[list[float]]
@@ -202,6 +204,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             shuffle=bool(self.shuffle),
             mixed_precision=mixed_precision(self.precision, device),
             seed=seed,
+            trim=float(self.trim),
         )
         self._assembly, self._shape, self._plan = assembly, shape, plan
         self._affine, self._statistics = affine, statistics

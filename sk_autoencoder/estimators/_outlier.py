@@ -56,6 +56,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     n_estimators : int, default=5
         Members of the ensemble. They differ in initial weights, row order, noise and held-out rows; their scores are
         averaged.
+    trim : float in [0, 1), default=0.0
+        Share of each mini-batch left out of the loss: the rows that a slow average of the weights rebuilds worst. Where
+        a tenth of the training rows are outliers, 0.15 keeps the network from learning them; on clean rows it costs.
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is one
         layer as wide as the row, but at least 128 and at most 512. For ``Convolutional``, sizes are channels, and
@@ -181,6 +184,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         "outlier_score": [StrOptions(set(SCORES)), Score],
         "contamination": [StrOptions(set(THRESHOLDS)), Threshold, reals(0, 0.5, closed="right")],
         "n_estimators": [integers(1)],
+        "trim": [reals(0, 1)],
     }
     _training_steps = 500
     _hidden_layers = 1
@@ -195,6 +199,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         outlier_score: str | Score = "combined",
         contamination: float | str | Threshold = "auto",
         n_estimators: int = 5,
+        trim: float = 0.0,
         hidden_layer_sizes: Any = "auto",
         activation: str = "silu",
         out_activation: str = "auto",
@@ -228,6 +233,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.outlier_score = outlier_score
         self.contamination = contamination
         self.n_estimators = n_estimators
+        self.trim = trim
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.out_activation = out_activation
@@ -288,6 +294,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             raise ValueError(
                 f"outlier_score={self.outlier_score!r} needs {sorted(missing)}, but objective={self.objective!r} "
                 f"gives {sorted(objective.gives)}; choose another score or objective."
+            )
+        if self.trim and "reconstruction" not in objective.gives:
+            raise ValueError(
+                f"trim={self.trim!r} judges rows by their 'reconstruction', but objective={self.objective!r} gives "
+                f"{sorted(objective.gives)}; use trim=0.0."
             )
         threshold = self._threshold(self.contamination)
         self._fit(X, X_val)

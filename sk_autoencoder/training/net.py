@@ -20,6 +20,7 @@ from sk_autoencoder.objectives import Batch, Evaluation
 from sk_autoencoder.training.callbacks import StopTraining
 from sk_autoencoder.training.rows import RowDataset, TrainingBatches, ValidationBatches
 from sk_autoencoder.training.solvers import SCHEDULES, SOLVERS, constant
+from sk_autoencoder.training.trimming import Trimming
 
 __all__ = ["AutoencoderNet", "StopTraining", "TrainingPlan"]
 
@@ -36,6 +37,7 @@ class TrainingPlan:
     shuffle: bool
     mixed_precision: bool
     seed: int
+    trim: float = 0.0
 
 
 class AutoencoderNet(NeuralNet):
@@ -99,6 +101,7 @@ class AutoencoderNet(NeuralNet):
         self.batch_size, self.max_epochs = batch_size, epochs
         self.train_split = None if validation is None else predefined_split(validation)
         self.schedule_, self.steps_done_, self.endless_ = SCHEDULES[learning_rate], 0, endless
+        self._trimming = Trimming(self.module_, self.plan.trim) if self.plan.trim else None
         self.notify("on_train_begin", X=rows, y=None)
         try:
             self.fit_loop(rows)
@@ -154,14 +157,14 @@ class AutoencoderNet(NeuralNet):
         del fit_params
         corrupted, clean = (rows.transpose(0, 1) for rows in batch)
         self._set_training(True)
-        before = self._sums["train_member_loss"].clone() if self._sums else 0.0
+        before, seen = self._sums["train_member_loss"].clone() if self._sums else 0.0, self._rows["train"]
         for noisy_part, clean_part in zip(
             corrupted.split(self.batch_size, 1), clean.split(self.batch_size, 1), strict=True
         ):
             progress = 1.0 if self.endless_ else self.steps_done_ / self.total_steps_
             evaluation = self._step(Batch(noisy_part, clean_part, progress))
             self._accumulate("train", evaluation)
-        loss = ((self._sums["train_member_loss"] - before) / clean.shape[1]).mean()
+        loss = ((self._sums["train_member_loss"] - before) / (self._rows["train"] - seen)).mean()
         if not torch.isfinite(loss):
             raise FloatingPointError("the training loss is no longer finite")
         return {"loss": loss, "y_pred": evaluation.reconstruction.detach().transpose(0, 1)}
@@ -187,6 +190,8 @@ class AutoencoderNet(NeuralNet):
             for group in self.optimizer_.param_groups:
                 group["lr"] = self.lr * self.schedule_(self.steps_done_ / self.total_steps_)
         with self._precision():
+            if self._trimming is not None:
+                batch = self._trimming(batch, self.criterion_, self.plan.loss)
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         for parameter in self._parameters:
             parameter.grad = None
@@ -195,6 +200,8 @@ class AutoencoderNet(NeuralNet):
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
         self.optimizer_.step()
+        if self._trimming is not None:
+            self._trimming.follow()
         self.steps_done_ += 1
         return evaluation
 

@@ -736,3 +736,28 @@ def test_tensors_that_forgot_their_device_would_be_on_meta(score, X):
 def test_no_parameter_bears_the_name_of_a_public_method():
     methods = {name for name in dir(AutoencoderOutlierDetector) if callable(getattr(AutoencoderOutlierDetector, name))}
     assert not methods & set(detector().get_params())
+
+
+class TestTrim:
+    def test_outliers_are_not_learnt(self):
+        rng = np.random.default_rng(0)
+        strange = np.repeat(draw(3, 8, scale=8), 15, axis=0) + 0.1 * rng.normal(size=(45, 5))
+        rows = np.concatenate([draw(255, 0), strange])
+        errors = [
+            detector(trim=trim, max_iter=100, n_components=3).fit(rows).reconstruction_error(strange).mean()
+            for trim in (0.0, 0.2)
+        ]
+        assert errors[1] > 10 * errors[0]
+
+    def test_changes_nothing_if_no_row_is_left_out(self, X):
+        """Fewer rows in a mini-batch than make up one whole row of the share."""
+        plain, trimmed = (detector(trim=trim, batch_size=4).fit(X).score_samples(X) for trim in (0.0, 0.1))
+        np.testing.assert_array_equal(plain, trimmed)
+
+    def test_losses_are_means_of_the_rows_that_count(self, X):
+        losses = [detector(trim=trim, max_iter=1).fit(X).loss_curve_[0] for trim in (0.0, 0.2)]
+        assert 0.2 * losses[0] < losses[1] < losses[0]
+
+    def test_needs_a_reconstruction(self, X, untrained):
+        with pytest.raises(ValueError, match=r"trim=0.1 judges rows by their 'reconstruction', but objective=Mute"):
+            detector(trim=0.1, objective=Mute(), outlier_score="row_distance").fit(X)

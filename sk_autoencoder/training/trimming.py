@@ -1,0 +1,43 @@
+"""Robust training: rows that the network would rather not learn are left out of each mini-batch."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sk_autoencoder.losses import Loss
+from sk_autoencoder.networks import Autoencoder
+from sk_autoencoder.objectives import Batch, Objective
+
+# How much of the slow weights stays in each step once training has gone on for a while.
+_SLOWNESS = 0.99
+
+
+class Trimming:
+    """Judges rows by a slow average of the weights, which single outliers in a mini-batch hardly move."""
+
+    def __init__(self, network: Autoencoder, share: float):
+        self.share = share
+        self.slow = copy.deepcopy(network).requires_grad_(False).eval()
+        self._weights: list[Tensor] = list(network.parameters())
+        self._averages: list[Tensor] = list(self.slow.parameters())
+        self._steps = 0
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, objective: Objective, loss: Loss) -> Batch:
+        """Return the batch without the share of each member's rows that are rebuilt worst."""
+        errors = objective(self.slow, replace(batch, corrupted=batch.clean), loss).parts["reconstruction"]  # (m, n)
+        n_kept = errors.shape[1] - int(self.share * errors.shape[1])
+        kept = errors.topk(n_kept, dim=1, largest=False, sorted=False).indices.sort(dim=1).values
+        index = kept[..., None].expand(-1, -1, batch.clean.shape[-1])
+        return replace(batch, corrupted=batch.corrupted.gather(1, index), clean=batch.clean.gather(1, index))
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the slow weights towards the present ones; quickly at first, when all are far from anything."""
+        self._steps += 1
+        slowness = min(_SLOWNESS, self._steps / (10 + self._steps))
+        torch._foreach_lerp_(self._averages, self._weights, 1 - slowness)

@@ -1,0 +1,44 @@
+"""Rows left out of mini-batches, on numbers made by hand."""
+
+import numpy as np
+import torch
+
+from sk_autoencoder.losses import SquaredError
+from sk_autoencoder.networks import Dense, NetworkShape
+from sk_autoencoder.objectives import Batch, Reconstruction
+from sk_autoencoder.training.seeding import weight_generators
+from sk_autoencoder.training.trimming import Trimming
+
+
+def network():
+    return Dense().build(NetworkShape(3, 2, 2, (4,), "silu", "identity", n_members=2), weight_generators(0, 2))
+
+
+def test_the_rows_that_are_rebuilt_worst_are_left_out():
+    net = network()
+    clean = torch.randn(2, 10, 3, generator=torch.Generator("cpu").manual_seed(0))
+    clean[0, 3] += 100
+    clean[1, 7] -= 100
+    trimmed = Trimming(net, 0.15)(Batch(clean + 1, clean, 0.5), Reconstruction(), SquaredError())
+    assert trimmed.clean.shape == (2, 9, 3)
+    assert trimmed.progress == 0.5
+    torch.testing.assert_close(trimmed.corrupted, trimmed.clean + 1)
+    torch.testing.assert_close(trimmed.clean[0], clean[0][[0, 1, 2, 4, 5, 6, 7, 8, 9]])
+    torch.testing.assert_close(trimmed.clean[1], clean[1][[0, 1, 2, 3, 4, 5, 6, 8, 9]])
+
+
+def test_the_average_follows_slowly():
+    net = network()
+    trimming = Trimming(net, 0.1)
+    before = [weight.clone() for weight in trimming.slow.parameters()]
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight += 1
+    for _ in range(5):
+        trimming.follow()
+    for old, slow, new in zip(before, trimming.slow.parameters(), net.parameters(), strict=True):
+        assert ((old < slow) & (slow < new)).all()
+    for _ in range(3000):
+        trimming.follow()
+    for slow, new in zip(trimming.slow.parameters(), net.parameters(), strict=True):
+        np.testing.assert_allclose(slow, new.detach(), rtol=1e-4, atol=1e-4)
