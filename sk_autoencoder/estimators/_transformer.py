@@ -428,7 +428,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Decoded codes in equal steps, in original units: from the reconstruction of ``a`` to that of ``b``.
         """
         n_steps = check_scalar(n_steps, "n_steps", numbers.Integral, min_val=2)
-        first, last = (self._inference.encode(self._check(one_row(row)))[0] for row in (a, b))
+        rows = [self._check(one_row(row)) for row in (a, b)]
+        first, last = (self._inference.encode(row)[0] for row in rows)
         share = np.linspace(0, 1, n_steps, dtype=first.dtype)[:, None]
         return self._inference.decode((1 - share) * first + share * last)[0]
 

@@ -133,6 +133,8 @@ class TestInterpolate:
     def test_bad_rows(self, plain):
         with pytest.raises(ValueError, match="X has 5 features, but AutoencoderTransformer is expecting 6"):
             plain.interpolate(np.zeros(5), np.zeros(6))
+        with pytest.raises(NotFittedError):
+            AutoencoderTransformer(2).interpolate(np.zeros(6), np.ones(6))
         with pytest.raises(ValueError, match="a and b are single rows, but 2 rows were given"):
             plain.interpolate(plane(2), plane(2))
         with pytest.raises(ValueError, match="n_steps == 1, must be >= 2"):
