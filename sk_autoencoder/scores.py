@@ -492,7 +492,10 @@ class NegativeELBO(Score):
 
 
 # What makes a row strange unless the user says otherwise; chosen by benchmarks/outliers.py.
-_DEFAULT = ("mahalanobis", "row_distance", "row_isolation", "feature_tails", "reconstruction_isolation")
+_DEFAULT = (
+    *("mahalanobis", "residual_distance", "reconstruction_isolation"),  # what the network says of the row
+    *("row_distance", "row_isolation", "feature_tails"),  # the row itself
+)
 
 
 class Combined(Score):
@@ -506,8 +509,8 @@ class Combined(Score):
 
     Parameters
     ----------
-    scores : list of str or Score, default=("mahalanobis", "row_distance", "row_isolation", "feature_tails", \
-            "reconstruction_isolation")
+    scores : list of str or Score, default=("mahalanobis", "residual_distance", "reconstruction_isolation", \
+            "row_distance", "row_isolation", "feature_tails")
         The components.
     n_largest : int or None, default=2
         How many of a row's components are averaged, the largest ones; all if there are fewer. 1 is the maximum

@@ -37,8 +37,9 @@ def _explains_features(estimator: AutoencoderOutlierDetector) -> bool:
 class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     """Find rows that a network trained on the others cannot explain.
 
-    Several small autoencoders are trained in one batched program, each on four fifths of the rows. The rows that a
-    member never saw show how large errors are on new normal rows, and calibrate scores, thresholds and p-values.
+    Several denoising autoencoders are trained in one batched program, each on four fifths of the rows. The rows that a
+    member never saw show how large errors are on new normal rows, and calibrate scores, thresholds and p-values. The
+    default score combines what the networks say with what the rows say alone.
 
     Parameters
     ----------
@@ -46,10 +47,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Size of the code. "auto" is the width of the first hidden layer where noise on the input keeps the network from
         copying, and the square root of the number of features, rounded up, where nothing but a narrow code does.
     outlier_score : str or Score, default="combined"
-        What makes a row strange: its residual ("reconstruction"), the Mahalanobis length of its residual
-        ("mahalanobis"), the distance of its code from those of training rows ("code_distance"), or several of them on a
-        common scale ("combined"). With ``objective="variational"`` also the divergence of its code from the prior
-        ("kl") and the negative evidence lower bound ("elbo").
+        What makes a row strange. "reconstruction" is the size of its residual, "mahalanobis" the Mahalanobis length of
+        the residual, "residual_distance", "code_distance" and "row_distance" the distance of residual, code or row from
+        those of training rows, "reconstruction_isolation" and "row_isolation" the distance of what the network rebuilt,
+        or of the row, from a few of them, "feature_tails" how far out its features lie. "combined" is ``Combined()``:
+        several of them on a common scale. With ``objective="variational"`` also the divergence of its code from the
+        prior ("kl") and the negative evidence lower bound ("elbo").
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Where strange turns into an outlier. A float in (0, 0.5] is the share of the training rows that are outliers.
         "auto" is ``Auto()``, "tail" ``Tail()`` and "conformal" ``Conformal()``, rules on the scores of held-out rows.
