@@ -20,7 +20,7 @@ from sk_autoencoder.training.rows import Scaler
 
 # The network sees rows in blocks of exactly this many; the last block of an array is filled up with zeros. Several
 # blocks go through it side by side, each in a matrix product of its own, so their number changes no bit either.
-BLOCK_ROWS = 64
+BLOCK_ROWS = 128
 _CELLS_AT_ONCE = 1 << 19
 # Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
 _LARGEST_CELL = 1e15
@@ -150,5 +150,7 @@ class Inference:
         step = BLOCK_ROWS * max(1, _CELLS_AT_ONCE // (BLOCK_ROWS * members * widest))
         for start in range(0, len(X), step):
             rows = take(X[start : start + step])
-            blocks = F.pad(rows, (0, 0, 0, -len(rows) % BLOCK_ROWS)).unflatten(0, (-1, 1, BLOCK_ROWS))
-            yield blocks.expand(-1, members, -1, -1).flatten(0, 1), len(rows)
+            n_rows = len(rows)
+            if n_rows % BLOCK_ROWS:
+                rows = F.pad(rows, (0, 0, 0, -n_rows % BLOCK_ROWS))
+            yield rows.unflatten(0, (-1, 1, BLOCK_ROWS)).expand(-1, members, -1, -1).flatten(0, 1), n_rows

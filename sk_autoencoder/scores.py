@@ -72,7 +72,7 @@ def _name(score: Score) -> str:
 
 
 def _residual(evaluation: Evaluation) -> Tensor:
-    return evaluation.target.double() - evaluation.reconstruction.double()
+    return (evaluation.target - evaluation.reconstruction).double()
 
 
 def _residual_spread(held_out: Evaluation) -> Tensor:
@@ -107,15 +107,22 @@ class ReconstructionError(Score):
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean over features."""
-        return self.feature_scores(evaluation, state).sum(dim=-1)
+        if self.normalize == "log":
+            return self.feature_scores(evaluation, state).sum(dim=-1)
+        ratios = self._ratios(evaluation, state)
+        # The norm adds up squares in float64 without a copy of the cells in float64.
+        return torch.linalg.vector_norm(ratios, dim=-1, dtype=torch.float64).square() / ratios.shape[-1]
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return each feature's addend of the mean."""
-        residual = _residual(evaluation)
-        if self.normalize is not None:
-            residual = residual / state["spread"][:, None, :]
-        squares = residual.square()
-        return (squares.log1p() if self.normalize == "log" else squares) / residual.shape[-1]
+        squares = self._ratios(evaluation, state).double().square()
+        return (squares.log1p() if self.normalize == "log" else squares) / squares.shape[-1]
+
+    def _ratios(self, evaluation: Evaluation, state: State) -> Tensor:
+        residual = evaluation.target - evaluation.reconstruction
+        if self.normalize is None:
+            return residual
+        return residual.mul_(state["spread"][:, None, :].reciprocal().to(residual.dtype))
 
 
 class Mahalanobis(Score):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -53,13 +54,16 @@ class DenseAutoencoder(Autoencoder):
         return output[..., : self.shape.n_features]
 
     def for_inference(self) -> DenseAutoencoder:
-        """Return a copy whose widths are padded with zero weights to multiples of 16."""
+        """Return a copy, untied, in which every layer's output is padded by zero weights to a multiple of 16."""
         padded = copy.copy(self)
         padded._parameters, padded._modules = {}, {}  # a shallow copy shares these dicts
-        for name in ("encoder_weights", "decoder_weights"):
-            setattr(padded, name, nn.ParameterList(_pad(w, w.shape[1]) for w in getattr(self, name)))
-        for name in ("encoder_biases", "decoder_biases"):
-            setattr(padded, name, nn.ParameterList(_pad(b, 0) for b in getattr(self, name)))
+        turned = [weight.mT for weight in reversed(self.encoder_weights)]
+        decoder = turned if self.tied_weights else self.decoder_weights
+        padded.tied_weights = False
+        padded.encoder_weights, padded.decoder_weights = _pad_weights(self.encoder_weights), _pad_weights(decoder)
+        padded.encoder_biases, padded.decoder_biases = (
+            nn.ParameterList(_pad(bias, 0) for bias in biases) for biases in (self.encoder_biases, self.decoder_biases)
+        )
         padded._link()
         return padded.requires_grad_(False).eval()
 
@@ -106,9 +110,6 @@ class DenseAutoencoder(Autoencoder):
         activation = ACTIVATIONS[self.shape.activation]
         turned = self.tied_weights and layers is self._decoder
         last = len(layers) - 1
-        missing = layers[0][0].shape[2 if turned else 1] - x.shape[-1]
-        if missing:  # the padded copy
-            x = F.pad(x, (0, missing))
         copies = len(x) // len(layers[0][0])
         for layer, (weight, bias) in enumerate(layers):
             if turned:
@@ -162,9 +163,14 @@ def _repeat(parameter: Tensor, copies: int) -> Tensor:
     return parameter.expand(copies, *parameter.shape).flatten(0, 1)
 
 
+def _pad_weights(weights: Iterable[Tensor]) -> nn.ParameterList:
+    """Grow all widths but the first, which is that of the rows: only the outputs of a product need full registers."""
+    return nn.ParameterList(_pad(weight, weight.shape[1] if layer else 0) for layer, weight in enumerate(weights))
+
+
 def _pad(parameter: Tensor, n_in: int) -> Tensor:
-    """Grow the widths to multiples of 16 by zeros."""
-    return F.pad(parameter.detach(), (0, -parameter.shape[2] % _MULTIPLE, 0, -n_in % _MULTIPLE))
+    """Append zeros to (n_members, n_in, n_out) up to multiples of 16."""
+    return F.pad(parameter.detach(), (0, -parameter.shape[2] % _MULTIPLE, 0, -n_in % _MULTIPLE)).contiguous()
 
 
 class Dense(Network):

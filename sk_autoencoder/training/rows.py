@@ -44,10 +44,10 @@ class Scaler:
         self.center, self.rest, self.factor = (torch.tensor(c, dtype=self.type, device=device) for c in constants)
 
     def __call__(self, rows: np.ndarray) -> Tensor:
-        """Scale rows of any shape (..., n_features). Views stay untouched; an array that owns its rows is used up."""
-        if rows.base is not None:  # a view of the user's array: never written to, and torch wants it writable
+        """Scale rows of any shape (..., n_features) into a new tensor."""
+        if not rows.flags.writeable:  # torch warns of tensors over them
             rows = rows.copy()
-        scaled = torch.from_numpy(rows).to(self.device, self.type).sub_(self.center)
+        scaled = torch.from_numpy(rows).to(self.device, self.type) - self.center
         if self.rest_matters:
             scaled.sub_(self.rest)
         return scaled.mul_(self.factor).to(self.dtype)
