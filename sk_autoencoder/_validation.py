@@ -108,9 +108,10 @@ def _column_kinds(X: Any) -> list[tuple[str, str]]:
 
 
 def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, **options: Any) -> np.ndarray:
-    """Validate rows: numeric, finite, two-dimensional, the width seen in fit; float32 stays float32."""
+    """Validate rows: numeric, finite, two-dimensional, the width seen in fit; float32 stays float32, CSR stays CSR."""
     if isinstance(X, torch.Tensor):
-        X = X.detach().cpu().numpy()
+        X = X.detach().cpu()
+        X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     wrong = _column_kinds(X)
     if wrong:
         listed = ", ".join(f"{name!r} ({kind})" for name, kind in wrong)
@@ -118,4 +119,4 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, **options: Any)
             f"{type(estimator).__name__} takes numbers only; these columns hold something else: {listed}. Encode "
             "them first, for example with OneHotEncoder or OrdinalEncoder in a ColumnTransformer, or drop them."
         )
-    return validate_data(estimator, X, reset=reset, dtype=FLOATS, **options)
+    return validate_data(estimator, X, reset=reset, dtype=FLOATS, accept_sparse="csr", **options)

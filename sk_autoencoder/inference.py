@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,12 +17,13 @@ from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import Affine
 from sk_autoencoder.scores import State, row_product
-from sk_autoencoder.training.rows import Scaler
+from sk_autoencoder.training.rows import Scaler, dense
 
 # The network sees rows in blocks of exactly this many; the last block of an array is filled up with zeros. Several
-# blocks go through it side by side, each in a matrix product of its own, so their number changes no bit either.
+# blocks go through it side by side, each in a matrix product of its own. On the CPU their number changes no bit; other
+# devices choose kernels by it, and always get the same number.
 BLOCK_ROWS = 128
-_CELLS_AT_ONCE = 1 << 19
+_CELLS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 22}
 # Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
 _LARGEST_CELL = 1e15
 
@@ -47,6 +49,10 @@ class Inference:
         }
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
+        widest = max(self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
+        cells = _CELLS_AT_ONCE.get(device.type, _CELLS_AT_ONCE["cpu"])
+        self._block_rows = BLOCK_ROWS
+        self._n_blocks = max(1, cells // (BLOCK_ROWS * self.shape.n_members * widest))
 
     def turn_code(self, axes: Axes) -> None:
         """Give codes, and take them, on new axes."""
@@ -61,8 +67,19 @@ class Inference:
         return self._map(self._decode, codes, self._plain, self.shape.n_features)
 
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
-        """(n, n_features) raw rows -> (n_members, n, n_features) reconstructions in original units."""
-        return self._map(self._reconstruct, X, self._scaled, self.shape.n_features)
+        """(n, n_features) raw rows -> (n, n_features) reconstructions in original units, the members' mean."""
+        results = np.empty(X.shape, dtype=X.dtype)
+        for part, rows in self._stream(self._mean_reconstruction, X, self._scaled):
+            results[part] = rows[: _size(part)].cpu().numpy()
+        return results
+
+    def squared_errors(self, X: np.ndarray) -> np.ndarray:
+        """(n, n_features) raw rows -> (n,) squared errors of the reconstruction, summed over features."""
+        sums = np.empty(X.shape[0])
+        for part, rows in self._stream(self._mean_reconstruction, X, self._scaled):
+            difference = dense(X[part]).astype(np.float64) - rows[: _size(part)].cpu().numpy()
+            sums[part] = np.square(difference, out=difference).sum(axis=1)
+        return sums
 
     def apply(
         self, function: Callable[[Autoencoder, Tensor], Tensor], X: np.ndarray, width: int, dtype: Any = None
@@ -72,13 +89,11 @@ class Inference:
 
     def evaluate(self, X: np.ndarray, objective: Objective, loss: Loss) -> Evaluation:
         """Evaluate all rows for all members, (n_members, n, ...), and keep everything; meant for few rows."""
-        with torch.inference_mode():
-            pieces = [
-                self._evaluate(rows, objective, loss).map(lambda tensor: tensor.transpose(0, 1).flatten(1, 2))[
-                    :, :n_rows
-                ]
-                for rows, n_rows in self._blocks(X, self._scaled)
-            ]
+
+        def whole(rows: Tensor) -> Evaluation:
+            return self._evaluate(rows, objective, loss).map(lambda tensor: tensor.transpose(0, 1).flatten(1, 2))
+
+        pieces = [piece[:, : _size(part)] for part, piece in self._stream(whole, X, self._scaled)]
         return Evaluation.concatenate(pieces, dim=1)
 
     def score(
@@ -88,12 +103,12 @@ class Inference:
 
         The function takes an evaluation, (n_blocks, n_members, BLOCK_ROWS, ...), and the state, (n_members, ...).
         """
-        results = []
-        with torch.inference_mode():
-            for rows, n_rows in self._blocks(X, self._scaled):
-                scores = function(self._evaluate(rows, objective, loss), self.state)
-                results.append(scores.mean(dim=1).flatten(0, 1)[:n_rows].cpu().numpy())
-        return np.concatenate(results)
+
+        def averaged(rows: Tensor) -> Tensor:
+            return function(self._evaluate(rows, objective, loss), self.state).mean(dim=1).flatten(0, 1)
+
+        pieces = self._stream(averaged, X, self._scaled)
+        return np.concatenate([scores[: _size(part)].cpu().numpy() for part, scores in pieces])
 
     def _evaluate(self, rows: Tensor, objective: Objective, loss: Loss) -> Evaluation:
         evaluation = objective(self.network, Batch(rows, rows), loss)
@@ -124,6 +139,10 @@ class Inference:
     def _reconstruct(self, rows: Tensor) -> Tensor:
         return self._unscaled(self.network.encode(rows)[..., : self.shape.n_components])
 
+    def _mean_reconstruction(self, rows: Tensor) -> Tensor:
+        members = self._reconstruct(rows).unflatten(0, (-1, self.shape.n_members))
+        return members.mean(dim=1).flatten(0, 1)
+
     def _map(
         self,
         function: Callable[[Tensor], Tensor],
@@ -132,25 +151,54 @@ class Inference:
         width: int,
         dtype: Any = None,
     ) -> np.ndarray:
-        """Apply a function of (n_blocks * n_members, BLOCK_ROWS, ...) tensors to all rows; None is the type of X."""
-        members = self.shape.n_members
-        results = np.empty((members, len(X), width), dtype=dtype or X.dtype)
-        start = 0
-        with torch.inference_mode():
-            for rows, n_rows in self._blocks(X, take):
-                blocks = function(rows).unflatten(0, (-1, members)).transpose(0, 1)  # (m, b, BLOCK_ROWS, width)
-                results[:, start : start + n_rows] = blocks.flatten(1, 2)[:, :n_rows].cpu().numpy()
-                start += n_rows
+        """Collect a function of blocks as (n_members, n, width); None is the type of X."""
+        results = np.empty((self.shape.n_members, X.shape[0], width), dtype=dtype or X.dtype)
+        for part, blocks in self._stream(function, X, take):
+            members = blocks.unflatten(0, (-1, self.shape.n_members)).transpose(0, 1).flatten(1, 2)
+            results[:, part] = members[:, : _size(part)].cpu().numpy()
         return results
 
-    def _blocks(self, X: np.ndarray, take: Callable[[np.ndarray], Tensor]) -> Iterator[tuple[Tensor, int]]:
-        """Yield (n_blocks * n_members, BLOCK_ROWS, width) tensors and how many of their rows are real."""
-        members = self.shape.n_members
-        widest = max(self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
-        step = BLOCK_ROWS * max(1, _CELLS_AT_ONCE // (BLOCK_ROWS * members * widest))
-        for start in range(0, len(X), step):
-            rows = take(X[start : start + step])
-            n_rows = len(rows)
-            if n_rows % BLOCK_ROWS:
-                rows = F.pad(rows, (0, 0, 0, -n_rows % BLOCK_ROWS))
-            yield rows.unflatten(0, (-1, 1, BLOCK_ROWS)).expand(-1, members, -1, -1).flatten(0, 1), n_rows
+    def _stream(
+        self, function: Callable[[Tensor], Any], X: np.ndarray, take: Callable[[np.ndarray], Tensor]
+    ) -> Iterator[tuple[slice, Any]]:
+        """Yield consecutive parts of X and what a function makes of their blocks, whose last rows may be filling."""
+        start, n_rows = 0, X.shape[0]
+        while start < n_rows:
+            part = slice(start, min(n_rows, start + self._n_blocks * self._block_rows))
+            try:
+                with torch.inference_mode():
+                    result = function(self._blocks(take(dense(X[part]))))
+            except torch.OutOfMemoryError:
+                if not self._halve():
+                    raise
+                continue
+            yield part, result
+            start = part.stop
+
+    def _blocks(self, rows: Tensor) -> Tensor:
+        """(n, width) -> (n_blocks * n_members, BLOCK_ROWS, width)."""
+        whole = self._block_rows if self.device.type == "cpu" else self._block_rows * self._n_blocks
+        if len(rows) % whole:
+            rows = F.pad(rows, (0, 0, 0, -len(rows) % whole))
+        blocks = rows.unflatten(0, (-1, 1, self._block_rows))
+        return blocks.expand(-1, self.shape.n_members, -1, -1).flatten(0, 1)
+
+    def _halve(self) -> bool:
+        """Let fewer rows at once onto the device; return whether that was possible."""
+        if self._n_blocks > 1:
+            self._n_blocks //= 2
+        elif self._block_rows > 1:
+            self._block_rows //= 2
+        else:
+            return False
+        warnings.warn(
+            f"The memory of {self.device} is full; rows go on through the network in blocks of {self._block_rows}, "
+            f"{self._n_blocks} at once. Their last bits may differ from those of other calls.",
+            UserWarning,
+            stacklevel=6,
+        )
+        return True
+
+
+def _size(part: slice) -> int:
+    return part.stop - part.start

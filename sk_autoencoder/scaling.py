@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.preprocessing import RobustScaler
+from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from sk_autoencoder._parts import Part
 
@@ -16,6 +18,7 @@ __all__ = ["SCALINGS", "Affine", "ColumnStatistics", "MinMax", "Robust", "Scalin
 
 _BLOCK_CELLS = 1 << 18
 _ROBUST_ROWS = 50_000
+_ROBUST_CELLS = 1 << 22
 
 
 class Affine(NamedTuple):
@@ -43,11 +46,15 @@ def row_blocks(X: np.ndarray) -> Iterator[np.ndarray]:
         yield X[start : start + step]
 
 
-def column_statistics(X: np.ndarray) -> ColumnStatistics:
-    """Mean, variance and range of each column in one pass, without a second copy of X.
+def column_statistics(X: Any) -> ColumnStatistics:
+    """Mean, variance and range of each column of an array or a CSR matrix in one pass, without a second copy of X.
 
     Blocks are joined by the update of Chan, Golub and LeVeque (The American Statistician 37, 1983).
     """
+    if issparse(X):
+        mean, variance = mean_variance_axis(X.astype(np.float64), axis=0)
+        low, high = min_max_axis(X, axis=0)
+        return ColumnStatistics(mean, variance, _spread(mean, variance, X.shape[0]), low, high)
     n_features = X.shape[1]
     mean, squares, n_seen = np.zeros(n_features), np.zeros(n_features), 0
     low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
@@ -77,7 +84,7 @@ class Scaling(Part):
 
     @abstractmethod
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
-        """Return the affine map; ``statistics`` are those of X."""
+        """Return the affine map; ``statistics`` are those of X, an array or a CSR matrix."""
 
 
 class Standard(Scaling):
@@ -133,10 +140,18 @@ class Robust(Scaling):
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
         """Return the affine map."""
-        rows = X[:: -(-X.shape[0] // _ROBUST_ROWS)].astype(np.float64, copy=False)
-        quartiles = RobustScaler(quantile_range=self.quantile_range).fit(rows)
-        spread = np.ptp(np.percentile(rows, self.quantile_range, axis=0), axis=0)
-        return Affine(quartiles.center_, np.where(spread > 0, quartiles.scale_, statistics.scale))
+        rows = X[:: -(-X.shape[0] // _ROBUST_ROWS)]
+        step = max(1, _ROBUST_CELLS // rows.shape[0]) if issparse(rows) else rows.shape[1]
+        blocks = [self._quartiles(rows[:, first : first + step]) for first in range(0, rows.shape[1], step)]
+        center, scale = np.concatenate(blocks, axis=1)
+        return Affine(center, np.where(scale > 0, scale, statistics.scale))
+
+    def _quartiles(self, columns: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Center and scale of some columns; a scale of 0 where there is no range."""
+        columns = (columns.toarray() if issparse(columns) else columns).astype(np.float64, copy=False)
+        quartiles = RobustScaler(quantile_range=self.quantile_range).fit(columns)
+        spread = np.ptp(np.percentile(columns, self.quantile_range, axis=0), axis=0)
+        return quartiles.center_, np.where(spread > 0, quartiles.scale_, 0.0)
 
 
 SCALINGS: dict[str, type[Scaling]] = {"standard": Standard, "minmax": MinMax, "robust": Robust}

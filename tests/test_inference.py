@@ -23,12 +23,12 @@ def test_many_blocks_side_by_side():
         np.testing.assert_array_equal(model.transform(X[first : first + 3]), whole[first : first + 3])
 
 
-def test_number_of_blocks_at_once_changes_no_bit(monkeypatch):
+def test_number_of_blocks_at_once_changes_no_bit():
     X = np.random.default_rng(0).normal(size=(1000, 33))
     model = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X)
     expected = model.transform(X), model.reconstruct(X)
-    for cells in (1, 1 << 14, 1 << 22):
-        monkeypatch.setattr(inference, "_CELLS_AT_ONCE", cells)
+    for n_blocks in (1, 2, 50):
+        model._inference._n_blocks = n_blocks
         np.testing.assert_array_equal(model.transform(X), expected[0])
         np.testing.assert_array_equal(model.reconstruct(X), expected[1])
 
@@ -36,3 +36,43 @@ def test_number_of_blocks_at_once_changes_no_bit(monkeypatch):
 def test_rows_beyond_float32_give_finite_codes(rows):
     model = AutoencoderTransformer(2, max_iter=1, random_state=0).fit(rows)
     assert np.isfinite(model.transform(rows * 1e200)).all()
+
+
+class TestFullMemory:
+    """A device that holds only so many rows at once, played by the CPU."""
+
+    @pytest.fixture
+    def model(self):
+        X = np.random.default_rng(0).normal(size=(1000, 7))
+        return AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X)
+
+    @staticmethod
+    def limit(model, monkeypatch, most):
+        encode = model._inference.network.encode
+
+        def limited(rows):
+            if rows.shape[0] * rows.shape[1] > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return encode(rows)
+
+        monkeypatch.setattr(model._inference.network, "encode", limited)
+
+    def test_fewer_blocks_at_once_change_no_bit(self, model, monkeypatch):
+        X = np.random.default_rng(1).normal(size=(1000, 7))
+        expected = model.transform(X)
+        self.limit(model, monkeypatch, most=3 * inference.BLOCK_ROWS)
+        with pytest.warns(UserWarning, match="The memory of cpu is full; rows go on .* blocks of 128, "):
+            np.testing.assert_array_equal(model.transform(X), expected)
+        np.testing.assert_array_equal(model.transform(X), expected)  # remembered, and no further warning
+
+    def test_blocks_are_halved(self, model, monkeypatch):
+        X = np.random.default_rng(1).normal(size=(1000, 7))
+        expected = model.reconstruct(X)
+        self.limit(model, monkeypatch, most=40)
+        with pytest.warns(UserWarning, match="in blocks of 32, 1 at once. Their last bits may differ"):
+            np.testing.assert_allclose(model.reconstruct(X), expected, rtol=1e-4, atol=1e-5)
+
+    def test_nothing_fits(self, model, monkeypatch):
+        self.limit(model, monkeypatch, most=0)
+        with pytest.warns(UserWarning, match="in blocks of 1, "), pytest.raises(torch.OutOfMemoryError):
+            model.transform(np.ones((3, 7)))

@@ -11,7 +11,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_rows, integers, reals
@@ -96,7 +96,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -105,14 +105,14 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             What the network makes of them, in original units; the mean over the members of an ensemble.
         """
         X = self._check(X)
-        return self._inference.reconstruct(X).mean(axis=0)
+        return self._inference.reconstruct(X)
 
     def reconstruction_error(self, X: Any) -> np.ndarray:
         """Mean squared error of each row's reconstruction.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -120,14 +120,12 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         errors : ndarray of shape (n_samples,)
             Mean over features of the squared error, in the squared units of X.
         """
-        return self._squared_errors(self._check(X)).mean(axis=1)
+        X = self._check(X)
+        return self._inference.squared_errors(X) / X.shape[1]
 
     def _check(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         return check_rows(self, X, reset=False)
-
-    def _squared_errors(self, X: np.ndarray) -> np.ndarray:
-        return (X.astype(np.float64, copy=False) - self._inference.reconstruct(X).mean(axis=0)) ** 2
 
     def _n_members(self) -> int:
         return 1
@@ -176,13 +174,13 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if not self.__sklearn_is_fitted__():
             self._prepare(X, None)
         self._streams = True
-        batch_size = _auto.batch_size(len(X)) if self.batch_size == "auto" else min(self.batch_size, len(X))
+        batch_size = _auto.batch_size(X.shape[0]) if self.batch_size == "auto" else min(self.batch_size, X.shape[0])
         # A schedule needs an end, which a stream does not have.
         self._train(self._rows(X), None, batch_size, 1, "constant", endless=True)
 
     def _prepare(self, X: np.ndarray, X_val: np.ndarray | None) -> None:
         """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
-        if self.early_stopping and X_val is None and len(X) < 2:
+        if self.early_stopping and X_val is None and X.shape[0] < 2:
             raise ValueError(
                 "early_stopping=True holds out validation rows and needs at least 2 samples, got 1 sample; "
                 "use early_stopping=False or pass X_val."
@@ -256,11 +254,11 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if X_val is not None:
             validation = self._rows(X_val)
         elif self.early_stopping:
-            n_held_out = min(len(X) - 1, max(1, round(self.validation_fraction * len(X))))
-            everything = np.arange(len(X))
+            n_held_out = min(X.shape[0] - 1, max(1, round(self.validation_fraction * X.shape[0])))
+            everything = np.arange(X.shape[0])
             positions, held_out = train_test_split(everything, test_size=n_held_out, random_state=self._plan.seed)
             validation = self._rows(X, held_out)
-        return self._rows(X, self._member_positions(positions, len(X))), validation
+        return self._rows(X, self._member_positions(positions, X.shape[0])), validation
 
     def _rows(self, X: np.ndarray, positions: np.ndarray | None = None) -> RowDataset:
         scaler = Scaler(self._affine, X.dtype, torch.device(self.net_.device), self._shape.torch_dtype)
@@ -311,6 +309,11 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self.best_loss_ = min(self.validation_loss_curve_ or self.loss_curve_, default=None)
         self.n_components_ = self._shape.n_components
         self._inference = Inference(self.net_.module_, self._affine, torch.device(self.net_.device))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def __getstate__(self) -> dict[str, Any]:
         """Arrays and plain values only: the net is rebuilt when the state is loaded."""

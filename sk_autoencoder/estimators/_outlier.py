@@ -272,11 +272,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
         y : Ignored
             Not used, present for API consistency by convention.
-        X_val : array-like of shape (n_validation_samples, n_features) or None, default=None
+        X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
             Rows to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it.
 
         Returns
@@ -316,7 +316,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -331,7 +331,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -346,7 +346,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -364,7 +364,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -384,7 +384,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features) or None, default=None
+        X : {array-like, sparse matrix} of shape (n_samples, n_features) or None, default=None
             Rows whose scores the rule sees. None means the scores of the training rows.
         contamination : float, str, Threshold or None, default=None
             The rule, as in the constructor. None means the detector's own.
@@ -411,7 +411,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -429,7 +429,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns

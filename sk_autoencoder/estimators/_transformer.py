@@ -254,11 +254,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
         y : Ignored
             Not used, present for API consistency by convention.
-        X_val : array-like of shape (n_validation_samples, n_features) or None, default=None
+        X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
             Rows to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it.
 
         Returns
@@ -283,7 +283,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows. The first call should see a fair sample, because it fixes the scaling.
         y : Ignored
             Not used, present for API consistency by convention.
@@ -301,7 +301,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -337,7 +337,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -361,7 +361,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -440,7 +440,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
         y : Ignored
             Not used, present for API consistency by convention.
@@ -453,7 +453,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         X = self._check(X)
         variance = float(self._statistics.variance.sum()) or 1.0
-        return -float(self._squared_errors(X).sum()) / (len(X) * variance)
+        return -float(self._inference.squared_errors(X).sum()) / (X.shape[0] * variance)
 
     def to_torch(self) -> tuple[nn.Module, nn.Module]:
         """Give the encoder and the decoder as plain torch modules in original units.
@@ -521,7 +521,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if self._assembly.objective.has_prior:
             self._draws = draws.normal(size=(_N_DRAWS, self.n_components_))
         else:
-            chosen = np.sort(codes.permutation(len(X))[:N_CODES])
+            chosen = np.sort(codes.permutation(X.shape[0])[:N_CODES])
             self._codes = self._inference.encode(X[chosen])[0]
 
     @property

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -19,6 +21,11 @@ CHUNK_CELLS = 1 << 20
 # Rows of a memory map are shuffled in runs, and single rows only within windows of runs.
 RUN_ROWS = 1 << 8
 WINDOW_ROWS = 1 << 16
+
+
+def dense(rows: Any) -> np.ndarray:
+    """A block of rows as an array, whether it is one already or sparse."""
+    return rows.toarray() if issparse(rows) else rows
 
 
 class Scaler:
@@ -57,17 +64,17 @@ _FLOAT32_SAFE = 1e30
 
 
 class RowDataset(Dataset):
-    """Rows of an array, scaled when they are taken.
+    """Rows of an array or a sparse matrix, scaled when they are taken.
 
     ``positions`` chooses rows, the same for all members, (n,), or different ones for each, (n_members, n).
     """
 
-    def __init__(self, X: np.ndarray, scaler: Scaler, positions: np.ndarray | None = None):
+    def __init__(self, X: Any, scaler: Scaler, positions: np.ndarray | None = None):
         self.X, self.scaler, self.positions = X, scaler, positions
         self.device = scaler.device
 
     def __len__(self) -> int:
-        return len(self.X) if self.positions is None else self.positions.shape[-1]
+        return self.X.shape[0] if self.positions is None else self.positions.shape[-1]
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """One scaled row and no target, as skorch expects of a data set."""
@@ -75,13 +82,14 @@ class RowDataset(Dataset):
 
     def take(self, index: np.ndarray | slice) -> Tensor:
         """Return the scaled rows of an index of any shape, (*index.shape, n_features)."""
-        if self.positions is None:
-            rows = self.X[index]
-        elif self.positions.ndim == 1:
-            rows = self.X[self.positions[index]]
-        else:
-            rows = self.X[np.take_along_axis(self.positions, np.asarray(index), axis=1)]
-        return self.scaler(rows)
+        if self.positions is not None and self.positions.ndim == 1:
+            index = self.positions[index]
+        elif self.positions is not None:
+            index = np.take_along_axis(self.positions, np.asarray(index), axis=1)
+        if isinstance(index, slice):
+            return self.scaler(dense(self.X[index]))
+        rows = dense(self.X[index.ravel()])
+        return self.scaler(rows).unflatten(0, index.shape)
 
 
 class TrainingBatches:

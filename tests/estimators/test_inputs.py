@@ -15,6 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_autoencoder import AutoencoderTransformer
 
+from ..contracts.variants import ESTIMATORS, outputs
+
 
 @pytest.fixture
 def model():
@@ -238,7 +240,7 @@ class TestOtherColumns:
 
 
 class TestTensors:
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bfloat16])
     def test_torch(self, dtype, model, rows):
         X = torch.tensor(rows * 10).to(dtype)
         _assert_as(model, X, X.numpy())
@@ -287,6 +289,45 @@ class TestRefused:
         with pytest.raises(ValueError, match="Complex data not supported"):
             model.fit(rows + 1j)
 
-    def test_sparse(self, model, rows):
-        with pytest.raises(TypeError, match="Sparse data was passed"):
-            model.fit(scipy.sparse.csr_array(rows))
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+class TestSparse:
+    """Sparse matrices give what the same rows give as an array, and are never made dense as a whole."""
+
+    @pytest.fixture
+    def matrix(self):
+        return scipy.sparse.random_array((150, 6), density=0.3, format="csr", rng=np.random.default_rng(0))
+
+    @pytest.mark.parametrize("scaling", ["standard", "minmax", "robust", None])
+    def test_as_dense(self, scaling, estimator, matrix):
+        model = estimator(2, max_iter=2, scaling=scaling, random_state=0)
+        sparse, full = (clone(model).fit(X, X_val=X[:20]) for X in (matrix, matrix.toarray()))
+        np.testing.assert_allclose(sparse.validation_loss_curve_, full.validation_loss_curve_)
+        found, expected = outputs(sparse, matrix), outputs(full, matrix.toarray())
+        for way, result in found.items():
+            np.testing.assert_allclose(result, expected[way], rtol=1e-9, atol=1e-9, err_msg=way)
+
+    @pytest.mark.parametrize("kind", ["csr_matrix", "csc_array", "coo_array"])
+    @pytest.mark.parametrize("dtype", [np.float32, np.int64])
+    def test_kinds(self, kind, dtype, estimator, matrix):
+        matrix = (10 * matrix).astype(dtype)
+        model = estimator(2, max_iter=1, random_state=0)
+        X = getattr(scipy.sparse, kind)(matrix)
+        found = model.fit(X).reconstruction_error(X)
+        np.testing.assert_allclose(found, clone(model).fit(matrix.toarray()).reconstruction_error(matrix.toarray()))
+
+    def test_held_out_rows(self, estimator, matrix):
+        model = estimator(2, max_iter=2, early_stopping=True, random_state=0)
+        with pytest.warns(match="before the valid loss had ceased"):
+            curve = clone(model).fit(matrix).validation_loss_curve_
+        with pytest.warns(match="before the valid loss had ceased"):
+            np.testing.assert_allclose(curve, model.fit(matrix.toarray()).validation_loss_curve_)
+
+    def test_is_never_dense_as_a_whole(self, estimator, monkeypatch):
+        X = scipy.sparse.random_array((3000, 500), density=0.01, format="csr", rng=np.random.default_rng(0))
+        sizes = []
+        original = scipy.sparse.csr_array.toarray
+        monkeypatch.setattr(scipy.sparse.csr_array, "toarray", lambda self: sizes.append(self.shape) or original(self))
+        model = estimator(2, hidden_layer_sizes=(), max_iter=1, batch_size=100).fit(X)
+        model.reconstruction_error(X)
+        assert 0 < max(n_rows for n_rows, _ in sizes) < 3000
