@@ -162,7 +162,7 @@ class Inference:
         self, function: Callable[[Tensor], Any], X: np.ndarray, take: Callable[[np.ndarray], Tensor]
     ) -> Iterator[tuple[slice, Any]]:
         """Yield consecutive parts of X and what a function makes of their blocks, whose last rows may be filling."""
-        start, n_rows = 0, X.shape[0]
+        start, n_rows, was_full = 0, X.shape[0], False
         while start < n_rows:
             part = slice(start, min(n_rows, start + self._n_blocks * self._block_rows))
             try:
@@ -171,7 +171,11 @@ class Inference:
             except torch.OutOfMemoryError:
                 if not self._halve():
                     raise
+                was_full = True
                 continue
+            if was_full:
+                self._warn()
+                was_full = False
             yield part, result
             start = part.stop
 
@@ -191,13 +195,15 @@ class Inference:
             self._block_rows //= 2
         else:
             return False
+        return True
+
+    def _warn(self) -> None:
         warnings.warn(
-            f"The memory of {self.device} is full; rows go on through the network in blocks of {self._block_rows}, "
-            f"{self._n_blocks} at once. Their last bits may differ from those of other calls.",
+            f"The memory of {self.device} was full; rows go on through the network in blocks of {self._block_rows}, "
+            f"{self._n_blocks} at once. Their last bits may differ from those of earlier calls.",
             UserWarning,
             stacklevel=6,
         )
-        return True
 
 
 def _size(part: slice) -> int:

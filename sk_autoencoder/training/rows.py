@@ -52,7 +52,7 @@ class Scaler:
 
     def __call__(self, rows: np.ndarray) -> Tensor:
         """Scale rows of any shape (..., n_features) into a new tensor."""
-        if not rows.flags.writeable:  # torch warns of tensors over them
+        if not (rows.flags.writeable and rows.flags.c_contiguous):  # torch takes no others, or warns
             rows = rows.copy()
         scaled = torch.from_numpy(rows).to(self.device, self.type) - self.center
         if self.rest_matters:

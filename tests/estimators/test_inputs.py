@@ -14,8 +14,7 @@ from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
 from sk_autoencoder import AutoencoderTransformer
-
-from ..contracts.variants import ESTIMATORS, outputs
+from tests.contracts.variants import ESTIMATORS, outputs
 
 
 @pytest.fixture
@@ -240,7 +239,11 @@ class TestOtherColumns:
 
 
 class TestTensors:
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bfloat16])
+    def test_torch_bfloat16(self, model, rows):
+        X = torch.tensor(rows, dtype=torch.bfloat16)
+        _assert_as(model, X, X.float().numpy())
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
     def test_torch(self, dtype, model, rows):
         X = torch.tensor(rows * 10).to(dtype)
         _assert_as(model, X, X.numpy())
