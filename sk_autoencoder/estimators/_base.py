@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from abc import ABCMeta
 from typing import Any, ClassVar
@@ -17,12 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_rows, integers, reals
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _assembly, _auto
+from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
 from sk_autoencoder.networks import NETWORKS, Network
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Objective
-from sk_autoencoder.scaling import SCALINGS, Scaling, column_statistics
+from sk_autoencoder.scaling import SCALINGS, ColumnStatistics, Scaling, column_statistics
 from sk_autoencoder.training import (
     SCHEDULES,
     SOLVERS,
@@ -34,6 +36,7 @@ from sk_autoencoder.training import (
     split_epochs,
 )
 from sk_autoencoder.training.callbacks import Callback, ProgressBar, Stopping
+from sk_autoencoder.training.checkpoint import Checkpoint, Saving
 from sk_autoencoder.training.devices import available_device, mixed_precision, resolve_device
 from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
@@ -73,6 +76,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "device": [str],
         "precision": [StrOptions({"float32", "float64", "bfloat16"})],
         "callbacks": [list, None],
+        "checkpoint": [str, os.PathLike, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -142,7 +146,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if self._continues():
             self._renew()
         else:
-            self._prepare(X, X_val)
+            self._prepare(X, X_val, save=self.checkpoint is not None)
         rows, validation = self._datasets(X, X_val)
         batch_size = _auto.batch_size(len(rows)) if self.batch_size == "auto" else min(self.batch_size, len(rows))
         epochs = (
@@ -178,7 +182,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         # A schedule needs an end, which a stream does not have.
         self._train(self._rows(X), None, batch_size, 1, "constant", endless=True)
 
-    def _prepare(self, X: np.ndarray, X_val: np.ndarray | None) -> None:
+    def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
         """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
         if self.early_stopping and X_val is None and X.shape[0] < 2:
             raise ValueError(
@@ -193,6 +197,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             _assembly.check_domain(self, assembly, *_assembly.scaled_range(affine, column_statistics(X_val)))
         shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        checkpoint = self._open_checkpoint(X, X_val, statistics) if save else None
+        if checkpoint and checkpoint.arrays:
+            seed = checkpoint.notes["seed"]
         plan = TrainingPlan(
             loss=assembly.loss,
             corruption=assembly.corruption,
@@ -213,7 +220,18 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 f"layerwise_pretraining=True needs a network whose layers can learn one by one, like network='dense', "
                 f"but got network={self.network!r}."
             )
+        if checkpoint:
+            net.callbacks_.append(("saving", Saving(checkpoint)))
+            if checkpoint.arrays:
+                checkpoint.restore(net)
         self.net_, self.stage_loss_curves_ = net, []
+
+    def _open_checkpoint(self, X: np.ndarray, X_val: np.ndarray | None, statistics: ColumnStatistics) -> Checkpoint:
+        """Open the checkpoint's file; there may be one of an interrupted training."""
+        for name, without in (("warm_start", False), ("layerwise_pretraining", False), ("trim", 0.0)):
+            if getattr(self, name) != without:
+                raise ValueError(f"checkpoint keeps one plain training; use it with {name}={without}, or leave it out.")
+        return Checkpoint(self.checkpoint, training_identity(self, X, statistics, X_val))
 
     def _new_net(self, device: torch.device) -> AutoencoderNet:
         """Build an initialized net for the shape and plan that were fixed when training began."""

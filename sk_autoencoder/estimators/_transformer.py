@@ -130,6 +130,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         float32; a device without the instructions uses float32 and warns.
     callbacks : list of skorch callbacks or None, default=None
         Called by the training loop; copies are used, found afterwards in ``net_.callbacks_``.
+    checkpoint : path-like or None, default=None
+        A directory in which ``fit`` keeps one file, replaced after each epoch. The same ``fit`` in a new process goes
+        on from there to the same bits; a file of other parameters or rows, or a damaged one, raises an error. The
+        file stays when training is done. The state of own callbacks is not kept.
     random_state : int, RandomState instance or None, default=None
         Source of initial weights, row order and noise. None draws one number from numpy's global generator.
     verbose : bool or int, default=False
@@ -215,6 +219,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         device: str = "auto",
         precision: str = "float32",
         callbacks: list[Any] | None = None,
+        checkpoint: Any = None,
         random_state: Any = None,
         verbose: bool | int = False,
     ):
@@ -245,6 +250,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.device = device
         self.precision = precision
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 

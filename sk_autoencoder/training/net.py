@@ -58,6 +58,8 @@ class AutoencoderNet(NeuralNet):
         Further parameters of ``skorch.NeuralNet``.
     """
 
+    epochs_done_ = 0  # of the training that begins next, when it was resumed
+
     def __init__(self, module: Any, criterion: Any, *, plan: TrainingPlan, **kwargs: Any):
         super().__init__(module, criterion, **kwargs)
         self.plan = plan
@@ -100,11 +102,13 @@ class AutoencoderNet(NeuralNet):
         """
         self.batch_size, self.max_epochs = batch_size, epochs
         self.train_split = None if validation is None else predefined_split(validation)
-        self.schedule_, self.steps_done_, self.endless_ = SCHEDULES[learning_rate], 0, endless
+        done, self.epochs_done_ = self.epochs_done_, 0
+        self.schedule_, self.endless_ = SCHEDULES[learning_rate], endless
+        self.steps_done_ = done * -(-len(rows) // batch_size)
         self._trimming = Trimming(self.module_, self.plan.trim) if self.plan.trim else None
         self.notify("on_train_begin", X=rows, y=None)
         try:
-            self.fit_loop(rows)
+            self.fit_loop(rows, epochs=epochs - done)
         except StopTraining:
             pass
         except KeyboardInterrupt as interrupt:
@@ -114,7 +118,7 @@ class AutoencoderNet(NeuralNet):
             self.module_.noise = None
             self._set_training(False)
             self.notify("on_train_end", X=rows, y=None)
-        if not all(torch.isfinite(parameter).all() for parameter in self._parameters):
+        if not all(torch.isfinite(parameter).all() for _, parameter in self.get_all_learnable_params()):
             raise FloatingPointError("the last step left weights that are not finite")
 
     def get_iterator(self, dataset: RowDataset, training: bool = False) -> TrainingBatches | ValidationBatches:
