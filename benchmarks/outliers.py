@@ -147,6 +147,7 @@ NO_NETWORK = ("row_distance", "row_isolation", "feature_tails")
 ABLATION: dict[str, Detector] = {
     **{f"without {name}": without(name) for name in Combined().scores},
     "no network": ours(outlier_score=Combined([name for name in Combined().scores if name in NO_NETWORK])),
+    "with reconstruction_isolation": ours(outlier_score=Combined([*Combined().scores, "reconstruction_isolation"])),
     "largest alone": ours(outlier_score=Combined(n_largest=1)),
     "mean of all": ours(outlier_score=Combined(n_largest=None)),
     "no noise, narrow code": ours(corruption=None),

@@ -500,7 +500,7 @@ class NegativeELBO(Score):
 
 # What makes a row strange unless the user says otherwise; chosen by benchmarks/outliers.py.
 _DEFAULT = (
-    *("mahalanobis", "residual_distance", "reconstruction_isolation"),  # what the network says of the row
+    *("mahalanobis", "residual_distance"),  # what the network fails on
     *("row_distance", "row_isolation", "feature_tails"),  # the row itself
 )
 
@@ -516,8 +516,8 @@ class Combined(Score):
 
     Parameters
     ----------
-    scores : list of str or Score, default=("mahalanobis", "residual_distance", "reconstruction_isolation", \
-            "row_distance", "row_isolation", "feature_tails")
+    scores : list of str or Score, default=("mahalanobis", "residual_distance", "row_distance", \
+            "row_isolation", "feature_tails")
         The components.
     n_largest : int or None, default=2
         How many of a row's components are averaged, the largest ones; all if there are fewer. 1 is the maximum
