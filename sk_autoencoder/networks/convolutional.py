@@ -58,9 +58,8 @@ class ConvolutionalAutoencoder(Autoencoder):
     @torch.no_grad()
     def draw(self, generators: list[Generator]) -> None:
         """Draw each member's weights from its generator."""
-        overlap = (
-            self.stride**self.n_axes
-        )  # of the cells in a patch, a strided layer shows its finer side one in so many
+        # With a stride, a cell of the finer map meets only one in so many cells of a patch.
+        overlap = self.stride**self.n_axes
         for kernel in self.encoder_kernels:
             self._draw(kernel, kernel[0, 0].numel(), kernel[0, :, 0].numel() / overlap, generators)
         for weight in (self.code_weight, self.map_weight):

@@ -1,0 +1,110 @@
+"""What the rows of ``benchmarks.reconstruction`` share: images, errors, and what a row returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.decomposition import PCA
+
+from sk_autoencoder import AutoencoderTransformer, ReconstructionDisplay
+
+# Images in [0, 1] need no scaling; all other settings of a recipe stand in its row.
+PIXELS: dict[str, Any] = {"scaling": None, "out_activation": "sigmoid", "alpha": 0.0, "random_state": 0}
+MNIST_SHAPE = (1, 28, 28)
+
+
+@dataclass
+class Images:
+    """Flat float32 images in [0, 1] and their classes."""
+
+    X: np.ndarray
+    y: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+
+@dataclass
+class Study:
+    """Where images come from and pictures go, and how much of both."""
+
+    data: Path
+    out: Path
+    full: bool
+
+    @cached_property
+    def mnist(self) -> Images:
+        """Handwritten digits (LeCun et al.)."""
+        return self._load("mnist")
+
+    @cached_property
+    def fashion(self) -> Images:
+        """Clothes (Zalando Research)."""
+        return self._load("fashion_mnist")
+
+    def pick(self, quick: Any, full: Any) -> Any:
+        """Choose by mode."""
+        return full if self.full else quick
+
+    def rebuilt(self, name: str, model: Any, X: np.ndarray, target: np.ndarray | None = None, **looks: Any) -> None:
+        """Draw the first images beside what a model makes of them."""
+        display = ReconstructionDisplay.from_estimator(
+            model, X[:8], target=target, image_shape=MNIST_SHAPE[1:], **looks
+        )
+        self.picture(name, display)
+
+    def picture(self, name: str, display: Any) -> None:
+        """Store the figure of a display."""
+        display.figure_.savefig(self.out / f"{name}.png", dpi=110, bbox_inches="tight")
+        plt.close(display.figure_)
+
+    def _load(self, name: str) -> Images:
+        with np.load(self.data / "images" / f"{name}.npz", allow_pickle=False) as stored:
+            n_train, n_test = self.pick((10000, 2000), (60000, 10000))
+            X, X_test = (
+                stored[key][:n].reshape(n, -1).astype(np.float32) / np.float32(255)
+                for key, n in (("X_train", n_train), ("X_test", n_test))
+            )
+            return Images(X, stored["y_train"][:n_train], X_test, stored["y_test"][:n_test])
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a row found, in words, and whether it is what the row must show."""
+
+    measured: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system: what is known of it, what must come out in both modes, and the function that finds out."""
+
+    name: str
+    known: str
+    quick: str
+    full: str
+    run: Callable[[Study], Result]
+
+
+def squared(model: Any, X: np.ndarray, target: np.ndarray | None = None) -> float:
+    """Squared error of an image, the mean over images; X is what the model sees."""
+    target = X if target is None else target
+    rebuilt = model.reconstruct(X) if hasattr(model, "reconstruct") else model.inverse_transform(model.transform(X))
+    return float(((rebuilt - target).astype(np.float64) ** 2).sum(axis=1).mean())
+
+
+def cross_entropy(model: AutoencoderTransformer, X: np.ndarray) -> float:
+    """Binary cross-entropy of a pixel, the mean over pixels and images."""
+    p = np.clip(model.reconstruct(X).astype(np.float64), 1e-7, 1 - 1e-7)
+    return float(-(X * np.log(p) + (1 - X) * np.log(1 - p)).mean())
+
+
+def pca(n_components: int, X: np.ndarray) -> PCA:
+    """The best linear code."""
+    return PCA(n_components, svd_solver="covariance_eigh").fit(X.astype(np.float64))

@@ -1,0 +1,199 @@
+"""Rows of ``benchmarks.reconstruction``: what codes are good for."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import rotate
+from scipy.stats import spearmanr
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks.studies import MNIST_SHAPE, PIXELS, Result, Row, Study, pca, squared
+from sk_autoencoder import (
+    AutoencoderTransformer,
+    Convolutional,
+    LatentDisplay,
+    LatentGridDisplay,
+    Masking,
+    Reconstruction,
+    Swap,
+    TraversalDisplay,
+    Variational,
+)
+
+
+def probe(codes: np.ndarray, y: np.ndarray, test_codes: np.ndarray, y_test: np.ndarray) -> float:
+    """Accuracy of logistic regression on codes."""
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=150))
+    return float(classifier.fit(codes, y).score(test_codes, y_test))
+
+
+def no_copying(study: Study) -> Result:
+    """784-1024-1024 and back: a wide code copies whatever it sees, unless noise or sparsity forbid it."""
+    digits = study.mnist
+    recipe = {**PIXELS, "hidden_layer_sizes": (1024,), "max_iter": 10}
+    recipe |= {"activation": "relu", "out_activation": "identity", "learning_rate_init": 0.001}
+    choices: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "noisy": {"corruption": Masking(0.5)},
+        "sparse": {"objective": Reconstruction(sparsity="l1", sparsity_weight=0.1), "alpha": 0.1},
+    }
+    noise = np.random.default_rng(0).permuted(digits.X_test[:1000], axis=0)  # each pixel as bright as ever, no shapes
+    missed, right = {}, {}
+    for name, choice in choices.items():
+        model = AutoencoderTransformer(1024, **{**recipe, **choice}).fit(digits.X)
+        missed[name] = squared(model, noise) / float(((noise - noise.mean(axis=0)) ** 2).sum(axis=1).mean())
+        right[name] = probe(model.transform(digits.X), digits.y, model.transform(digits.X_test), digits.y_test)
+        study.rebuilt(f"no-copying-{name}", model, noise)
+    measured = ", ".join(f"{name} {missed[name]:.2f} ({right[name]:.1%})" for name in choices)
+    copies = {name: share < 0.5 for name, share in missed.items()}
+    useful = min(right["noisy"], right["sparse"]) > right["plain"]
+    return Result(measured, copies == {"plain": True, "noisy": False, "sparse": False} and useful)
+
+
+def features(study: Study) -> Result:
+    """Logistic regression on frozen codes of a net that undoes swap noise, all labels."""
+    digits = study.mnist
+    model = AutoencoderTransformer(
+        512,
+        hidden_layer_sizes=(1024, 512),
+        activation="relu",
+        corruption=Swap(0.3),
+        learning_rate_init=0.002,
+        max_iter=study.pick(15, 20),
+        **PIXELS,
+    ).fit(digits.X)
+    right = probe(model.transform(digits.X), digits.y, model.transform(digits.X_test), digits.y_test)
+    raw = probe(digits.X, digits.y, digits.X_test, digits.y_test)
+    return Result(f"{right:.2%}, raw {raw:.2%}", right >= study.pick(raw + 0.02, 0.963))
+
+
+def data_hunger(study: Study) -> Result:
+    """Test error against the number of training images, beside PCA with as large a code; 3000 steps each."""
+    digits = study.mnist
+    counts = study.pick((100, 1000, 10000), (100, 300, 1000, 3000, 10000, 30000, 60000))
+    errors = []
+    for n in counts:
+        X = digits.X[:n]
+        learnt = AutoencoderTransformer(30, hidden_layer_sizes=(512, 256), learning_rate_init=0.003, **PIXELS).fit(X)
+        errors.append((squared(learnt, digits.X_test), squared(pca(30, X), digits.X_test)))
+    measured = ", ".join(f"{n}: {own:.1f} vs {linear:.1f}" for n, (own, linear) in zip(counts, errors, strict=True))
+    falls = all(after[0] < before[0] for before, after in pairwise(errors))
+    return Result(measured, falls and errors[-1][0] < errors[-1][1])
+
+
+def manifold(study: Study) -> Result:
+    """One digit turned by 0 to 90 degrees: a single coordinate is the angle. Then many digits, beside PCA."""
+    digits, rng = study.mnist, np.random.default_rng(0)
+    angles = rng.uniform(0, 90, size=1000)
+    one = _turned(digits.X[:1].repeat(1000, axis=0), angles)
+    axis = AutoencoderTransformer(
+        1, hidden_layer_sizes=(256, 64), learning_rate_init=0.003, max_iter=100, **PIXELS
+    ).fit(one)
+    codes = axis.transform(one)
+    rank = abs(spearmanr(codes[:, 0], angles).statistic)
+
+    steps = np.linspace(*np.quantile(codes, (0.02, 0.98)), 9)[:, None]
+    walked = axis.inverse_transform(steps)
+    nearest = NearestNeighbors(n_neighbors=1).fit(one).kneighbors(walked, return_distance=False)[:, 0]
+    turns = abs(spearmanr(angles[nearest], steps[:, 0]).statistic)
+    study.picture("manifold", TraversalDisplay.from_estimator(axis, one, n_samples=1, image_shape=MNIST_SHAPE[1:]))
+
+    n = study.pick(5000, 20000)
+    many = _turned(digits.X[:n], rng.uniform(0, 90, size=n))
+    model = AutoencoderTransformer(
+        10, hidden_layer_sizes=(256, 64), learning_rate_init=0.003, max_iter=20, **PIXELS
+    ).fit(many)
+    own, linear = (
+        _neighbours_agree(codes, digits.y[:n]) for codes in (model.transform(many), pca(10, many).transform(many))
+    )
+    measured = f"rank correlation {rank:.3f}, traversal {turns:.3f}; neighbours agree {own:.1%}, PCA {linear:.1%}"
+    return Result(measured, min(rank, turns) >= 0.95 and own > linear)
+
+
+def _turned(X: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Turn each image by its angle in degrees."""
+    pairs = zip(X.reshape(-1, 28, 28), angles, strict=True)
+    turned = [rotate(image, angle, reshape=False, order=1) for image, angle in pairs]
+    return np.stack(turned).reshape(X.shape).astype(np.float32)
+
+
+def _neighbours_agree(codes: np.ndarray, y: np.ndarray) -> float:
+    """Share of the 10 nearest codes that have a row's class."""
+    nearest = NearestNeighbors(n_neighbors=11).fit(codes).kneighbors(codes, return_distance=False)[:, 1:]
+    return float((y[nearest] == y[:, None]).mean())
+
+
+def variational(study: Study) -> Result:
+    """Code 20, binarised digits; minus the importance-sampled log-likelihood of 200 draws, in nats."""
+    X, X_test = (binarised(rows) for rows in (study.mnist.X, study.mnist.X_test))
+    recipe = {
+        **PIXELS,
+        "objective": Variational(warmup=0.1),
+        "loss": "binary_cross_entropy",
+        "learning_rate_init": 0.002,
+        "max_iter": study.pick(20, 50),
+    }
+    channels = study.pick((16, 32, 64), (32, 64, 128))
+    convolutional = {"network": Convolutional(), "sample_shape": MNIST_SHAPE, "hidden_layer_sizes": channels}
+    nats = {}
+    for name, size, choice in (
+        ("dense", 20, {"hidden_layer_sizes": (500, 500)}),
+        ("convolutional", 20, {**convolutional, "max_iter": study.pick(5, 15)}),
+        ("code 2", 2, {"hidden_layer_sizes": (500, 500)}),
+    ):
+        model = AutoencoderTransformer(size, **{**recipe, **choice}).fit(X)
+        nats[name] = -float(model.score_samples(X_test[: study.pick(500, 10000)]).mean())
+        study.rebuilt(
+            f"variational-{name.replace(' ', '-')}-drawn", model, model.sample(8, random_state=0).astype(np.float32)
+        )
+    measured = ", ".join(f"{name} {value:.1f}" for name, value in nats.items())
+    return Result(measured, min(nats["dense"], nats["convolutional"]) <= study.pick(115, 95))
+
+
+def binarised(X: np.ndarray) -> np.ndarray:
+    """Draw each pixel once, with its brightness as the chance of white."""
+    return (np.random.default_rng(0).uniform(size=X.shape) < X).astype(np.float32)
+
+
+def latent_map(study: Study) -> Result:
+    """Code 2, the same net plain and variational: what a classifier makes of decoded draws from N(0, I)."""
+    digits = study.mnist
+    classifier = MLPClassifier((128,), early_stopping=True, random_state=0).fit(digits.X, digits.y)
+    recipe = {
+        **PIXELS,
+        "hidden_layer_sizes": (256, 128),
+        "loss": "binary_cross_entropy",
+        "learning_rate_init": 0.003,
+        "max_iter": study.pick(20, 20),
+    }
+    draws = np.random.default_rng(0).normal(size=(2000, 2)).astype(np.float32)
+    shares = {}
+    for name, objective in (("plain", "reconstruction"), ("variational", "variational")):
+        model = AutoencoderTransformer(2, objective=objective, **recipe).fit(digits.X)
+        sure = classifier.predict_proba(model.inverse_transform(draws)).max(axis=1)
+        shares[name] = float((sure > 0.9).mean())
+        grid = LatentGridDisplay.from_estimator(model, digits.X[:5000], image_shape=MNIST_SHAPE[1:])
+        study.picture(f"latent-grid-{name}", grid)
+        shown = slice(0, 5000)
+        study.picture(f"latent-map-{name}", LatentDisplay.from_estimator(model, digits.X[shown], digits.y[shown]))
+    measured = f"recognised: plain {shares['plain']:.1%}, variational {shares['variational']:.1%}"
+    return Result(measured, shares["variational"] >= shares["plain"] + 0.05)
+
+
+ROWS = [
+    Row("no copying", "only the plain one copies", "plain copies, others probe better", "the same", no_copying),
+    Row("features", "raw 92.60, swap noise 96.30 %", "2 points above raw", ">= 96.3 %", features),
+    Row("data hunger", "needs many rows", "falls, ends below PCA", "falls, ends below PCA", data_hunger),
+    Row(
+        "manifold", "one axis = one factor", "ranks >= .95, closer than PCA", "ranks >= .95, closer than PCA", manifold
+    ),
+    Row("variational", "89.8 nats", "<= 115", "<= 95", variational),
+    Row("latent map", "variational: continuous, centred", "5 points more", "5 points more", latent_map),
+]
