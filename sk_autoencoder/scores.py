@@ -253,15 +253,19 @@ class RowDistance(_Distance):
 
     Parameters
     ----------
-    n_neighbors : int, default=1
+    n_neighbors : int, default=2
         How many nearest references are averaged; all of them if there are fewer. One finds rows beside the normal ones,
-        more also find small clusters of outliers.
+        more also find small clusters of outliers. A training row may be a reference, and its own nearest neighbour:
+        with one neighbour, thresholds learnt on new rows flag hardly any training row.
 
     References
     ----------
     S. Ramaswamy et al., "Efficient Algorithms for Mining Outliers from Large Data Sets", SIGMOD 2000.
     M. Sugiyama and K. Borgwardt, "Rapid Distance-Based Outlier Detection via Sampling", NeurIPS 2013.
     """
+
+    def __init__(self, n_neighbors: int = 2):
+        super().__init__(n_neighbors)
 
     def _vectors(self, evaluation: Evaluation) -> Tensor:
         return evaluation.target.double()
@@ -499,10 +503,10 @@ class NegativeELBO(Score):
 
 
 # What makes a row strange unless the user says otherwise; chosen by benchmarks/outliers.py.
-_DEFAULT = (
-    *("mahalanobis", "residual_distance"),  # what the network fails on
-    *("row_distance", "row_isolation", "feature_tails"),  # the row itself
-)
+def _default() -> tuple[Any, ...]:
+    """Return the components of the detector's default score."""
+    failed = ("mahalanobis", "residual_distance")  # what the network fails on
+    return (*failed, RowDistance(1), "row_isolation", "feature_tails")  # and the row itself
 
 
 class Combined(Score):
@@ -516,9 +520,9 @@ class Combined(Score):
 
     Parameters
     ----------
-    scores : list of str or Score, default=("mahalanobis", "residual_distance", "row_distance", \
-            "row_isolation", "feature_tails")
-        The components.
+    scores : list of str or Score, or None, default=None
+        The components. None is "mahalanobis", "residual_distance", ``RowDistance(1)``, "row_isolation" and
+        "feature_tails".
     n_largest : int or None, default=2
         How many of a row's components are averaged, the largest ones; all if there are fewer. 1 is the maximum
         (Tippett's combination of p-values), None averages all (Fisher's).
@@ -529,11 +533,11 @@ class Combined(Score):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "scores": [list, tuple],
+        "scores": [list, tuple, None],
         "n_largest": [integers(1), None],
     }
 
-    def __init__(self, scores: Any = _DEFAULT, n_largest: int | None = 2):
+    def __init__(self, scores: Any = None, n_largest: int | None = 2):
         self.scores = scores
         self.n_largest = n_largest
 
@@ -588,12 +592,13 @@ class Combined(Score):
         return score.feature_scores(evaluation, _substate(state, name))
 
     def _parts(self) -> list[Score]:
-        if not self.scores:
+        chosen = _default() if self.scores is None else self.scores
+        if not chosen:
             raise ValueError("Combined needs at least one score, for example Combined(['mahalanobis']).")
-        unknown = [score for score in self.scores if not (isinstance(score, Score) or score in SCORES)]
+        unknown = [score for score in chosen if not (isinstance(score, Score) or score in SCORES)]
         if unknown:
             raise ValueError(f"Combined takes score objects and names among {sorted(SCORES)}, got {unknown!r}.")
-        parts = [resolve(SCORES, score) for score in self.scores]
+        parts = [resolve(SCORES, score) for score in chosen]
         if any(isinstance(part, Combined) for part in parts):
             raise ValueError(f"Combined takes plain scores, got {self.scores!r}.")
         return parts

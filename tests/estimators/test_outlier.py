@@ -323,7 +323,7 @@ class TestFeatureScores:
         model = fitted[name]
         components = model.component_scores(X)
         names = {
-            "combined": list(Combined().scores),
+            "combined": ["mahalanobis", "residual_distance", "row_distance", "row_isolation", "feature_tails"],
             "three": ["reconstruction", "mahalanobis", "code_distance"],
             "raw": ["reconstruction"],
             "log": ["reconstruction"],
