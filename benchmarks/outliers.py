@@ -45,7 +45,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from sk_autoencoder import AutoencoderOutlierDetector, Combined, ReconstructionError
+from sk_autoencoder import AutoencoderOutlierDetector, Combined, ReconstructionError, RowDistance
 from sk_autoencoder.scores import SCORES
 
 if TYPE_CHECKING:  # the demo takes its peers from here, and runs without pandas
@@ -137,17 +137,27 @@ def ours(**parameters: object) -> Detector:
     return detector
 
 
-def without(component: str) -> Detector:
-    """Make the default with one component of its score less."""
-    return ours(outlier_score=Combined([name for name in Combined().scores if name != component]))
-
-
+# The components of the default score.
+COMPONENTS: dict[str, str | RowDistance] = {
+    "mahalanobis": "mahalanobis",
+    "residual_distance": "residual_distance",
+    "row_distance": RowDistance(1),
+    "row_isolation": "row_isolation",
+    "feature_tails": "feature_tails",
+}
 NO_NETWORK = ("row_distance", "row_isolation", "feature_tails")
+
+
+def without(*left_out: str) -> Detector:
+    """Make the default without some components of its score."""
+    return ours(outlier_score=Combined([part for name, part in COMPONENTS.items() if name not in left_out]))
+
+
 # The default with each ingredient out, one at a time.
 ABLATION: dict[str, Detector] = {
-    **{f"without {name}": without(name) for name in Combined().scores},
-    "no network": ours(outlier_score=Combined([name for name in Combined().scores if name in NO_NETWORK])),
-    "with reconstruction_isolation": ours(outlier_score=Combined([*Combined().scores, "reconstruction_isolation"])),
+    **{f"without {name}": without(name) for name in COMPONENTS},
+    "no network": without(*(name for name in COMPONENTS if name not in NO_NETWORK)),
+    "with reconstruction_isolation": ours(outlier_score=Combined([*COMPONENTS.values(), "reconstruction_isolation"])),
     "largest alone": ours(outlier_score=Combined(n_largest=1)),
     "mean of all": ours(outlier_score=Combined(n_largest=None)),
     "no noise, narrow code": ours(corruption=None),
