@@ -45,7 +45,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from sk_autoencoder import AutoencoderOutlierDetector, Combined, ReconstructionError, RowDistance
+from sk_autoencoder import (
+    AutoencoderOutlierDetector,
+    Combined,
+    ReconstructionError,
+    ResidualDistance,
+    RowDistance,
+    Score,
+)
 from sk_autoencoder.scores import SCORES
 
 if TYPE_CHECKING:  # the demo takes its peers from here, and runs without pandas
@@ -138,9 +145,9 @@ def ours(**parameters: object) -> Detector:
 
 
 # The components of the default score.
-COMPONENTS: dict[str, str | RowDistance] = {
+COMPONENTS: dict[str, str | Score] = {
     "mahalanobis": "mahalanobis",
-    "residual_distance": "residual_distance",
+    "residual_distance": ResidualDistance(1),
     "row_distance": RowDistance(1),
     "row_isolation": "row_isolation",
     "feature_tails": "feature_tails",

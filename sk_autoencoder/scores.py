@@ -217,11 +217,13 @@ class _Distance(Score):
 
     Distances add up the absolute differences of all entries, which bears single wild entries better than squares do.
     References are at most 1024 rows that the member was trained on, fewer if rows are wider than 128, but at least 256.
+    A training row may be among them and its own nearest neighbour: with one neighbour, thresholds learnt on new rows
+    flag hardly any training row, which is why two are the default.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_neighbors": [integers(1)]}
 
-    def __init__(self, n_neighbors: int = 1):
+    def __init__(self, n_neighbors: int = 2):
         self.n_neighbors = n_neighbors
 
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
@@ -255,17 +257,13 @@ class RowDistance(_Distance):
     ----------
     n_neighbors : int, default=2
         How many nearest references are averaged; all of them if there are fewer. One finds rows beside the normal ones,
-        more also find small clusters of outliers. A training row may be a reference, and its own nearest neighbour:
-        with one neighbour, thresholds learnt on new rows flag hardly any training row.
+        more also find small clusters of outliers.
 
     References
     ----------
     S. Ramaswamy et al., "Efficient Algorithms for Mining Outliers from Large Data Sets", SIGMOD 2000.
     M. Sugiyama and K. Borgwardt, "Rapid Distance-Based Outlier Detection via Sampling", NeurIPS 2013.
     """
-
-    def __init__(self, n_neighbors: int = 2):
-        super().__init__(n_neighbors)
 
     def _vectors(self, evaluation: Evaluation) -> Tensor:
         return evaluation.target.double()
@@ -280,7 +278,7 @@ class CodeDistance(_Distance):
 
     Parameters
     ----------
-    n_neighbors : int, default=1
+    n_neighbors : int, default=2
         How many nearest reference codes are averaged; all of them if there are fewer.
     """
 
@@ -301,7 +299,7 @@ class ResidualDistance(_Distance):
 
     Parameters
     ----------
-    n_neighbors : int, default=1
+    n_neighbors : int, default=2
         How many nearest reference residuals are averaged; all of them if there are fewer.
     """
 
@@ -505,7 +503,7 @@ class NegativeELBO(Score):
 # What makes a row strange unless the user says otherwise; chosen by benchmarks/outliers.py.
 def _default() -> tuple[Any, ...]:
     """Return the components of the detector's default score."""
-    failed = ("mahalanobis", "residual_distance")  # what the network fails on
+    failed = ("mahalanobis", ResidualDistance(1))  # what the network fails on
     return (*failed, RowDistance(1), "row_isolation", "feature_tails")  # and the row itself
 
 
@@ -521,7 +519,7 @@ class Combined(Score):
     Parameters
     ----------
     scores : list of str or Score, or None, default=None
-        The components. None is "mahalanobis", "residual_distance", ``RowDistance(1)``, "row_isolation" and
+        The components. None is "mahalanobis", ``ResidualDistance(1)``, ``RowDistance(1)``, "row_isolation" and
         "feature_tails".
     n_largest : int or None, default=2
         How many of a row's components are averaged, the largest ones; all if there are fewer. 1 is the maximum
