@@ -77,9 +77,9 @@ class Autoencoder(nn.Module):
         """
         return []
 
-    def of_member(self, weights: list[Tensor], member: int) -> list[Tensor]:
-        """Return a member's share of tensors that look like the trainable ``parameters()``, as views."""
-        return [weight[member] for weight in weights]
+    def of_member(self, tensors: dict[str, Tensor], member: int) -> dict[str, Tensor]:
+        """Return a member's share of tensors that are named and shaped as in ``state_dict()``, as views."""
+        return {name: tensor[member] for name, tensor in tensors.items()}
 
     def forward(self, rows: Tensor) -> Tensor:
         """Reconstruct scaled rows."""

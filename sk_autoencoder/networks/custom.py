@@ -39,10 +39,11 @@ class CustomAutoencoder(Autoencoder):
         encoder, decoder = copy.deepcopy((self.encoders[0], self.decoders[0]))
         return nn.Sequential(encoder), nn.Sequential(decoder, ACTIVATION_MODULES[self.shape.out_activation]())
 
-    def of_member(self, weights: list[Tensor], member: int) -> list[Tensor]:
-        """Those of the weights, in the order of trainable ``parameters()``, that belong to a member."""
-        owners = [int(name.split(".")[1]) for name, weight in self.named_parameters() if weight.requires_grad]
-        return [weight for weight, owner in zip(weights, owners, strict=True) if owner == member]
+    def of_member(self, tensors: dict[str, Tensor], member: int) -> dict[str, Tensor]:
+        """Return the tensors of the member's own modules, and its share of those that the objective keeps."""
+        shared = {name: tensor for name, tensor in tensors.items() if "." not in name}
+        mine = (f"encoders.{member}.", f"decoders.{member}.")
+        return {n: t for n, t in tensors.items() if n.startswith(mine)} | super().of_member(shared, member)
 
     def _run(self, modules: nn.ModuleList, blocks: Tensor) -> Tensor:
         results = []

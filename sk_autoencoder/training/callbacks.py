@@ -42,7 +42,7 @@ class Stopping(Callback):
         self.best_ = np.full(members, np.inf)
         self.stale_ = np.zeros(members, dtype=int)
         self.stopped_ = np.zeros(members, dtype=bool)
-        self.weights_: list[list[torch.Tensor]] = []
+        self.weights_: dict[str, torch.Tensor] = {}
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Compare this epoch's loss with the best so far."""
@@ -60,28 +60,18 @@ class Stopping(Callback):
             raise StopTraining
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Restore the best weights."""
-        with torch.no_grad():
-            for present, best in zip(_state(net), self.weights_, strict=False):
-                for now, kept in zip(present, best, strict=True):
-                    now.copy_(kept)
-        self.weights_ = []
+        """Restore the best weights, and the running means that belong to them."""
+        if self.weights_:
+            net.module_.load_state_dict(self.weights_)
+        self.weights_ = {}
 
     def _keep(self, net: Any, better: np.ndarray) -> None:
-        weights, running = _state(net)
+        present = net.module_.state_dict()
         if not self.weights_:
-            self.weights_ = [[tensor.clone() for tensor in tensors] for tensors in (weights, running)]
-        for member in np.flatnonzero(better):
-            best, present = (net.module_.of_member(tensors, member) for tensors in (self.weights_[0], weights))
-            torch._foreach_copy_(best, present)
-            for kept, now in zip(self.weights_[1], running, strict=True):
-                kept[member].copy_(now[member])
-
-
-def _state(net: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Weights, and the running means that the objective keeps in the network."""
-    weights = [weight.detach() for _, weight in net.get_all_learnable_params()]
-    return weights, list(net.module_.buffers(recurse=False))
+            self.weights_ = {name: tensor.clone() for name, tensor in present.items()}
+        for member in np.flatnonzero(better).tolist():
+            best, now = (net.module_.of_member(tensors, member) for tensors in (self.weights_, present))
+            torch._foreach_copy_(list(best.values()), list(now.values()))
 
 
 class ProgressBar(Callback):

@@ -6,14 +6,12 @@ import json
 import os
 import zipfile
 import zlib
-from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
-from torch import Tensor
 
 from sk_autoencoder.training.callbacks import Stopping
 from sk_autoencoder.training.net import AutoencoderNet
@@ -85,8 +83,7 @@ class Checkpoint:
             arrays |= {f"optimizer/{position}/{key}": value for key, value in slots.items() if value is not None}
         if stopping is not None:
             arrays |= {f"stopping/{name}": getattr(stopping, name) for name in _RULE}
-            for kind, tensors in zip(_BEST, stopping.weights_, strict=False):  # none before the first epoch's end
-                arrays |= {f"{kind}/{i}": tensor.cpu().numpy() for i, tensor in enumerate(tensors)}
+            arrays |= {f"best/{name}": tensor.cpu().numpy() for name, tensor in stopping.weights_.items()}
         self.notes |= {"history": state["history"], "n_slots": len(state["optimizer"]), "seed": net.plan.seed}
         unfinished = self.path.with_suffix(f".{os.getpid()}.tmp")
         try:
@@ -100,9 +97,8 @@ class Checkpoint:
             raise OSError(error.errno, f"The checkpoint could not be written ({error})", str(self.path)) from error
 
 
-# What the stopping rule knows: arrays, and the best weights and running means.
+# What the stopping rule knows, besides the best weights.
 _RULE = ("threshold_", "best_", "stale_", "stopped_")
-_BEST = ("best_weight", "best_running")
 
 
 class Saving(Callback):
@@ -118,13 +114,10 @@ class Saving(Callback):
         if rule is not None and arrays:
             for name in _RULE:
                 setattr(rule, name, arrays[f"stopping/{name}"])
-            if rule.restore:
-                rule.weights_ = [self._best(kind, net.device) for kind in _BEST]
-
-    def _best(self, kind: str, device: str) -> list[Tensor]:
-        arrays = self.checkpoint.arrays
-        names = (f"{kind}/{position}" for position in count())
-        return [torch.tensor(arrays[name], device=device) for name in takewhile(arrays.__contains__, names)]
+            best = {name: array for name, array in arrays.items() if name.startswith("best/")}
+            rule.weights_ = {
+                name.removeprefix("best/"): torch.tensor(array, device=net.device) for name, array in best.items()
+            }
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Write the file."""

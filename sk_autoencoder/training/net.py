@@ -201,13 +201,26 @@ class AutoencoderNet(NeuralNet):
             parameter.grad = None
         evaluation.loss.backward(torch.ones_like(evaluation.loss))
         if self._notify_gradients:
-            named = list(self.get_all_learnable_params())
-            self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+            for named in self._weights_by_member():
+                self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
         self.optimizer_.step()
         if self._trimming is not None:
             self._trimming.follow()
         self.steps_done_ += 1
         return evaluation
+
+    def _weights_by_member(self) -> Iterator[list[tuple[str, Tensor]]]:
+        """The named weights and gradients of each member, so that callbacks (clipping) treat it as if it were alone."""
+        weights = dict(self.get_all_learnable_params())
+        if self.module_.shape.n_members == 1:
+            yield list(weights.items())
+            return
+        gradients = {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
+        for member in range(self.module_.shape.n_members):
+            views = self.module_.of_member({name: weight.detach() for name, weight in weights.items()}, member)
+            for name, gradient in self.module_.of_member(gradients, member).items():
+                views[name].grad = gradient
+            yield list(views.items())
 
     def _precision(self) -> AbstractContextManager[Any]:
         """Matrix products in bfloat16, weights and sums in float32, if the plan says so."""

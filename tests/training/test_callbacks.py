@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.training.callbacks import Stopping, StopTraining
 
 
@@ -15,14 +16,13 @@ class Net:
     def __init__(self, curves):
         self.curves = np.array(curves, dtype=float)  # (n_epochs, n_members)
         shape = SimpleNamespace(n_members=self.curves.shape[1])
-        self.module_ = SimpleNamespace(
-            shape=shape, of_member=lambda weights, m: [weight[m] for weight in weights], buffers=lambda recurse: []
-        )
-        self.weight = torch.zeros(self.curves.shape[1], 2)
+        self.module_ = Autoencoder(shape)
+        self.module_.register_buffer("weight", torch.zeros(self.curves.shape[1], 2))
         self.history = []
 
-    def get_all_learnable_params(self):
-        return [("weight", self.weight)]
+    @property
+    def weight(self):
+        return self.module_.weight
 
     def run(self, rule):
         rule.on_train_begin(self)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Gaussian
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Custom, Gaussian
 from sk_autoencoder.training.seeding import epoch_seeds, seeded
 
 
@@ -43,5 +44,36 @@ def test_members_are_those_trained_alone(choice):
     parameters = {"batch_size": 4, "max_iter": 10, "random_state": 0, **choice}
     many = AutoencoderOutlierDetector(3, n_estimators=4, **parameters).fit(X)
     alone = AutoencoderOutlierDetector(3, n_estimators=1, **parameters).fit(X)
-    for found, expected in zip(many.net_.module_.parameters(), alone.net_.module_.parameters(), strict=True):
-        torch.testing.assert_close(found[:1], expected, rtol=1e-5, atol=1e-5)
+    assert_first_member_is(alone, many)
+
+
+def assert_first_member_is(alone, many):
+    found, expected = (model.net_.module_.of_member(model.net_.module_.state_dict(), 0) for model in (many, alone))
+    assert found.keys() == expected.keys()
+    for name, tensor in found.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-5)
+
+
+class Exploding(Callback):
+    """Lets the gradients of all members but the first grow out of all proportion."""
+
+    def initialize(self):
+        self.calls_ = 0
+        return self
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        for _, weight in named_parameters:
+            weight.grad.mul_(1e6 if self.calls_ % net.module_.shape.n_members else 1.0)
+        self.calls_ += 1
+
+
+@pytest.mark.parametrize("network", ["dense", Custom(encoder=nn.Linear, decoder=nn.Linear)])
+def test_clipping_is_by_member(network):
+    """One that explodes neither silences the others nor gets away itself."""
+    X = np.random.default_rng(0).normal(size=(8, 6))
+    parameters = {"batch_size": 4, "max_iter": 10, "random_state": 0, "solver": "sgd", "network": network}
+    parameters["callbacks"] = [Exploding(), GradientNormClipping(0.01)]
+    many = AutoencoderOutlierDetector(3, n_estimators=3, **parameters).fit(X)
+    alone = AutoencoderOutlierDetector(3, n_estimators=1, **parameters).fit(X)
+    assert_first_member_is(alone, many)
+    assert max(weight.abs().max() for weight in many.net_.module_.parameters()) < 10
