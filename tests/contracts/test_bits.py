@@ -2,6 +2,8 @@
 
 import io
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import joblib
 import numpy as np
@@ -157,3 +159,15 @@ def test_row_in_any_batch_with_threads(n_threads):
         _assert_batches_do_not_matter(AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X), X)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if "network=" in name or "objective=" in name])
+def test_eight_threads(name):
+    """Every public way, on batches of many sizes at once."""
+    X = np.random.default_rng(0).normal(size=(3 * BLOCK_ROWS, 7))
+    model = clone(VARIANTS[name]).fit(X[:100])
+    batches = [X[:n_rows] for n_rows in (1, 17, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, len(X), 3, 80)] * 2
+    expected = [outputs(model, batch) for batch in batches]
+    with ThreadPoolExecutor(8) as pool:
+        for found, alone in zip(pool.map(partial(outputs, model), batches), expected, strict=True):
+            assert_equal(found, alone)
