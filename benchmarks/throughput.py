@@ -1,6 +1,6 @@
 """Speed of training and inference relative to hand-written torch and to peers, in alternating runs.
 
-    python -m benchmarks.throughput [--device cpu] [--only fit,ensemble,transform] [--repeats 5] [--quick]
+    python -m benchmarks.throughput [--device cpu] [--only fit,ensemble,transform,scale,search] [--repeats 5]
 
 Both sides run in one process with the same thread count, turn by turn, and the median of the ratios is compared with
 what the package promises; the script fails when a promise is broken. PyOD is compared where it is installed.
@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 
@@ -133,13 +136,13 @@ def by_pyod(setting: Setting, X: np.ndarray, device: str) -> None:
         model.fit(X)
 
 
-def ratios(ours: Callable[[], None], theirs: Callable[[], None], repeats: int) -> list[float]:
+def ratios(ours: Callable[[], object], theirs: Callable[[], object], repeats: int) -> list[float]:
     """Their seconds over our seconds, pair by pair, after one warm-up of each."""
     ours(), theirs()
     return [_seconds(theirs) / _seconds(ours) for _ in range(repeats)]
 
 
-def _seconds(function: Callable[[], None]) -> float:
+def _seconds(function: Callable[[], object]) -> float:
     start = time.perf_counter()
     function()
     if torch.cuda.is_available():
@@ -208,7 +211,42 @@ def _forward(module: nn.Module, rows: torch.Tensor, block: int) -> float:
     return time.perf_counter() - start
 
 
-GROUPS = {"fit": fit_rows, "ensemble": ensemble_rows, "transform": transform_rows}
+def scale_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float], float]]:
+    """Seconds for a row and epoch: 10^5 to 10^7 rows, the last on a disk, against 10^4."""
+    parameters = {**SETTINGS["long: 1000000 x 4"].parameters, "device": device}
+    few = np.random.default_rng(0).normal(size=(10_000, 4)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as directory:
+        many = np.lib.format.open_memmap(Path(directory) / "X.npy", "w+", np.float32, (10_000_000, 4))
+        for start in range(0, len(many), len(few)):
+            many[start : start + len(few)] = few
+        for rows, epochs in ((np.array(many[:100_000]), 10), (np.array(many[:1_000_000]), 1), (many, 1)):
+            larger = AutoencoderTransformer(**parameters).set_params(max_iter=epochs)
+            smaller = AutoencoderTransformer(**parameters).set_params(max_iter=100)
+            work = len(rows) * epochs / (len(few) * 100)
+            pairs = ratios(lambda: larger.fit(rows), lambda: smaller.fit(few), repeats)  # noqa: B023 - called at once
+            kind = "memory map" if isinstance(rows, np.memmap) else "array"
+            yield f"fit of {len(rows):.0e} x 4 ({kind}), 1e+04 x 4", [work * ratio for ratio in pairs], 0.8
+
+
+def search_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float], float]]:
+    """A search of 32 candidates by two workers, one thread each, against one."""
+    X = np.random.default_rng(0).normal(size=(1000, 20))
+    grid = {"n_components": [2, 4, 8, 16], "corruption": [None, "gaussian"], "alpha": [0.0, 0.01, 0.1, 1.0]}
+    model = AutoencoderTransformer(hidden_layer_sizes=(64, 32), max_iter=10, device=device, random_state=0)
+    searches = [GridSearchCV(model, grid, cv=3, n_jobs=n_jobs) for n_jobs in (2, 1)]
+    pairs = ratios(lambda: searches[0].fit(X), lambda: searches[1].fit(X), repeats)
+    scores = [search.cv_results_["mean_test_score"] for search in searches]
+    np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
+    yield "search of 32 candidates, 2 workers, 1 worker", pairs, 1.7
+
+
+GROUPS = {
+    "fit": fit_rows,
+    "ensemble": ensemble_rows,
+    "transform": transform_rows,
+    "scale": scale_rows,
+    "search": search_rows,
+}
 
 
 def main() -> None:

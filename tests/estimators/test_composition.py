@@ -1,9 +1,11 @@
 """AutoencoderTransformer among other estimators: pipelines, searches over parts, routing, clones."""
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import torch
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -130,6 +132,10 @@ GRID = [
 ]
 
 
+def _threads(model, X, y=None):
+    return torch.get_num_threads()
+
+
 class TestSearches:
     @pytest.mark.parametrize("n_jobs", [1, 2])
     def test_grid_over_parts(self, n_jobs, wine):
@@ -147,6 +153,12 @@ class TestSearches:
             for n_jobs in (1, 2)
         ]
         np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
+
+    def test_workers_share_the_processor(self, wine):
+        before = torch.get_num_threads()
+        search = GridSearchCV(quick(), {"n_components": [1, 2]}, cv=2, n_jobs=2, scoring=_threads, refit=False)
+        assert search.fit(wine[0]).cv_results_["mean_test_score"].max() <= max(1, joblib.cpu_count() // 2)
+        assert torch.get_num_threads() == before
 
     def test_grid_over_nested_parameters_of_a_step(self, wine):
         X, y = wine
