@@ -83,13 +83,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Row:
-    """One system: what is known of it, what must come out in both modes, and the function that finds out."""
+    """One system: what is known of it, what must come out, the function that finds out, and less for fewer images."""
 
     name: str
     known: str
-    quick: str
-    full: str
+    must: str
     run: Callable[[Study], Result]
+    quick: str = ""
 
 
 def squared(model: Any, X: np.ndarray, target: np.ndarray | None = None) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import rotate
+from scipy.special import rel_entr
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
@@ -22,7 +23,6 @@ from sk_autoencoder import (
     LatentGridDisplay,
     Masking,
     Reconstruction,
-    Swap,
     TraversalDisplay,
     Variational,
 )
@@ -37,7 +37,7 @@ def probe(codes: np.ndarray, y: np.ndarray, test_codes: np.ndarray, y_test: np.n
 def no_copying(study: Study) -> Result:
     """784-1024-1024 and back: a wide code copies whatever it sees, unless noise or sparsity forbid it."""
     digits = study.mnist
-    recipe = {**PIXELS, "hidden_layer_sizes": (1024,), "max_iter": 10}
+    recipe = {**PIXELS, "hidden_layer_sizes": (1024,), "max_iter": study.pick(10, 2)}
     recipe |= {"activation": "relu", "out_activation": "identity", "learning_rate_init": 0.001}
     choices: dict[str, dict[str, Any]] = {
         "plain": {},
@@ -58,16 +58,11 @@ def no_copying(study: Study) -> Result:
 
 
 def features(study: Study) -> Result:
-    """Logistic regression on frozen codes of a net that undoes swap noise, all labels."""
+    """Logistic regression on frozen codes of a wide net that fills in masked pixels, all labels."""
     digits = study.mnist
+    recipe = PIXELS | {"activation": "relu", "out_activation": "identity", "learning_rate_init": 0.001}
     model = AutoencoderTransformer(
-        512,
-        hidden_layer_sizes=(1024, 512),
-        activation="relu",
-        corruption=Swap(0.3),
-        learning_rate_init=0.002,
-        max_iter=study.pick(15, 20),
-        **PIXELS,
+        1024, hidden_layer_sizes=(1024,), corruption=Masking(0.5), max_iter=10, **recipe
     ).fit(digits.X)
     right = probe(model.transform(digits.X), digits.y, model.transform(digits.X_test), digits.y_test)
     raw = probe(digits.X, digits.y, digits.X_test, digits.y_test)
@@ -77,7 +72,7 @@ def features(study: Study) -> Result:
 def data_hunger(study: Study) -> Result:
     """Test error against the number of training images, beside PCA with as large a code; 3000 steps each."""
     digits = study.mnist
-    counts = study.pick((100, 1000, 10000), (100, 300, 1000, 3000, 10000, 30000, 60000))
+    counts = study.pick((100, 1000, 10000), (100, 1000, 10000, 60000))
     errors = []
     for n in counts:
         X = digits.X[:n]
@@ -137,22 +132,20 @@ def variational(study: Study) -> Result:
         **PIXELS,
         "objective": Variational(warmup=0.1),
         "loss": "binary_cross_entropy",
+        "activation": "relu",
         "learning_rate_init": 0.002,
-        "max_iter": study.pick(20, 50),
     }
-    channels = study.pick((16, 32, 64), (32, 64, 128))
-    convolutional = {"network": Convolutional(), "sample_shape": MNIST_SHAPE, "hidden_layer_sizes": channels}
+    convolutional = {"network": Convolutional(), "sample_shape": MNIST_SHAPE, "hidden_layer_sizes": (16, 32, 64)}
     nats = {}
     for name, size, choice in (
-        ("dense", 20, {"hidden_layer_sizes": (500, 500)}),
-        ("convolutional", 20, {**convolutional, "max_iter": study.pick(5, 15)}),
-        ("code 2", 2, {"hidden_layer_sizes": (500, 500)}),
+        ("dense", 20, {"hidden_layer_sizes": (500, 500), "max_iter": 20}),
+        ("convolutional", 20, {**convolutional, "max_iter": study.pick(5, 10)}),
+        ("code 2", 2, {"hidden_layer_sizes": (500, 500), "max_iter": study.pick(20, 10)}),
     ):
         model = AutoencoderTransformer(size, **{**recipe, **choice}).fit(X)
         nats[name] = -float(model.score_samples(X_test[: study.pick(500, 10000)]).mean())
-        study.rebuilt(
-            f"variational-{name.replace(' ', '-')}-drawn", model, model.sample(8, random_state=0).astype(np.float32)
-        )
+        drawn = model.sample(8, random_state=0).astype(np.float32)
+        study.rebuilt(f"variational-{name.replace(' ', '-')}-drawn", model, drawn, names=("drawn", "rebuilt"))
     measured = ", ".join(f"{name} {value:.1f}" for name, value in nats.items())
     return Result(measured, min(nats["dense"], nats["convolutional"]) <= study.pick(115, 95))
 
@@ -163,7 +156,7 @@ def binarised(X: np.ndarray) -> np.ndarray:
 
 
 def latent_map(study: Study) -> Result:
-    """Code 2, the same net plain and variational: what a classifier makes of decoded draws from N(0, I)."""
+    """Code 2, the same nets plain and variational: what a classifier makes of decoded draws from N(0, I)."""
     digits = study.mnist
     classifier = MLPClassifier((128,), early_stopping=True, random_state=0).fit(digits.X, digits.y)
     recipe = {
@@ -171,29 +164,46 @@ def latent_map(study: Study) -> Result:
         "hidden_layer_sizes": (256, 128),
         "loss": "binary_cross_entropy",
         "learning_rate_init": 0.003,
-        "max_iter": study.pick(60, 40),
+        "max_iter": study.pick(25, 8),
     }
     draws = np.random.default_rng(0).normal(size=(2000, 2)).astype(np.float32)
-    shares = {}
+    scores, found = {}, []
     for name, objective in (("plain", "reconstruction"), ("variational", "variational")):
-        model = AutoencoderTransformer(2, objective=objective, **recipe).fit(digits.X)
-        sure = classifier.predict_proba(model.inverse_transform(draws)).max(axis=1)
-        shares[name] = float((sure > 0.9).mean())
-        grid = LatentGridDisplay.from_estimator(model, digits.X[:5000], image_shape=MNIST_SHAPE[1:])
-        study.picture(f"latent-grid-{name}", grid)
+        seen = []
+        for seed in range(3):  # where a plain map comes to lie is chance
+            model = AutoencoderTransformer(2, objective=objective, **{**recipe, "random_state": seed}).fit(digits.X)
+            codes = model.transform(digits.X_test)
+            moved = draws * codes.std(axis=0) + codes.mean(axis=0)
+            chances, own = (classifier.predict_proba(model.inverse_transform(drawn)) for drawn in (draws, moved))
+            certain = (chances.max(axis=1) > 0.9).mean()
+            seen.append((kinds_recognised(chances), certain, kinds_recognised(own), np.sqrt((codes**2).mean())))
+        scores[name], certain, own, spread = np.mean(seen, axis=0)
+        found.append(
+            f"{name} {scores[name]:.2f} ({certain:.0%} for certain, codes spread {spread:.1f}, own draws {own:.2f})"
+        )
         shown = slice(0, 5000)
+        grid = LatentGridDisplay.from_estimator(model, digits.X[shown], image_shape=MNIST_SHAPE[1:])
+        study.picture(f"latent-grid-{name}", grid)
         study.picture(f"latent-map-{name}", LatentDisplay.from_estimator(model, digits.X[shown], digits.y[shown]))
-    measured = f"recognised: plain {shares['plain']:.1%}, variational {shares['variational']:.1%}"
-    return Result(measured, shares["variational"] >= shares["plain"] + 0.05)
+    # Continuous and centred means that draws from N(0, I) give every kind of digit, each clearly. The share that is
+    # recognised for certain does not decide: a plain map is ten times wider than N(0, I), so all draws fall into a few
+    # digits' part of it, and are recognised, as those. Draws as wide as a map's own codes ("own draws") tell how
+    # much of the difference is being centred.
+    passed = bool(scores["variational"] >= 1.25 * scores["plain"])
+    return Result(f"kinds recognised: {', '.join(found)}", passed)
+
+
+def kinds_recognised(chances: np.ndarray) -> float:
+    """Inception score (Salimans et al., 2016): 10 if all ten digits are seen, each clearly, 1 if one is, or none."""
+    surprise = rel_entr(chances, chances.mean(axis=0)).sum(axis=1)
+    return float(np.exp(surprise.mean()))
 
 
 ROWS = [
-    Row("no copying", "only the plain one copies", "only plain < .5, noisy probes better", "the same", no_copying),
-    Row("features", "raw 92.60, swap noise 96.30 %", "2 points above raw", ">= 96.3 %", features),
-    Row("data hunger", "needs many rows", "falls, ends below PCA", "falls, ends below PCA", data_hunger),
-    Row(
-        "manifold", "one axis = one factor", "ranks >= .95, closer than PCA", "ranks >= .95, closer than PCA", manifold
-    ),
-    Row("variational", "89.8 nats", "<= 115", "<= 95", variational),
-    Row("latent map", "variational: continuous, centred", "5 points more", "5 points more", latent_map),
+    Row("no copying", "only the plain one copies", "only plain < .5, noisy probes better", no_copying),
+    Row("features", "raw 92.60, swap noise 96.30 %", ">= 96.3 %", features, quick="2 points above raw"),
+    Row("data hunger", "needs many rows", "falls, ends below PCA", data_hunger),
+    Row("manifold", "one axis = one factor", "ranks >= .95, closer than PCA", manifold),
+    Row("variational", "89.8 nats", "<= 95", variational, quick="<= 115"),
+    Row("latent map", "variational: continuous, centred", "variational x >= 1.25", latent_map),
 ]
