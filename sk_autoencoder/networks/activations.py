@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import sqrt
 
 import torch
@@ -27,6 +28,18 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": F.softplus,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
+}
+
+# The same, written over the input, where torch offers that.
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu_,
+    "leaky_relu": F.leaky_relu_,
+    "elu": F.elu_,
+    "selu": torch.selu_,
+    "silu": partial(F.silu, inplace=True),
+    "mish": partial(F.mish, inplace=True),
+    "tanh": torch.tanh_,
+    "sigmoid": torch.sigmoid_,
 }
 
 # The same as modules, for exported networks.

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from sk_autoencoder._validation import reals
-from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, initial_std
+from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, IN_PLACE, initial_std
 from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
 
 # Matrix kernels treat rows alike only when every width fills whole vector registers.
@@ -27,6 +27,7 @@ class DenseAutoencoder(Autoencoder):
         super().__init__(shape)
         self.tied_weights, self.dropout = tied_weights, dropout
         self.code_activation = "identity"
+        self._activation = ACTIVATIONS[shape.activation]
         down = (shape.n_features, *shape.hidden_layer_sizes, shape.n_encoded)
         up = (shape.n_components, *reversed(shape.hidden_layer_sizes), shape.n_features)
         self.encoder_weights = _weights(down, shape, generators)
@@ -60,6 +61,7 @@ class DenseAutoencoder(Autoencoder):
         turned = [weight.mT for weight in reversed(self.encoder_weights)]
         decoder = turned if self.tied_weights else self.decoder_weights
         padded.tied_weights = False
+        padded._activation = IN_PLACE.get(self.shape.activation, self._activation)
         padded.encoder_weights, padded.decoder_weights = _pad_weights(self.encoder_weights), _pad_weights(decoder)
         padded.encoder_biases, padded.decoder_biases = (
             nn.ParameterList(_pad(bias, 0) for bias in biases) for biases in (self.encoder_biases, self.decoder_biases)
@@ -107,7 +109,6 @@ class DenseAutoencoder(Autoencoder):
         self._decoder = list(zip(back, self.decoder_biases, strict=True))
 
     def _run(self, x: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:
-        activation = ACTIVATIONS[self.shape.activation]
         turned = self.tied_weights and layers is self._decoder
         last = len(layers) - 1
         copies = len(x) // len(layers[0][0])
@@ -118,7 +119,7 @@ class DenseAutoencoder(Autoencoder):
                 weight, bias = _repeat(weight, copies), _repeat(bias, copies)
             x = torch.baddbmm(bias, x, weight)  # (m, n, in) @ (m, in, out)
             if layer < last:
-                x = activation(x)
+                x = self._activation(x)
                 if self.dropout and self.training:
                     x = self._drop(x)
         return x
