@@ -33,6 +33,7 @@ from sk_autoencoder.training import (
     Scaler,
     TrainingPlan,
     pretrain,
+    resident,
     split_epochs,
 )
 from sk_autoencoder.training.callbacks import Callback, ProgressBar, Stopping
@@ -269,18 +270,19 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:
         """Rows to train on, and rows to validate on: the user's, or a shuffled share held out."""
         positions, validation = None, None
+        source = resident(X, torch.device(self.net_.device))
         if X_val is not None:
-            validation = self._rows(X_val)
+            validation = self._rows(X_val, source=resident(X_val, torch.device(self.net_.device)))
         elif self.early_stopping:
             n_held_out = min(X.shape[0] - 1, max(1, round(self.validation_fraction * X.shape[0])))
             everything = np.arange(X.shape[0])
             positions, held_out = train_test_split(everything, test_size=n_held_out, random_state=self._plan.seed)
-            validation = self._rows(X, held_out)
-        return self._rows(X, self._member_positions(positions, X.shape[0])), validation
+            validation = self._rows(X, held_out, source)
+        return self._rows(X, self._member_positions(positions, X.shape[0]), source), validation
 
-    def _rows(self, X: np.ndarray, positions: np.ndarray | None = None) -> RowDataset:
+    def _rows(self, X: np.ndarray, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
         scaler = Scaler(self._affine, X.dtype, torch.device(self.net_.device), self._shape.torch_dtype)
-        return RowDataset(X, scaler, positions)
+        return RowDataset(X, scaler, positions, source)
 
     def _train(
         self,

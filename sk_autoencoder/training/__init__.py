@@ -2,7 +2,7 @@
 
 from sk_autoencoder.training.layerwise import pretrain, split_epochs
 from sk_autoencoder.training.net import AutoencoderNet, StopTraining, TrainingPlan
-from sk_autoencoder.training.rows import RowDataset, Scaler
+from sk_autoencoder.training.rows import RowDataset, Scaler, resident
 from sk_autoencoder.training.solvers import SCHEDULES, SOLVERS
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "StopTraining",
     "TrainingPlan",
     "pretrain",
+    "resident",
     "split_epochs",
 ]

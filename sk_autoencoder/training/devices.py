@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -39,6 +40,18 @@ def mixed_precision(choice: str, device: torch.device) -> bool:
             stacklevel=6,
         )
     return supported
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a CUDA device; 0 elsewhere, where rows need not move."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+
+
+def repeatable(device: torch.device) -> AbstractContextManager[None]:
+    """Let cuDNN take only algorithms that give the same bits again; its settings are restored afterwards."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
 def available_device(choice: str) -> torch.device:

@@ -21,7 +21,7 @@ class CodeDataset(RowDataset):
     """Rows as the layers below return them, computed when they are taken."""
 
     def __init__(self, rows: RowDataset, below: list[Autoencoder]):
-        super().__init__(rows.X, rows.scaler, rows.positions)
+        super().__init__(rows.X, rows.scaler, rows.positions, rows.source)
         self.below = below
 
     def take(self, index: np.ndarray | slice) -> Tensor:

@@ -18,6 +18,7 @@ from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.objectives import Batch, Evaluation
 from sk_autoencoder.training.callbacks import StopTraining
+from sk_autoencoder.training.devices import repeatable
 from sk_autoencoder.training.rows import RowDataset, TrainingBatches, ValidationBatches
 from sk_autoencoder.training.solvers import SCHEDULES, SOLVERS, constant
 from sk_autoencoder.training.trimming import Trimming
@@ -108,7 +109,8 @@ class AutoencoderNet(NeuralNet):
         self._trimming = Trimming(self.module_, self.plan.trim) if self.plan.trim else None
         self.notify("on_train_begin", X=rows, y=None)
         try:
-            self.fit_loop(rows, epochs=epochs - done)
+            with repeatable(torch.device(self.device)):
+                self.fit_loop(rows, epochs=epochs - done)
         except StopTraining:
             pass
         except KeyboardInterrupt as interrupt:
@@ -118,6 +120,7 @@ class AutoencoderNet(NeuralNet):
             self.module_.noise = None
             self._set_training(False)
             self.notify("on_train_end", X=rows, y=None)
+            self.train_split = None  # holds the validation rows
         if not all(torch.isfinite(parameter).all() for _, parameter in self.get_all_learnable_params()):
             raise FloatingPointError("the last step left weights that are not finite")
 
@@ -140,6 +143,7 @@ class AutoencoderNet(NeuralNet):
         self.total_steps_ = self.max_epochs * len(batches)
         self._parameters = [parameter for _, parameter in self.get_all_learnable_params()]
         self._notify_gradients = self._overridden("on_grad_computed")
+        self._ones = torch.ones(members, dtype=self.module_.shape.torch_dtype, device=dataset.device)
         return batches
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
@@ -199,7 +203,7 @@ class AutoencoderNet(NeuralNet):
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         for parameter in self._parameters:
             parameter.grad = None
-        evaluation.loss.backward(torch.ones_like(evaluation.loss))
+        evaluation.loss.backward(self._ones)
         if self._notify_gradients:
             for named in self._weights_by_member():
                 self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)

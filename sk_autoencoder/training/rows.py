@@ -13,11 +13,15 @@ from torch.utils.data import Dataset
 
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.scaling import Affine
+from sk_autoencoder.training.devices import free_memory
 from sk_autoencoder.training.seeding import epoch_seeds, seeded
 
 # A chunk of mini-batches is gathered, scaled and corrupted at once: small enough for the cache and for bounded memory.
 CHUNK_BATCHES = 64
 CHUNK_CELLS = 1 << 20
+CHUNK_CELLS_ON_CUDA = 1 << 24  # larger, because the host waits for the device once a chunk
+# Rows lie on the device while they are trained on if they take no more than this share of its free memory.
+RESIDENT_SHARE = 0.5
 # Rows of a memory map are shuffled in runs, and single rows only within windows of runs.
 RUN_ROWS = 1 << 8
 WINDOW_ROWS = 1 << 16
@@ -50,11 +54,11 @@ class Scaler:
         constants = (center, rest, factor)
         self.center, self.rest, self.factor = (torch.tensor(c, dtype=self.type, device=device) for c in constants)
 
-    def __call__(self, rows: np.ndarray) -> Tensor:
+    def __call__(self, rows: np.ndarray | Tensor) -> Tensor:
         """Scale rows of any shape (..., n_features) into a new tensor."""
-        if not (rows.flags.writeable and rows.flags.c_contiguous):  # torch takes no others, or warns
-            rows = rows.copy()
-        scaled = torch.from_numpy(rows).to(self.device, self.type) - self.center
+        if isinstance(rows, np.ndarray):
+            rows = _to_device(rows, self.device)
+        scaled = rows.to(self.type) - self.center
         if self.rest_matters:
             scaled.sub_(self.rest)
         return scaled.mul_(self.factor).to(self.dtype)
@@ -63,14 +67,35 @@ class Scaler:
 _FLOAT32_SAFE = 1e30
 
 
+def _to_device(rows: np.ndarray, device: torch.device) -> Tensor:
+    """Rows as a tensor; copied to a CUDA device from pinned memory, so that the host need not wait."""
+    if not (rows.flags.writeable and rows.flags.c_contiguous):  # torch takes no others, or warns
+        rows = rows.copy()
+    tensor = torch.from_numpy(rows)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def resident(X: Any, device: torch.device) -> Any:
+    """Return a dense array as a tensor on its device if there is room for it, and anything else as it is."""
+    if issparse(X) or X.nbytes > RESIDENT_SHARE * free_memory(device):
+        return X
+    rows = torch.empty(X.shape, dtype=torch.from_numpy(X[:0].copy()).dtype, device=device)
+    step = max(1, CHUNK_CELLS // X.shape[1])
+    for start in range(0, len(X), step):
+        rows[start : start + step] = _to_device(X[start : start + step], device)
+    return rows
+
+
 class RowDataset(Dataset):
     """Rows of an array or a sparse matrix, scaled when they are taken.
 
-    ``positions`` chooses rows, the same for all members, (n,), or different ones for each, (n_members, n).
+    ``positions`` chooses rows, the same for all members, (n,), or different ones for each, (n_members, n). ``source``
+    is X or a tensor of it on the device, from which rows are taken.
     """
 
-    def __init__(self, X: Any, scaler: Scaler, positions: np.ndarray | None = None):
+    def __init__(self, X: Any, scaler: Scaler, positions: np.ndarray | None = None, source: Any = None):
         self.X, self.scaler, self.positions = X, scaler, positions
+        self.source = X if source is None else source
         self.device = scaler.device
 
     def __len__(self) -> int:
@@ -87,9 +112,11 @@ class RowDataset(Dataset):
         elif self.positions is not None:
             index = np.take_along_axis(self.positions, np.asarray(index), axis=1)
         if isinstance(index, slice):
-            return self.scaler(dense(self.X[index]))
-        rows = dense(self.X[index.ravel()])
-        return self.scaler(rows).unflatten(0, index.shape)
+            return self.scaler(dense(self.source[index]))
+        flat: Any = index.ravel()
+        if isinstance(self.source, Tensor):
+            flat = _to_device(flat, self.device)
+        return self.scaler(dense(self.source[flat])).unflatten(0, index.shape)
 
 
 class TrainingBatches:
@@ -122,7 +149,8 @@ class TrainingBatches:
     def chunk_rows(self) -> int:
         """Rows of one chunk: whole mini-batches, at least one."""
         cells = self.batch_size * self.n_members * self.dataset.X.shape[1]
-        return self.batch_size * max(1, min(CHUNK_BATCHES, CHUNK_CELLS // cells))
+        most = CHUNK_CELLS_ON_CUDA if self.dataset.device.type == "cuda" else CHUNK_CELLS
+        return self.batch_size * max(1, min(CHUNK_BATCHES, most // cells))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         self.epoch += 1

@@ -117,3 +117,8 @@ class TestCuda:
             model = AutoencoderTransformer(max_iter=1, learning_rate_init=1e-12, device=device, random_state=0)
             weights.append(next(model.fit(rows).net_.module_.parameters()).detach().cpu())
         torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-9)
+
+    def test_cudnn_is_as_it_was(self, rows):
+        before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+        AutoencoderTransformer(max_iter=1, network="convolutional").fit(rows)
+        assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == before

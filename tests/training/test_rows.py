@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
-from sk_autoencoder import Gaussian
+from sk_autoencoder import AutoencoderTransformer, Gaussian
 from sk_autoencoder.scaling import Affine
 from sk_autoencoder.training import rows as engine
 from sk_autoencoder.training.rows import RowDataset, Scaler, TrainingBatches, ValidationBatches
@@ -164,3 +166,40 @@ def test_data_set_as_skorch_reads_it():
     assert len(dataset) == 7
     assert row.tolist() == [3, 3]
     assert target.item() == 0
+
+
+class TestResident:
+    """A device with room for the rows, played by the CPU."""
+
+    @pytest.fixture(autouse=True)
+    def memory(self, monkeypatch):
+        monkeypatch.setattr(engine, "free_memory", lambda device: 2000)
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_rows_on_the_device_change_no_bit(self, dtype, monkeypatch):
+        X = np.random.default_rng(0).normal(size=(20, 3)).astype(dtype)
+        X.setflags(write=False)
+        monkeypatch.setattr(engine, "CHUNK_CELLS", 12)  # copied in pieces
+        source = engine.resident(X, CPU)
+        assert isinstance(source, torch.Tensor)
+        np.testing.assert_array_equal(source, X)
+        constants = scaler([1.0, 2.0, 3.0], [0.5, 1.0, 2.0], dtype)
+        for positions in (None, np.arange(5, 15), np.array([np.arange(10), np.arange(10, 20)])):
+            here, there = (RowDataset(X, constants, positions, where) for where in (None, source))
+            for index in (np.array([[3, 1], [4, 9]]), *([slice(2, 5)] if np.ndim(positions) < 2 else [])):
+                assert torch.equal(here.take(index), there.take(index))
+
+    def test_large_and_sparse_rows_stay(self):
+        for X in (np.zeros((200, 3)), sparse.csr_array(np.eye(3))):
+            assert engine.resident(X, CPU) is X
+
+    def test_fit(self, rows, monkeypatch):
+        monkeypatch.setattr(engine, "free_memory", lambda device: 1 << 30)
+        model = AutoencoderTransformer(
+            2, max_iter=2, early_stopping=True, n_iter_no_change=3, device="cpu", random_state=0
+        )
+        with pytest.warns(ConvergenceWarning):
+            codes = model.fit_transform(rows)
+        monkeypatch.undo()
+        with pytest.warns(ConvergenceWarning):
+            np.testing.assert_array_equal(model.fit_transform(rows), codes)
