@@ -167,6 +167,8 @@ ABLATION: dict[str, Detector] = {
     "with reconstruction_isolation": ours(outlier_score=Combined([*COMPONENTS.values(), "reconstruction_isolation"])),
     "largest alone": ours(outlier_score=Combined(n_largest=1)),
     "mean of all": ours(outlier_score=Combined(n_largest=None)),
+    "nothing damped": ours(outlier_score=Combined(damped=None)),
+    "all damped": ours(outlier_score=Combined(damped="all")),
     "no noise, narrow code": ours(corruption=None),
     "single member": ours(n_estimators=1),
 }

@@ -19,7 +19,7 @@ from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import Evaluation, Objective
 from sk_autoencoder.scaling import Scaling
-from sk_autoencoder.scores import SCORES, Score, State
+from sk_autoencoder.scores import SCORES, Score, State, components
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
 
 # Member m holds out fold m modulo 5 of the rows; a fold has a fifth of them, at most 2000.
@@ -61,7 +61,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         averaged.
     trim : float in [0, 1), default=0.0
         Share of each mini-batch left out of the loss: the rows that a slow average of the weights rebuilds worst. Where
-        a tenth of the training rows are outliers, 0.15 keeps the network from learning them; on clean rows it costs.
+        a tenth of the training rows are outliers, 0.15 makes the network learn less of them; on clean rows it costs.
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is one
         layer as wide as the row, but at least 128 and at most 512. For ``Convolutional``, sizes are channels, and
@@ -448,9 +448,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         names: list[str] = []
 
         def stacked(evaluation: Evaluation, state: State) -> torch.Tensor:
-            components = self._score.components(evaluation, state)
-            names[:] = components
-            return torch.stack(list(components.values()), dim=-1)
+            found = components(self._score, evaluation, state)
+            names[:] = found
+            return torch.stack(list(found.values()), dim=-1)
 
         scores = self._inference.score(X, self._assembly.objective, self._plan.loss, stacked)
         return dict(zip(names, scores.T, strict=True))

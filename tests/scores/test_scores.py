@@ -20,7 +20,7 @@ from sk_autoencoder import (
     RowIsolation,
 )
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores import SCORES
+from sk_autoencoder.scores import SCORES, components
 
 N_FEATURES, N_COMPONENTS = 5, 3
 SPREADS = np.array([1.0, 3.0, 0.5, 10.0, 0.1])
@@ -132,7 +132,7 @@ def test_equal_rows(score):
 def test_feature_scores_sum_to_their_component(score):
     state = fitted(score)
     shares = score.feature_scores(NEW, state)[0].numpy()
-    component = next(iter(score.components(NEW, state).values()))[0].numpy()
+    component = next(iter(components(score, NEW, state).values()))[0].numpy()
     assert shares.shape == (17, N_FEATURES)
     if score.get_params().get("on") == "code+residual":
         assert not np.allclose(shares.sum(axis=1), component)
@@ -319,16 +319,25 @@ class TestCombined:
 
         assert set(Combined([KLError(), "mahalanobis", "reconstruction"]).needs) == {"kl", "reconstruction"}
 
+    @pytest.mark.parametrize("damped", [None, "network", "all"])
     @pytest.mark.parametrize(("n_largest", "kept"), [(1, 1), (2, 2), (3, 3), (9, 3), (None, 3)])
-    def test_against_its_definition(self, n_largest, kept):
+    def test_against_its_definition(self, n_largest, kept, damped):
+        n_damped = {None: 0, "network": 2, "all": 3}[damped]
         parts = [Mahalanobis(), CodeDistance(), RowDistance()]
         surprises = []
-        for part in parts:
+        for position, part in enumerate(parts):
             crossed = np.log(part.cross_fitted(REFERENCES, HELD_OUT).numpy())
             start, high = np.quantile(crossed, [0.5, 0.9])
-            surprises.append((np.log(scored(part)) - start) / (high - start) * np.log(5) + np.log(2))
+            surprise = (np.log(scored(part)) - start) / (high - start) * np.log(5) + np.log(2)
+            if position < n_damped:
+                surprise = [s if s < np.log(10) else np.log(10) + np.log(1 + s - np.log(10)) for s in surprise]
+            surprises.append(surprise)
         expected = np.sort(surprises, axis=0)[-kept:].mean(axis=0)
-        np.testing.assert_allclose(scored(Combined(parts, n_largest)), expected, rtol=1e-10)
+        np.testing.assert_allclose(scored(Combined(parts, n_largest, damped)), expected, rtol=1e-10)
+
+    def test_what_a_network_says_is_damped(self):
+        alone = {"row_distance", "row_isolation", "feature_tails"}
+        assert {name for name, score in SCORES.items() if not score.of_network} == alone
 
     def test_is_minus_the_logarithm_of_a_share_of_normal_rows(self):
         """Exactly so at the median and the 90th percentile of held-out rows, by an exponential law elsewhere."""
@@ -339,7 +348,7 @@ class TestCombined:
 
     def test_held_out_rows_are_scored_on_the_scale_of_new_rows(self):
         """Otherwise p-values say nothing."""
-        crossed = Combined(["mahalanobis"]).cross_fitted(REFERENCES, HELD_OUT)
+        crossed = Combined(["mahalanobis"], damped=None).cross_fitted(REFERENCES, HELD_OUT)
         state = Combined(["mahalanobis"]).fit(REFERENCES, HELD_OUT)
         raw = Mahalanobis().cross_fitted(REFERENCES, HELD_OUT).log()
         expected = (raw - state["mahalanobis.start"]) / state["mahalanobis.scale"] + np.log(2)
@@ -361,16 +370,16 @@ class TestCombined:
 
     def test_components_are_named_and_raw(self):
         score = Combined(["mahalanobis", CodeDistance(1), CodeDistance(9)])
-        components = score.components(NEW, fitted(score))
-        assert list(components) == ["mahalanobis", "code_distance", "code_distance_2"]
-        np.testing.assert_array_equal(components["code_distance"][0], scored(CodeDistance(1)))
-        np.testing.assert_array_equal(components["code_distance_2"][0], scored(CodeDistance(9)))
+        found = components(score, NEW, fitted(score))
+        assert list(found) == ["mahalanobis", "code_distance", "code_distance_2"]
+        np.testing.assert_array_equal(found["code_distance"][0], scored(CodeDistance(1)))
+        np.testing.assert_array_equal(found["code_distance_2"][0], scored(CodeDistance(9)))
 
     @pytest.mark.parametrize(
         ("scores", "message"),
         [
             ([], "needs at least one score"),
-            (["combined"], "takes plain scores"),
+            (["combined"], r"names among .* got \['combined'\]"),
             ([Combined()], "takes plain scores"),
             (["nope"], r"names among \['code_distance', .*got \['nope'\]"),
             (["mahalanobis", 3], r"got \[3\]"),

@@ -1,0 +1,35 @@
+"""How strange a row is: scores of what an objective found, larger for stranger rows.
+
+A score may learn from two sets of rows for each member of the network: some that the member was trained on
+(references, in random order) and some that were held out of its training, which show how large errors are on new
+rows. What it learns is a dict of tensors, its state. Everything runs in float64 and row by row in blocks of one shape.
+"""
+
+from sk_autoencoder.scores.base import Score, State, row_product
+from sk_autoencoder.scores.combined import PLAIN_SCORES, Combined, components
+from sk_autoencoder.scores.distances import CodeDistance, ResidualDistance, RowDistance
+from sk_autoencoder.scores.isolation import ReconstructionIsolation, RowIsolation
+from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError
+from sk_autoencoder.scores.tails import FeatureTails
+from sk_autoencoder.scores.variational import Divergence, NegativeELBO
+
+SCORES: dict[str, type[Score]] = {**PLAIN_SCORES, "combined": Combined}
+
+__all__ = [
+    "SCORES",
+    "CodeDistance",
+    "Combined",
+    "Divergence",
+    "FeatureTails",
+    "Mahalanobis",
+    "NegativeELBO",
+    "ReconstructionError",
+    "ReconstructionIsolation",
+    "ResidualDistance",
+    "RowDistance",
+    "RowIsolation",
+    "Score",
+    "State",
+    "components",
+    "row_product",
+]

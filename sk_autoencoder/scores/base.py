@@ -1,0 +1,83 @@
+"""What every score is, and what several of them share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sk_autoencoder._parts import Part
+from sk_autoencoder.objectives import Evaluation
+
+State = dict[str, Tensor]
+
+# Spreads below this share of a column's own spread are rounding, not knowledge.
+SMALLEST_SPREAD = 1e-2
+_MULTIPLE = 16
+
+
+class Score(Part):
+    """Abstract: a number for each row from an evaluation and what was learnt beforehand."""
+
+    needs: ClassVar[tuple[str, ...]] = ()  # parts of an evaluation that it reads
+    explains_features: ClassVar[bool] = False  # whether it has feature scores
+    is_logarithm: ClassVar[bool] = False  # whether it is one already, as a log-likelihood is, and may be negative
+    of_network: ClassVar[bool] = True  # whether a network has a say in it, or it looks at rows alone
+
+    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+        """Learn the state from evaluations (n_members, n, ...); its tensors have a leading member axis too."""
+        del references, held_out
+        return {}
+
+    def cross_fitted(self, references: Evaluation, held_out: Evaluation) -> Tensor:
+        """Score each member's held-out rows, (n_members, n), each half with a state learnt from the other half."""
+        n_rows = held_out.target.shape[1]
+        halves = [slice(0, n_rows // 2), slice(n_rows // 2, n_rows)]
+        if n_rows < 2:
+            halves = [slice(None), slice(None)]
+        results = [
+            self(held_out[:, scored], self.fit(references, held_out[:, learnt]))
+            for scored, learnt in zip(halves, reversed(halves), strict=True)
+        ]
+        return torch.cat(results, dim=1)[:, :n_rows]
+
+    @abstractmethod
+    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Score rows, (n_members, n), with a state that ``fit`` learnt."""
+
+    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return what each feature contributes, (n_members, n, n_features)."""
+        raise NotImplementedError(f"{type(self).__name__} does not explain features")
+
+
+def residual_of(evaluation: Evaluation) -> Tensor:
+    """Return what the network did not rebuild, (..., n_members, n, n_features)."""
+    return (evaluation.target - evaluation.reconstruction).double()
+
+
+def residual_spread(held_out: Evaluation) -> Tensor:
+    """Root mean square of each feature's residual over the held-out rows of all members, (n_members, n_features)."""
+    residual = residual_of(held_out)
+    spread = residual.square().mean(dim=(0, 1)).sqrt().clamp(min=SMALLEST_SPREAD)
+    return spread.expand(len(residual), -1)
+
+
+def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
+    """``rows @ matrix`` with widths padded to multiples of 16, so that equal rows give equal bits at any place."""
+    n_in, n_out = matrix.shape[-2:]
+    missing = -n_in % _MULTIPLE
+    product = F.pad(rows, (0, missing)) @ F.pad(matrix, (0, -n_out % _MULTIPLE, 0, missing))
+    return product[..., :n_out]
+
+
+# References are limited in number and in cells, so that a row's cost and the state's size are.
+_MOST_REFERENCES, _FEWEST_REFERENCES, _REFERENCE_CELLS = 1 << 10, 1 << 8, 1 << 17
+
+
+def some(references: Evaluation) -> Evaluation:
+    """Return the first references, as many as are compared with."""
+    width = max(references.target.shape[-1], references.code.shape[-1])
+    return references[:, : min(_MOST_REFERENCES, max(_FEWEST_REFERENCES, _REFERENCE_CELLS // width))]

@@ -1,0 +1,116 @@
+"""How far a row, its code or its residual is from those of training rows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from sk_autoencoder._validation import integers
+from sk_autoencoder.objectives import Evaluation
+from sk_autoencoder.scores.base import Score, State, residual_of, residual_spread, some
+
+
+class _Distance(Score):
+    """Abstract: mean distance to the nearest references, in a space that a child chooses.
+
+    Distances add up the absolute differences of all entries, which bears single wild entries better than squares do.
+    References are at most 1024 rows that the member was trained on, fewer if rows are wider than 128, but at least 256.
+    A training row may be among them and its own nearest neighbour: with one neighbour, thresholds learnt on new rows
+    flag hardly any training row, which is why two are the default.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_neighbors": [integers(1)]}
+
+    def __init__(self, n_neighbors: int = 2):
+        self.n_neighbors = n_neighbors
+
+    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+        """Keep references in units of each entry's spread."""
+        spread = self._spread(references, held_out)
+        vectors = self._vectors(some(references)) / spread[:, None, :]
+        return {"references": vectors, "spread": spread}
+
+    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the mean distance."""
+        vectors = self._vectors(evaluation) / state["spread"][:, None, :]
+        distances = torch.cdist(vectors, state["references"], p=1.0)  # (..., m, n, references)
+        if self.n_neighbors == 1:
+            return distances.amin(dim=-1)
+        nearest = distances.topk(min(self.n_neighbors, distances.shape[-1]), dim=-1, largest=False).values
+        return nearest.mean(dim=-1)
+
+    @abstractmethod
+    def _vectors(self, evaluation: Evaluation) -> Tensor:
+        """Return what is compared, (..., n_members, n, width)."""
+
+    @abstractmethod
+    def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
+        """Return the unit of each entry, (n_members, width), without zeros."""
+
+
+class RowDistance(_Distance):
+    """Mean distance of a row to the nearest training rows, in scaled units; no network is involved.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=2
+        How many nearest references are averaged; all of them if there are fewer. One finds rows beside the normal ones,
+        more also find small clusters of outliers.
+
+    References
+    ----------
+    S. Ramaswamy et al., "Efficient Algorithms for Mining Outliers from Large Data Sets", SIGMOD 2000.
+    M. Sugiyama and K. Borgwardt, "Rapid Distance-Based Outlier Detection via Sampling", NeurIPS 2013.
+    """
+
+    of_network = False
+
+    def _vectors(self, evaluation: Evaluation) -> Tensor:
+        return evaluation.target.double()
+
+    def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
+        del held_out
+        return torch.ones_like(references.target[:, 0], dtype=torch.float64)
+
+
+class CodeDistance(_Distance):
+    """Mean distance of a row's code to the nearest codes of training rows, each entry divided by its spread.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=2
+        How many nearest reference codes are averaged; all of them if there are fewer.
+    """
+
+    def _vectors(self, evaluation: Evaluation) -> Tensor:
+        return evaluation.code.double()
+
+    def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
+        del held_out
+        spread = references.code.double().std(dim=1, correction=0)
+        return torch.where(spread > 0, spread, torch.ones_like(spread))
+
+
+class ResidualDistance(_Distance):
+    """Mean distance of a row's residual to the nearest residuals of training rows.
+
+    Residuals are divided by their root mean square on held-out rows. A row is strange when the network fails on it in
+    a way that it does not fail on any training row.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=2
+        How many nearest reference residuals are averaged; all of them if there are fewer.
+    """
+
+    needs = ("reconstruction",)
+
+    def _vectors(self, evaluation: Evaluation) -> Tensor:
+        return residual_of(evaluation)
+
+    def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
+        del references
+        return residual_spread(held_out)

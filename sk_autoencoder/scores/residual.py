@@ -1,0 +1,137 @@
+"""How large the residual is, the part of a row that the network did not rebuild."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.covariance import EmpiricalCovariance, LedoitWolf
+from torch import Tensor
+
+from sk_autoencoder._validation import StrOptions
+from sk_autoencoder.objectives import Evaluation
+from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State, residual_of, residual_spread, row_product
+
+
+class ReconstructionError(Score):
+    """Mean squared residual of a row, in scaled units.
+
+    Parameters
+    ----------
+    normalize : {"standard", "log"} or None, default="standard"
+        None takes residuals as they are. "standard" divides each feature's residual by its root mean square on
+        held-out rows, so that features that are hard to rebuild do not drown the others. "log" takes
+        ``log(1 + z ** 2)`` of these ratios z, so that no single feature decides alone.
+    """
+
+    needs = ("reconstruction",)
+    explains_features = True
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"normalize": [StrOptions({"standard", "log"}), None]}
+
+    def __init__(self, normalize: str | None = "standard"):
+        self.normalize = normalize
+
+    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+        """Learn the spread of each feature's residual."""
+        del references
+        return {"spread": residual_spread(held_out)}
+
+    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the mean over features."""
+        if self.normalize == "log":
+            return self.feature_scores(evaluation, state).sum(dim=-1)
+        ratios = self._ratios(evaluation, state)
+        # The norm adds up squares in float64 without a copy of the cells in float64.
+        return torch.linalg.vector_norm(ratios, dim=-1, dtype=torch.float64).square() / ratios.shape[-1]
+
+    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return each feature's addend of the mean."""
+        squares = self._ratios(evaluation, state).double().square()
+        return (squares.log1p() if self.normalize == "log" else squares) / squares.shape[-1]
+
+    def _ratios(self, evaluation: Evaluation, state: State) -> Tensor:
+        residual = evaluation.target - evaluation.reconstruction
+        if self.normalize is None:
+            return residual
+        return residual.mul_(state["spread"][:, None, :].reciprocal().to(residual.dtype))
+
+
+class Mahalanobis(Score):
+    """Squared Mahalanobis length of the residual, or of code and residual together, divided by its dimension.
+
+    Parameters
+    ----------
+    on : {"residual", "code+residual"}, default="residual"
+        The vector whose covariance is learnt from held-out rows.
+    covariance : scikit-learn covariance estimator or None, default=None
+        For example ``MinCovDet()`` or ``OAS()``. None is ``LedoitWolf()``, shrunk to bear few rows.
+
+    Notes
+    -----
+    The score of a feature is ``d_j (P d)_j``, its share of the quadratic form of deviation d and precision P. A share
+    is negative where a feature makes the others' deviation more plausible. Shares of the code are not among them.
+
+    References
+    ----------
+    O. Ledoit and M. Wolf, "A Well-Conditioned Estimator for Large-Dimensional Covariance Matrices", JMVA 88, 2004.
+    """
+
+    needs = ("reconstruction",)
+    explains_features = True
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "on": [StrOptions({"residual", "code+residual"})],
+        "covariance": [EmpiricalCovariance, None],
+    }
+
+    def __init__(self, on: str = "residual", covariance: Any = None):
+        self.on = on
+        self.covariance = covariance
+
+    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+        """Learn location and precision: of residuals for all members together, of codes for each member."""
+        del references
+        vectors = self._vectors(held_out)
+        n_members = len(vectors)
+        groups = vectors.flatten(0, 1)[None] if self.on == "residual" else vectors
+        forms = zip(*(self._form(rows.cpu().numpy()) for rows in groups), strict=True)
+        stacked = (torch.tensor(np.stack(arrays), device=vectors.device) for arrays in forms)
+        return {name: s.expand(n_members, *s.shape[1:]) for name, s in zip(_FORM, stacked, strict=True)}
+
+    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the quadratic form, divided by its dimension."""
+        return self._shares(evaluation, state).sum(dim=-1).clamp(min=0)
+
+    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the features' shares."""
+        return self._shares(evaluation, state)[..., -evaluation.target.shape[-1] :]
+
+    def _form(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Location and precision of some rows."""
+        # The code has no unit of its own; the residual keeps that of the scaled rows.
+        spread = np.maximum(rows.std(axis=0), SMALLEST_SPREAD)
+        if len(rows) < 2:
+            return rows.mean(axis=0), np.diag(spread**-2)
+        fitted = self._covariance().fit(rows / spread)
+        values, axes = np.linalg.eigh(fitted.covariance_)
+        inverse = (axes / np.maximum(values, SMALLEST_SPREAD**2)) @ axes.T
+        return fitted.location_ * spread, inverse / np.outer(spread, spread)
+
+    def _covariance(self) -> EmpiricalCovariance:
+        """Make an estimator that draws nothing from numpy's global generator."""
+        covariance = clone(LedoitWolf() if self.covariance is None else self.covariance)
+        if covariance.get_params().get("random_state", 0) is None:
+            covariance.set_params(random_state=0)
+        return covariance
+
+    def _vectors(self, evaluation: Evaluation) -> Tensor:
+        residual = residual_of(evaluation)
+        return residual if self.on == "residual" else torch.cat([evaluation.code.double(), residual], dim=-1)
+
+    def _shares(self, evaluation: Evaluation, state: State) -> Tensor:
+        deviation = self._vectors(evaluation) - state["location"][:, None, :]
+        return deviation * row_product(deviation, state["precision"]) / deviation.shape[-1]
+
+
+_FORM = ("location", "precision")
