@@ -51,7 +51,8 @@ def repeatable(device: torch.device) -> AbstractContextManager[None]:
     """Let cuDNN take only algorithms that give the same bits again; its settings are restored afterwards."""
     if device.type != "cuda":
         return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32)
 
 
 def available_device(choice: str) -> torch.device:
