@@ -92,7 +92,7 @@ def by_transformer(setting: Setting, X: np.ndarray, device: str) -> None:
 
 
 def by_ensemble(setting: Setting, X: np.ndarray, device: str) -> None:
-    """Fit 64 members with Gaussian noise, without scoring."""
+    """Fit 64 members with Gaussian noise, and score the rows with all of them."""
     detector = AutoencoderOutlierDetector(
         **setting.parameters, n_estimators=64, corruption="gaussian", device=device, outlier_score="reconstruction"
     )
@@ -100,9 +100,10 @@ def by_ensemble(setting: Setting, X: np.ndarray, device: str) -> None:
 
 
 def by_detector(setting: Setting, X: np.ndarray, device: str) -> None:
-    """Fit one network and score the training rows."""
+    """Fit one network on clean rows, as PyOD does, and score them."""
     score = ReconstructionError(normalize=None)
-    AutoencoderOutlierDetector(**setting.parameters, n_estimators=1, outlier_score=score, device=device).fit(X)
+    parameters = {**setting.parameters, "n_estimators": 1, "corruption": None}
+    AutoencoderOutlierDetector(**parameters, outlier_score=score, device=device).fit(X)
 
 
 def by_mlp(setting: Setting, X: np.ndarray, device: str) -> None:
