@@ -23,7 +23,7 @@ from sk_autoencoder.training.rows import Scaler, dense
 # blocks go through it side by side, each in a matrix product of its own. On the CPU their number changes no bit; other
 # devices choose kernels by it, and always get the same number.
 BLOCK_ROWS = 128
-_CELLS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 22}
+_CELLS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 22}
 # Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
 _LARGEST_CELL = 1e15
 
