@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_autoencoder import AutoencoderTransformer, Dense, Gaussian, Masking, SquaredError
+from sk_autoencoder.training import AutoencoderNet
 
 
 class Shifted(SquaredError):
@@ -137,6 +138,19 @@ class TestWarmStart:
         assert model.n_iter_ == 5 + 2
 
 
+@pytest.fixture
+def held_out(monkeypatch):
+    """Collect the validation rows of each training, which a fitted net no longer holds."""
+    seen, train = [], AutoencoderNet.train
+
+    def watched(net, rows, validation, **kwargs):
+        seen.append(validation)
+        train(net, rows, validation, **kwargs)
+
+    monkeypatch.setattr(AutoencoderNet, "train", watched)
+    return seen
+
+
 class TestValidation:
     def test_curve_on_the_users_rows(self, rows):
         model = AutoencoderTransformer(2, max_iter=4, random_state=0)
@@ -164,21 +178,20 @@ class TestValidation:
         with pytest.raises(ValueError, match=message):
             AutoencoderTransformer(2, max_iter=2).fit(rows, X_val=change(rows))
 
-    def test_held_out_rows_are_shuffled_and_not_trained_on(self):
+    def test_held_out_rows_are_shuffled_and_not_trained_on(self, held_out):
         X = np.repeat(np.eye(4), 25, axis=0)  # sorted: the last tenth is of one kind
         model = AutoencoderTransformer(2, early_stopping=True, validation_fraction=0.2, max_iter=1, tol=1e12)
         with pytest.warns(ConvergenceWarning):
             model.set_params(random_state=0).fit(X)
-        held_out = model.net_.train_split(None)[1]
-        kinds = {tuple(row) for row in held_out.take(slice(None)).tolist()}
-        assert len(held_out) == 20
+        kinds = {tuple(row) for row in held_out[0].take(slice(None)).tolist()}
+        assert len(held_out[0]) == 20
         assert len(kinds) > 1
 
     @pytest.mark.parametrize(("fraction", "expected"), [(0.1, 12), (0.5, 60), (0.001, 1), (0.999, 119)])
-    def test_fraction(self, fraction, expected, rows):
+    def test_fraction(self, fraction, expected, rows, held_out):
         model = AutoencoderTransformer(2, early_stopping=True, validation_fraction=fraction, tol=1e12)
         model.set_params(n_iter_no_change=1, max_iter=2).fit(rows)
-        assert len(model.net_.train_split(None)[1]) == expected
+        assert len(held_out[0]) == expected
 
 
 class TestStopping:
