@@ -15,18 +15,13 @@ from sk_autoencoder._validation import StrOptions, check_rows, fit_context, inte
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._base import BaseAutoencoder
+from sk_autoencoder.estimators._folds import Folds
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import Evaluation, Objective
 from sk_autoencoder.scaling import Scaling
 from sk_autoencoder.scores import SCORES, Score, State, components
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
-
-# Member m holds out fold m modulo 5 of the rows; a fold has a fifth of them, at most 2000.
-_N_FOLDS = 5
-_LARGEST_FOLD = 2000
-_SMALLEST_SPLIT = 10
-_N_REFERENCES = 4096
 
 
 def _explains_features(estimator: AutoencoderOutlierDetector) -> bool:
@@ -480,46 +475,24 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     def _member_positions(self, positions: np.ndarray | None, n_rows: int) -> np.ndarray:
         """Rows that each member trains on: all but its fold."""
-        if positions is None:
-            positions = np.arange(n_rows)
-        if len(positions) < _SMALLEST_SPLIT:
-            self._folds, self._rest = positions[None], positions[:0]
-            return np.tile(positions, (self._shape.n_members, 1))
-        n_fold = min(len(positions) // _N_FOLDS, _LARGEST_FOLD)
-        shuffled = np.random.default_rng([self._plan.seed, _N_FOLDS]).permutation(positions)
-        self._folds = shuffled[: _N_FOLDS * n_fold].reshape(_N_FOLDS, n_fold)
-        self._rest = shuffled[_N_FOLDS * n_fold :]
-        kept = [np.concatenate([*np.delete(self._folds, fold, axis=0), self._rest]) for fold in range(_N_FOLDS)]
-        return np.stack([kept[member % _N_FOLDS] for member in range(self._shape.n_members)])
+        positions = np.arange(n_rows) if positions is None else positions
+        self._folds = Folds.draw(positions, self._shape.n_members, self._plan.seed)
+        return self._folds.trained()
 
     def _calibrate(self, X: np.ndarray) -> None:
         """Learn each member's score on rows held out of its training, and keep their cross-fitted scores."""
-        folds, rest = self._folds, self._rest
-        del self._folds, self._rest
-        rows = np.concatenate([folds.ravel(), rest[:_N_REFERENCES]])
-        evaluation = self._inference.evaluate(X[rows], self._assembly.objective, self._plan.loss)
-
-        n_folds, n_members = len(folds), self._shape.n_members
-        position = np.arange(folds.size).reshape(folds.shape)
-        fold_of = np.arange(n_members) % n_folds
-        held_out = _rows(evaluation, position[fold_of])
-        references = _rows(evaluation, self._references(position, np.arange(folds.size, len(rows)), fold_of))
+        folds, fold_of = self._folds, self._folds.of_member
+        del self._folds
+        evaluation = self._inference.evaluate(X[folds.rows], self._assembly.objective, self._plan.loss)
+        within = folds.within_rows()
+        held_out = _rows(evaluation, within.held_out[fold_of])
+        references = _rows(evaluation, within.references())
         state = self._score.fit(references, held_out)
         scores = self._score.cross_fitted(references, held_out).cpu().numpy()
         by_fold = [scores[fold_of == fold].mean(axis=0) for fold in np.unique(fold_of)]
         self.calibration_scores_ = np.sort(np.concatenate(by_fold))
         self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
         self._finish()
-
-    def _references(self, folds: np.ndarray, rest: np.ndarray, fold_of: np.ndarray) -> np.ndarray:
-        """Draw rows that each member was trained on, in random order, (n_members, n_references)."""
-        drawn = []
-        for member, fold in enumerate(fold_of):
-            others = np.delete(folds, fold, axis=0) if len(folds) > 1 else folds
-            candidates = np.concatenate([others.ravel(), rest])
-            rng = np.random.default_rng([self._plan.seed, _N_FOLDS, member])
-            drawn.append(rng.permutation(candidates)[:_N_REFERENCES])
-        return np.stack(drawn)
 
     def _finish(self) -> None:
         super()._finish()
