@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sk_autoencoder._parts import resolve
-from sk_autoencoder._validation import StrOptions, integers
+from sk_autoencoder._validation import integers
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State
 from sk_autoencoder.scores.distances import CodeDistance, ResidualDistance, RowDistance
@@ -62,8 +62,8 @@ class Combined(Score):
     n_largest : int or None, default=2
         How many of a row's components are averaged, the largest ones; all if there are fewer. 1 is the maximum
         (Tippett's combination of p-values), None averages all (Fisher's).
-    damped : {"network", "all"} or None, default="network"
-        Which components are damped beyond the 90th percentile: those in which a network has a say, all, or none.
+    damped : bool, default=True
+        Whether components in which a network has a say are damped beyond the 90th percentile.
 
     References
     ----------
@@ -73,10 +73,10 @@ class Combined(Score):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "scores": [list, tuple, None],
         "n_largest": [integers(1), None],
-        "damped": [StrOptions({"network", "all"}), None],
+        "damped": ["boolean"],
     }
 
-    def __init__(self, scores: Any = None, n_largest: int | None = 2, damped: str | None = "network"):
+    def __init__(self, scores: Any = None, n_largest: int | None = 2, damped: bool = True):
         self.scores = scores
         self.n_largest = n_largest
         self.damped = damped
@@ -119,7 +119,7 @@ class Combined(Score):
     def _surprise(self, score: Score, logs: Tensor, start: Tensor, scale: Tensor) -> Tensor:
         """Minus the logarithm of the share of normal rows that are at least as strange, damped where chosen."""
         surprise = (logs - start[:, None]) / scale[:, None] - log(1 - _BULK[0])
-        if self.damped == "all" or (self.damped == "network" and score.of_network):
+        if self.damped and score.of_network:
             end = -log(1 - _BULK[1])
             surprise = surprise.clamp(max=end) + (surprise - end).clamp(min=0).log1p()
         return surprise

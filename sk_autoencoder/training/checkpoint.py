@@ -18,7 +18,7 @@ from sk_autoencoder.training.net import AutoencoderNet
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _FILE = "training.npz"
-_FORMAT = 1
+_FORMAT = 2
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError)
 
 

@@ -143,7 +143,6 @@ class AutoencoderNet(NeuralNet):
         self.total_steps_ = self.max_epochs * len(batches)
         self._parameters = [parameter for _, parameter in self.get_all_learnable_params()]
         self._notify_gradients = self._overridden("on_grad_computed")
-        self._ones = torch.ones(members, dtype=self.module_.shape.torch_dtype, device=dataset.device)
         return batches
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
@@ -203,7 +202,7 @@ class AutoencoderNet(NeuralNet):
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         for parameter in self._parameters:
             parameter.grad = None
-        evaluation.loss.backward(self._ones)
+        evaluation.loss.backward(torch.ones_like(evaluation.loss))
         if self._notify_gradients:
             for named in self._weights_by_member():
                 self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
@@ -219,9 +218,10 @@ class AutoencoderNet(NeuralNet):
         if self.module_.shape.n_members == 1:
             yield list(weights.items())
             return
+        values = {name: weight.detach() for name, weight in weights.items()}
         gradients = {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
         for member in range(self.module_.shape.n_members):
-            views = self.module_.of_member({name: weight.detach() for name, weight in weights.items()}, member)
+            views = self.module_.of_member(values, member)
             for name, gradient in self.module_.of_member(gradients, member).items():
                 views[name].grad = gradient
             yield list(views.items())
