@@ -154,6 +154,14 @@ def test_no_callback_of_two_fits_is_shared(model, rows):
     assert first.calls_["epoch"] == 4
 
 
+@pytest.fixture
+def ctrl_c():
+    """Let Ctrl-C raise, also in a shell's background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupting(Gaussian):
     """Raise as Ctrl-C does, in the midst of training."""
 
@@ -166,6 +174,7 @@ class Interrupting(Gaussian):
         return super().__call__(rows, generator)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupt_is_raised_again_and_leaves_a_usable_model(monkeypatch, rows):
     monkeypatch.setattr(Interrupting, "calls", 0)
     model = AutoencoderTransformer(2, max_iter=50, corruption=Interrupting(), random_state=0)
@@ -175,6 +184,7 @@ def test_interrupt_is_raised_again_and_leaves_a_usable_model(monkeypatch, rows):
     assert np.isfinite(model.transform(rows)).all()
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupt_restores_the_best_weights(monkeypatch, rows):
     class RisingOnes(skorch.callbacks.Callback):
         """Make the third epoch the worst, then interrupt in the fourth."""
@@ -213,6 +223,7 @@ class Pressed(skorch.callbacks.Callback):
 
 
 @pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end", "on_batch_end"])
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupt_inside_a_callback_is_raised_again(hook, rows):
     model = AutoencoderTransformer(2, max_iter=50, callbacks=[Pressed(hook)])
     with pytest.raises(KeyboardInterrupt):
