@@ -6,6 +6,7 @@ from abc import abstractmethod
 from math import erf, exp, log, pi, sqrt
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -29,6 +30,12 @@ class Loss(Part):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the error of each cell, in the shape of ``output``."""
 
+    def gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the derivative of each cell's error by the output."""
+        with torch.enable_grad():
+            leaf = output.detach().requires_grad_()
+            return torch.autograd.grad(self(leaf, target).sum(), leaf)[0]
+
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
         """Return what an error costs in nats, if the mean error of a cell is ``spread`` (ignored if it is fixed)."""
         del spread
@@ -41,6 +48,10 @@ class SquaredError(Loss):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the error of each cell."""
         return F.mse_loss(output, target, reduction="none")
+
+    def gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return twice the difference."""
+        return (output - target).mul_(2)
 
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
         """Gaussian with variance ``spread``."""

@@ -30,7 +30,26 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
 }
 
-# The same, written over the input, where torch offers that.
+_aten = torch.ops.aten
+# Slope below zero and scale of SELU (Klambauer et al.).
+_SELU = (1.6732632423543772, 1.0507009873554805)
+
+# What becomes of a gradient, given also the values x before and y after the activation: autograd's own kernels.
+DERIVATIVES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "identity": lambda gradient, _x, _y: gradient,
+    "relu": lambda gradient, _, y: _aten.threshold_backward.default(gradient, y, 0.0),
+    "leaky_relu": lambda gradient, x, _: _aten.leaky_relu_backward.default(gradient, x, 0.01, False),
+    "elu": lambda gradient, x, _: _aten.elu_backward.default(gradient, 1.0, 1.0, 1.0, False, x),
+    "selu": lambda gradient, x, _: _aten.elu_backward.default(gradient, *_SELU, 1.0, False, x),
+    "gelu": lambda gradient, x, _: _aten.gelu_backward.default(gradient, x),
+    "silu": lambda gradient, x, _: _aten.silu_backward.default(gradient, x),
+    "mish": lambda gradient, x, _: _aten.mish_backward.default(gradient, x),
+    "softplus": lambda gradient, x, _: _aten.softplus_backward.default(gradient, x, 1.0, 20.0),
+    "tanh": lambda gradient, _, y: _aten.tanh_backward.default(gradient, y),
+    "sigmoid": lambda gradient, _, y: _aten.sigmoid_backward.default(gradient, y),
+}
+
+# The activations, written over their input, where torch offers that.
 IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "leaky_relu": F.leaky_relu_,
@@ -42,7 +61,7 @@ IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid_,
 }
 
-# The same as modules, for exported networks.
+# The activations as modules, for exported networks.
 ACTIVATION_MODULES: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
     "relu": nn.ReLU,

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from sk_autoencoder._parts import Part
+from sk_autoencoder.networks.backpropagation import Layer
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ class Autoencoder(nn.Module):
     @abstractmethod
     def plain(self) -> tuple[nn.Module, nn.Module]:
         """Return the first member's encoder and decoder as plain modules on 2-D scaled rows."""
+
+    def layers(self, logits: bool = False) -> list[Layer] | None:
+        """Return all layers in their order, if the network is nothing but affine layers; None otherwise.
+
+        Objectives then need no autograd. ``logits`` is that of ``decode``.
+        """
+        del logits
+        return None
 
     def stages(self) -> list[Autoencoder]:
         """One shallow autoencoder for each layer, over the same weights; [] where layers cannot learn one by one.

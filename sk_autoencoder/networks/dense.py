@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from sk_autoencoder._validation import reals
 from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, IN_PLACE, initial_std
+from sk_autoencoder.networks.backpropagation import Layer
 from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
 
 # Matrix kernels treat rows alike only when every width fills whole vector registers.
@@ -74,6 +75,20 @@ class DenseAutoencoder(Autoencoder):
         encoder = self._sequential(self._encoder, self.code_activation)
         decoder = self._sequential(self._decoder, self.shape.out_activation)
         return encoder, decoder
+
+    def layers(self, logits: bool = False) -> list[Layer] | None:
+        """Return encoder and decoder as one list, unless dropout silences units between them."""
+        if self.dropout:
+            return None
+        end = "identity" if logits else self.shape.out_activation
+        return [
+            *self._layers(self._encoder, self.code_activation, turned=False),
+            *self._layers(self._decoder, end, turned=self.tied_weights),
+        ]
+
+    def _layers(self, pairs: list[tuple[nn.Parameter, nn.Parameter]], end: str, turned: bool) -> list[Layer]:
+        names = [self.shape.activation] * (len(pairs) - 1) + [end]
+        return [Layer(*pair, name, turned) for pair, name in zip(pairs, names, strict=True)]
 
     def stages(self) -> list[Autoencoder]:
         """Each layer with its mirror image; what the whole network keeps of a layer is the stage's code."""

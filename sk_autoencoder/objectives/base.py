@@ -71,6 +71,11 @@ class Objective(Part):
     def __call__(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
         """Evaluate the network on a batch."""
 
+    def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation | None:
+        """Evaluate a training batch and add to the weights' gradients, or return None to leave that to autograd."""
+        del network, batch, loss
+        return None
+
 
 def compare(network: Autoencoder, code: Tensor, batch: Batch, loss: Loss) -> tuple[Tensor, Tensor]:
     """Decode and compare with the clean rows; return the error of each cell and the reconstruction."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from sk_autoencoder._validation import StrOptions, reals
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
+from sk_autoencoder.networks.backpropagation import backpropagate, run
 from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, compare, follow, followed
 
 _SMALLEST_ACTIVITY = 1e-6
@@ -102,6 +103,20 @@ class Reconstruction(Objective):
             parts["sparsity"] = penalty.sum(dim=-1) / error.shape[-1]
             total = total + self.sparsity_weight * parts["sparsity"].mean(dim=-1)
         return Evaluation(total, parts, code, reconstruction, batch.clean)
+
+    @torch.no_grad()
+    def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation | None:
+        """Do without autograd where the network has plain layers and the code bears no penalty."""
+        layers = network.layers(logits=loss.on_logits) if self.sparsity is None else None
+        if layers is None:
+            return None
+        steps = run(layers, batch.corrupted)
+        output = steps[-1].after
+        error = loss(output, batch.clean)
+        backpropagate(layers, steps, loss.gradient(output, batch.clean).div_(error[0].numel()))
+        code = steps[len(steps) // 2 - 1].after
+        error = error.mean(dim=-1)
+        return Evaluation(error.mean(dim=-1), {"reconstruction": error}, code, output, batch.clean)
 
     def _divergence(self, network: Autoencoder, code: Tensor) -> Tensor:
         """Return each entry's divergence from the target, the same for all rows of a member."""

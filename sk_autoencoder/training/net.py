@@ -196,13 +196,10 @@ class AutoencoderNet(NeuralNet):
         if self.schedule_ is not constant:  # a constant rate is left to the user's callbacks
             for group in self.optimizer_.param_groups:
                 group["lr"] = self.lr * self.schedule_(self.steps_done_ / self.total_steps_)
-        with self._precision():
-            if self._trimming is not None:
+        if self._trimming is not None:
+            with self._precision():
                 batch = self._trimming(batch, self.criterion_, self.plan.loss)
-            evaluation = self.criterion_(self.module_, batch, self.plan.loss)
-        for parameter in self._parameters:
-            parameter.grad = None
-        evaluation.loss.backward(torch.ones_like(evaluation.loss))
+        evaluation = self._evaluate_with_gradients(batch)
         if self._notify_gradients:
             for named in self._weights_by_member():
                 self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
@@ -210,6 +207,20 @@ class AutoencoderNet(NeuralNet):
         if self._trimming is not None:
             self._trimming.follow()
         self.steps_done_ += 1
+        return evaluation
+
+    def _evaluate_with_gradients(self, batch: Batch) -> Evaluation:
+        hooked = False
+        for parameter in self._parameters:
+            parameter.grad = None
+            hooked = hooked or bool(parameter._backward_hooks)  # which only autograd would call
+        evaluation = None
+        if not (self.plan.mixed_precision or hooked):
+            evaluation = self.criterion_.backpropagate(self.module_, batch, self.plan.loss)
+        if evaluation is None:
+            with self._precision():
+                evaluation = self.criterion_(self.module_, batch, self.plan.loss)
+            evaluation.loss.backward(torch.ones_like(evaluation.loss))
         return evaluation
 
     def _weights_by_member(self) -> Iterator[list[tuple[str, Tensor]]]:

@@ -1,0 +1,56 @@
+"""The chain rule of affine layers, written out: autograd's books cost more than the products of a small network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sk_autoencoder.networks.activations import ACTIVATIONS, DERIVATIVES
+
+
+class Layer(NamedTuple):
+    """One affine layer of all members, and the name of its activation."""
+
+    weight: nn.Parameter  # (n_members, n_in, n_out)
+    bias: nn.Parameter  # (n_members, 1, n_out)
+    activation: str
+    turned: bool = False  # whether the weight is used transposed
+
+
+class Step(NamedTuple):
+    """What a layer was given, and what it made of it before and after its activation, each (n_members, n, width)."""
+
+    rows: Tensor
+    before: Tensor
+    after: Tensor
+
+
+def run(layers: Sequence[Layer], rows: Tensor) -> list[Step]:
+    """Send rows through all layers, and keep what each of them sees."""
+    steps = []
+    for weight, bias, activation, turned in layers:
+        before = torch.baddbmm(bias, rows, weight.mT if turned else weight)
+        after = ACTIVATIONS[activation](before)
+        steps.append(Step(rows, before, after))
+        rows = after
+    return steps
+
+
+def backpropagate(layers: Sequence[Layer], steps: Sequence[Step], gradient: Tensor) -> None:
+    """Add to the weights' gradients, from that of the last layer's output."""
+    for number in reversed(range(len(layers))):
+        weight, bias, activation, turned = layers[number]
+        rows, before, after = steps[number]
+        gradient = DERIVATIVES[activation](gradient, before, after)
+        _add(bias, gradient.sum(dim=1, keepdim=True))
+        _add(weight, torch.bmm(gradient.mT, rows) if turned else torch.bmm(rows.mT, gradient))
+        if number > 0:
+            gradient = torch.bmm(gradient, weight if turned else weight.mT)
+
+
+def _add(parameter: nn.Parameter, gradient: Tensor) -> None:
+    if parameter.requires_grad:
+        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

@@ -1,0 +1,91 @@
+"""Gradients that are written out against those of autograd."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from skorch.callbacks import Callback
+
+from sk_autoencoder import AutoencoderTransformer, Dense
+from sk_autoencoder.losses import LOSSES
+from sk_autoencoder.networks import NetworkShape
+from sk_autoencoder.networks.activations import ACTIVATIONS, DERIVATIVES
+from sk_autoencoder.objectives import Batch, Reconstruction
+
+
+def network_and_batch(activation="silu", network=None, out_activation="identity", n_members=3):
+    shape = NetworkShape(5, 2, 2, (4, 3), activation, out_activation, n_members, dtype="float64")
+    generators = [torch.Generator().manual_seed(seed) for seed in range(n_members)]
+    module = (network or Dense()).build(shape, generators)
+    rows = torch.rand(n_members, 7, 5, dtype=torch.float64, generator=generators[0])
+    return module, Batch(rows + 0.1, rows)
+
+
+def assert_gradients_are_those_of_autograd(module, batch, loss):
+    objective = Reconstruction()
+    evaluation = objective.backpropagate(module, batch, loss)
+    found = {name: weight.grad for name, weight in module.named_parameters()}
+    module.zero_grad()
+    expected = objective(module, batch, loss)
+    expected.loss.backward(torch.ones_like(expected.loss))
+    for name, weight in module.named_parameters():
+        assert (weight.grad is None) == (found[name] is None)
+        if weight.grad is not None:
+            assert found[name].stride() == weight.stride()
+            torch.testing.assert_close(found[name], weight.grad, rtol=1e-12, atol=1e-14)
+    for name in ("loss", "code", "reconstruction", "target"):
+        torch.testing.assert_close(getattr(evaluation, name), getattr(expected, name), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(evaluation.parts, expected.parts, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_of_every_activation(activation):
+    assert set(DERIVATIVES) == set(ACTIVATIONS)
+    module, batch = network_and_batch(activation)
+    assert_gradients_are_those_of_autograd(module, batch, LOSSES["squared_error"]())
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("network", [Dense(), Dense(tied_weights=True)], ids=["untied", "tied"])
+def test_of_every_loss(loss, network):
+    loss = LOSSES[loss]()
+    module, batch = network_and_batch("tanh", network, loss.out_activation)
+    assert_gradients_are_those_of_autograd(module, batch, loss)
+
+
+def test_of_the_stages_of_a_network():
+    module, batch = network_and_batch(out_activation="sigmoid")
+    for stage in module.stages():
+        assert_gradients_are_those_of_autograd(stage, batch, LOSSES["squared_error"]())
+        with torch.no_grad():
+            rows = stage.encode(batch.clean)
+        batch = Batch(rows, rows)
+
+
+def test_frozen_weights_get_none():
+    module, batch = network_and_batch()
+    module.encoder_weights[1].requires_grad_(False)
+    assert_gradients_are_those_of_autograd(module, batch, LOSSES["squared_error"]())
+
+
+def test_dropout_and_penalties_are_left_to_autograd():
+    for network, objective in ((Dense(dropout=0.5), Reconstruction()), (Dense(), Reconstruction("l1"))):
+        module, batch = network_and_batch(network=network)
+        assert objective.backpropagate(module, batch, LOSSES["squared_error"]()) is None
+
+
+class Silencing(Callback):
+    """Hangs a hook on a weight, as some do to clip gradients."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.weight = net.module_.encoder_weights[0]
+        self.weight.register_hook(lambda gradient: 0 * gradient)
+
+
+def test_hooks_of_weights_are_called(rows):
+    """A first layer whose gradient the hook silences stays as it was."""
+    model = AutoencoderTransformer(2, max_iter=2, alpha=0.0, random_state=0)
+    first = clone(model).set_params(learning_rate_init=1e-300).fit(rows).net_.module_.encoder_weights[0]
+    free, hooked = (clone(model).set_params(callbacks=c).fit(rows).net_ for c in (None, [Silencing()]))
+    np.testing.assert_array_equal(hooked.module_.encoder_weights[0].detach(), first.detach())
+    assert not torch.equal(free.module_.encoder_weights[0], first)
