@@ -87,8 +87,11 @@ class Inference:
         """Map a function of (network, scaled rows) that gives ``width`` numbers for each row: (n_members, n, width)."""
         return self._map(partial(function, self.network), X, self._scaled, width, dtype)
 
-    def evaluate(self, X: np.ndarray, objective: Objective, loss: Loss) -> Evaluation:
-        """Evaluate all rows for all members, (n_members, n, ...), and keep everything; meant for few rows."""
+    def evaluate(self, X: np.ndarray, objective: Objective | None, loss: Loss) -> Evaluation:
+        """Evaluate all rows for all members, (n_members, n, ...), and keep everything; meant for few rows.
+
+        Without an objective, evaluations have no parts.
+        """
 
         def whole(rows: Tensor) -> Evaluation:
             return self._evaluate(rows, objective, loss).map(lambda tensor: tensor.transpose(0, 1).flatten(1, 2))
@@ -97,11 +100,12 @@ class Inference:
         return Evaluation.concatenate(pieces, dim=1)
 
     def score(
-        self, X: np.ndarray, objective: Objective, loss: Loss, function: Callable[[Evaluation, State], Tensor]
+        self, X: np.ndarray, objective: Objective | None, loss: Loss, function: Callable[[Evaluation, State], Tensor]
     ) -> np.ndarray:
         """Average a score function over members: (n, ...) float64.
 
         The function takes an evaluation, (n_blocks, n_members, BLOCK_ROWS, ...), and the state, (n_members, ...).
+        Without an objective, evaluations have no parts.
         """
 
         def averaged(rows: Tensor) -> Tensor:
@@ -110,8 +114,12 @@ class Inference:
         pieces = self._stream(averaged, X, self._scaled)
         return np.concatenate([scores[: _size(part)].cpu().numpy() for part, scores in pieces])
 
-    def _evaluate(self, rows: Tensor, objective: Objective, loss: Loss) -> Evaluation:
-        evaluation = objective(self.network, Batch(rows, rows), loss)
+    def _evaluate(self, rows: Tensor, objective: Objective | None, loss: Loss) -> Evaluation:
+        if objective is None:
+            code = self.network.encode(rows)[..., : self.shape.n_components]
+            evaluation = Evaluation.without_parts(code, self.network.decode(code), rows)
+        else:
+            evaluation = objective(self.network, Batch(rows, rows), loss)
         return evaluation.map(lambda tensor: tensor.unflatten(0, (-1, self.shape.n_members)))
 
     def _scaled(self, X: np.ndarray) -> Tensor:

@@ -51,6 +51,8 @@ class SquaredError(Loss):
 
     def gradient(self, output: Tensor, target: Tensor) -> Tensor:
         """Return twice the difference."""
+        if type(self).__call__ is not SquaredError.__call__:  # a child may weigh it otherwise
+            return super().gradient(output, target)
         return (output - target).mul_(2)
 
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:

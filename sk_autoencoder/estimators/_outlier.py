@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -422,9 +423,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             Addends of that component in ``component_scores``, larger for stranger features. Those of ``Mahalanobis``
             can be negative, and without the code's share add up to less than it with ``on="code+residual"``.
         """
-        return self._inference.score(
-            self._check(X), self._assembly.objective, self._plan.loss, self._score.feature_scores
-        )
+        return self._scored(self._check(X), self._score.feature_scores)
 
     def component_scores(self, X: Any) -> dict[str, np.ndarray]:
         """Give the components of the outlier score before any common scale.
@@ -447,7 +446,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             names[:] = found
             return torch.stack(list(found.values()), dim=-1)
 
-        scores = self._inference.score(X, self._assembly.objective, self._plan.loss, stacked)
+        scores = self._scored(X, stacked)
         return dict(zip(names, scores.T, strict=True))
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -471,7 +470,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return resolve(THRESHOLDS, choice)
 
     def _score_samples(self, X: np.ndarray) -> np.ndarray:
-        return -self._inference.score(X, self._assembly.objective, self._plan.loss, self._score)
+        return -self._scored(X, self._score)
+
+    def _scored(self, X: np.ndarray, function: Callable[[Evaluation, State], torch.Tensor]) -> np.ndarray:
+        return self._inference.score(X, self._read_objective(), self._plan.loss, function)
+
+    def _read_objective(self) -> Objective | None:
+        """Return the objective if the score reads its parts."""
+        return self._assembly.objective if self._score.reads_parts else None
 
     def _member_positions(self, positions: np.ndarray | None, n_rows: int) -> np.ndarray:
         """Rows that each member trains on: all but its fold."""
@@ -483,10 +489,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         """Learn each member's score on rows held out of its training, and keep their cross-fitted scores."""
         folds, fold_of = self._folds, self._folds.of_member
         del self._folds
-        evaluation = self._inference.evaluate(X[folds.rows], self._assembly.objective, self._plan.loss)
+        compares = self._score.compares
+        rows = folds.rows if compares else folds.held_out.ravel()
+        evaluation = self._inference.evaluate(X[rows], self._read_objective(), self._plan.loss)
         within = folds.within_rows()
         held_out = _rows(evaluation, within.held_out[fold_of])
-        references = _rows(evaluation, within.references())
+        references = _rows(evaluation, within.references()) if compares else evaluation[:, :0]
         state = self._score.fit(references, held_out)
         scores = self._score.cross_fitted(references, held_out).cpu().numpy()
         by_fold = [scores[fold_of == fold].mean(axis=0) for fold in np.unique(fold_of)]

@@ -77,8 +77,10 @@ class DenseAutoencoder(Autoencoder):
         return encoder, decoder
 
     def layers(self, logits: bool = False) -> list[Layer] | None:
-        """Return encoder and decoder as one list, unless dropout silences units between them."""
-        if self.dropout:
+        """Return encoder and decoder as one list, unless dropout, or a child, does something between them."""
+        kind = type(self)
+        changed = kind.encode is not DenseAutoencoder.encode or kind.decode is not DenseAutoencoder.decode
+        if self.dropout or changed:
             return None
         end = "identity" if logits else self.shape.out_activation
         return [

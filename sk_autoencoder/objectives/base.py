@@ -28,7 +28,7 @@ class Batch:
 class Evaluation:
     """What an objective found: the loss, its named parts for every row, and the tensors behind them."""
 
-    loss: Tensor  # (n_members,)
+    loss: Tensor  # (n_members,); NaN where nobody asked
     parts: dict[str, Tensor]  # each (n_members, n)
     code: Tensor  # (n_members, n, n_components)
     reconstruction: Tensor  # (n_members, n, n_features), scaled
@@ -42,6 +42,11 @@ class Evaluation:
     def __getitem__(self, index: Any) -> Evaluation:
         """Select members, rows, or both."""
         return self.map(lambda tensor: tensor[index])
+
+    @classmethod
+    def without_parts(cls, code: Tensor, reconstruction: Tensor, target: Tensor) -> Evaluation:
+        """Return what a network says, when nobody asks what an objective makes of it."""
+        return cls(code.new_full((len(code),), torch.nan), {}, code, reconstruction, target)
 
     @staticmethod
     def concatenate(evaluations: list[Evaluation], dim: int) -> Evaluation:

@@ -107,13 +107,14 @@ class Reconstruction(Objective):
     @torch.no_grad()
     def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation | None:
         """Do without autograd where the network has plain layers and the code bears no penalty."""
-        layers = network.layers(logits=loss.on_logits) if self.sparsity is None else None
+        plain = type(self).__call__ is Reconstruction.__call__ and self.sparsity is None  # a child may ask for more
+        layers = network.layers(logits=loss.on_logits) if plain else None
         if layers is None:
             return None
         steps = run(layers, batch.corrupted)
         output = steps[-1].after
         error = loss(output, batch.clean)
-        backpropagate(layers, steps, loss.gradient(output, batch.clean).div_(error[0].numel()))
+        backpropagate(layers, steps, loss.gradient(output, batch.clean).mul_(1 / error[0].numel()))
         code = steps[len(steps) // 2 - 1].after
         error = error.mean(dim=-1)
         return Evaluation(error.mean(dim=-1), {"reconstruction": error}, code, output, batch.clean)

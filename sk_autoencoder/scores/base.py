@@ -22,7 +22,9 @@ _MULTIPLE = 16
 class Score(Part):
     """Abstract: a number for each row from an evaluation and what was learnt beforehand."""
 
-    needs: ClassVar[tuple[str, ...]] = ()  # parts of an evaluation that it reads
+    needs: ClassVar[tuple[str, ...]] = ()  # parts of an evaluation without which it means nothing
+    reads_parts: ClassVar[bool] = True  # whether it reads any; if not, an evaluation has none
+    compares: ClassVar[bool] = True  # whether it looks at references; if not, there are none
     explains_features: ClassVar[bool] = False  # whether it has feature scores
     is_logarithm: ClassVar[bool] = False  # whether it is one already, as a log-likelihood is, and may be negative
     of_network: ClassVar[bool] = True  # whether a network has a say in it, or it looks at rows alone

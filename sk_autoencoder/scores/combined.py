@@ -87,6 +87,16 @@ class Combined(Score):
         return tuple(dict.fromkeys(need for score in self._parts() for need in score.needs))
 
     @property
+    def reads_parts(self) -> bool:  # type: ignore[override]
+        """Whether any component reads parts."""
+        return any(score.reads_parts for score in self._parts())
+
+    @property
+    def compares(self) -> bool:  # type: ignore[override]
+        """Whether any component looks at references."""
+        return any(score.compares for score in self._parts())
+
+    @property
     def explains_features(self) -> bool:  # type: ignore[override]
         """Whether a component explains features."""
         return any(score.explains_features for score in self._parts())

@@ -22,6 +22,7 @@ class _Distance(Score):
     flag hardly any training row, which is why two are the default.
     """
 
+    reads_parts = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_neighbors": [integers(1)]}
 
     def __init__(self, n_neighbors: int = 2):

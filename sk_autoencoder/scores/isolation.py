@@ -26,6 +26,7 @@ class _Isolation(Score):
     Intelligence 34, 2018.
     """
 
+    reads_parts = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_subsets": [integers(1)], "subset_size": [integers(1)]}
 
     def __init__(self, n_subsets: int = 32, subset_size: int = 8):

@@ -27,6 +27,8 @@ class ReconstructionError(Score):
     """
 
     needs = ("reconstruction",)
+    reads_parts = False
+    compares = False
     explains_features = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"normalize": [StrOptions({"standard", "log"}), None]}
 
@@ -79,6 +81,8 @@ class Mahalanobis(Score):
     """
 
     needs = ("reconstruction",)
+    reads_parts = False
+    compares = False
     explains_features = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "on": [StrOptions({"residual", "code+residual"})],

@@ -20,6 +20,7 @@ class FeatureTails(Score):
     Z. Li et al., "ECOD: Unsupervised Outlier Detection Using Empirical Cumulative Distribution Functions", TKDE 2022.
     """
 
+    reads_parts = False
     explains_features = True
     of_network = False
 

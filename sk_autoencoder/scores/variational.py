@@ -12,6 +12,7 @@ class Divergence(Score):
     """Kullback-Leibler divergence of a variational code from the standard normal, in nats for each feature."""
 
     needs = ("kl",)
+    compares = False
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the part."""
@@ -31,6 +32,7 @@ class NegativeELBO(Score):
     """
 
     needs = ("reconstruction", "kl")
+    compares = False
     is_logarithm = True
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:

@@ -7,10 +7,11 @@ from sklearn.base import clone
 from skorch.callbacks import Callback
 
 from sk_autoencoder import AutoencoderTransformer, Dense
-from sk_autoencoder.losses import LOSSES
+from sk_autoencoder.losses import LOSSES, SquaredError
 from sk_autoencoder.networks import NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATIONS, DERIVATIVES
-from sk_autoencoder.objectives import Batch, Reconstruction
+from sk_autoencoder.networks.dense import DenseAutoencoder
+from sk_autoencoder.objectives import Batch, Evaluation, Reconstruction
 
 
 def network_and_batch(activation="silu", network=None, out_activation="identity", n_members=3):
@@ -72,6 +73,31 @@ def test_dropout_and_penalties_are_left_to_autograd():
     for network, objective in ((Dense(dropout=0.5), Reconstruction()), (Dense(), Reconstruction("l1"))):
         module, batch = network_and_batch(network=network)
         assert objective.backpropagate(module, batch, LOSSES["squared_error"]()) is None
+
+
+class Doubled(Reconstruction):
+    def __call__(self, network, batch, loss):
+        found = super().__call__(network, batch, loss)
+        return Evaluation(2 * found.loss, found.parts, found.code, found.reconstruction, found.target)
+
+
+class Tripled(SquaredError):
+    def __call__(self, output, target):
+        return 3 * super().__call__(output, target)
+
+
+class Shifted(DenseAutoencoder):
+    def encode(self, rows):
+        return super().encode(rows) + 1
+
+
+def test_children_that_do_otherwise_are_not_passed_over():
+    module, batch = network_and_batch()
+    assert Doubled().backpropagate(module, batch, SquaredError()) is None
+    module.__class__ = Shifted
+    assert Reconstruction().backpropagate(module, batch, SquaredError()) is None
+    module.__class__ = DenseAutoencoder
+    assert_gradients_are_those_of_autograd(module, batch, Tripled())
 
 
 class Silencing(Callback):
