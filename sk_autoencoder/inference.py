@@ -87,16 +87,19 @@ class Inference:
         """Map a function of (network, scaled rows) that gives ``width`` numbers for each row: (n_members, n, width)."""
         return self._map(partial(function, self.network), X, self._scaled, width, dtype)
 
-    def evaluate(self, X: np.ndarray, objective: Objective | None, loss: Loss) -> Evaluation:
-        """Evaluate all rows for all members, (n_members, n, ...), and keep everything; meant for few rows.
+    def evaluate(self, X: np.ndarray, index: np.ndarray, objective: Objective | None, loss: Loss) -> Evaluation:
+        """Evaluate other rows for each member, index (n_members, n), and keep everything; meant for few rows.
 
-        Without an objective, evaluations have no parts.
+        Without an objective, the evaluation has no parts.
         """
+
+        def take(numbers: np.ndarray) -> Tensor:
+            return self._scaled(X[numbers])
 
         def whole(rows: Tensor) -> Evaluation:
             return self._evaluate(rows, objective, loss).map(lambda tensor: tensor.transpose(0, 1).flatten(1, 2))
 
-        pieces = [piece[:, : _size(part)] for part, piece in self._stream(whole, X, self._scaled)]
+        pieces = [piece[:, : _size(part)] for part, piece in self._stream(whole, index.T, take)]
         return Evaluation.concatenate(pieces, dim=1)
 
     def score(
@@ -188,11 +191,13 @@ class Inference:
             start = part.stop
 
     def _blocks(self, rows: Tensor) -> Tensor:
-        """(n, width) -> (n_blocks * n_members, BLOCK_ROWS, width)."""
+        """(n, width), or (n, n_members, width), -> (n_blocks * n_members, BLOCK_ROWS, width)."""
         whole = self._block_rows if self.device.type == "cpu" else self._block_rows * self._n_blocks
+        if rows.ndim == 2:
+            rows = rows[:, None]
         if len(rows) % whole:
-            rows = F.pad(rows, (0, 0, 0, -len(rows) % whole))
-        blocks = rows.unflatten(0, (-1, 1, self._block_rows))
+            rows = F.pad(rows, (0, 0, 0, 0, 0, -len(rows) % whole))
+        blocks = rows.unflatten(0, (-1, self._block_rows)).transpose(1, 2)
         return blocks.expand(-1, self.shape.n_members, -1, -1).flatten(0, 1)
 
     def _halve(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ from sk_autoencoder.objectives import Evaluation, Objective
 from sk_autoencoder.scaling import Scaling
 from sk_autoencoder.scores import SCORES, Score, State, components
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
+from sk_autoencoder.training.rows import dense
 
 
 def _explains_features(estimator: AutoencoderOutlierDetector) -> bool:
@@ -489,12 +491,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         """Learn each member's score on rows held out of its training, and keep their cross-fitted scores."""
         folds, fold_of = self._folds, self._folds.of_member
         del self._folds
-        compares = self._score.compares
-        rows = folds.rows if compares else folds.held_out.ravel()
-        evaluation = self._inference.evaluate(X[rows], self._read_objective(), self._plan.loss)
-        within = folds.within_rows()
-        held_out = _rows(evaluation, within.held_out[fold_of])
-        references = _rows(evaluation, within.references()) if compares else evaluation[:, :0]
+        rows, within = dense(X[folds.rows]), folds.within_rows()
+        read = partial(self._inference.evaluate, rows, objective=self._read_objective(), loss=self._plan.loss)
+        held_out = read(within.held_out[fold_of])
+        references = read(within.references()) if self._score.compares else held_out[:, :0]
         state = self._score.fit(references, held_out)
         scores = self._score.cross_fitted(references, held_out).cpu().numpy()
         by_fold = [scores[fold_of == fold].mean(axis=0) for fold in np.unique(fold_of)]
@@ -507,9 +507,3 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         device = torch.device(self.net_.device)
         arrays = getattr(self, "_score_state", {})
         self._inference.state = {name: torch.tensor(array, device=device) for name, array in arrays.items()}
-
-
-def _rows(evaluation: Evaluation, index: np.ndarray) -> Evaluation:
-    """Choose other rows of each member, index (n_members, n)."""
-    members = np.arange(len(index))[:, None]
-    return evaluation[members, index]
