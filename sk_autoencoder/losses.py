@@ -30,11 +30,11 @@ class Loss(Part):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the error of each cell, in the shape of ``output``."""
 
-    def gradient(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the derivative of each cell's error by the output."""
+    def gradient(self, output: Tensor, target: Tensor, weight: float) -> Tensor:
+        """Return the derivative of each cell's error by the output, times a weight."""
         with torch.enable_grad():
             leaf = output.detach().requires_grad_()
-            return torch.autograd.grad(self(leaf, target).sum(), leaf)[0]
+            return torch.autograd.grad(self(leaf, target).sum(), leaf)[0].mul_(weight)
 
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
         """Return what an error costs in nats, if the mean error of a cell is ``spread`` (ignored if it is fixed)."""
@@ -47,13 +47,13 @@ class SquaredError(Loss):
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the error of each cell."""
-        return F.mse_loss(output, target, reduction="none")
+        return (output - target).square()
 
-    def gradient(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return twice the difference."""
+    def gradient(self, output: Tensor, target: Tensor, weight: float) -> Tensor:
+        """Return twice the difference, times the weight."""
         if type(self).__call__ is not SquaredError.__call__:  # a child may weigh it otherwise
-            return super().gradient(output, target)
-        return (output - target).mul_(2)
+            return super().gradient(output, target, weight)
+        return (output - target).mul_(2 * weight)
 
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
         """Gaussian with variance ``spread``."""

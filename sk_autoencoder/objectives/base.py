@@ -77,7 +77,7 @@ class Objective(Part):
         """Evaluate the network on a batch."""
 
     def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation | None:
-        """Evaluate a training batch and add to the weights' gradients, or return None to leave that to autograd."""
+        """Evaluate a training batch, without parts, and add to the weights' gradients; None leaves that to autograd."""
         del network, batch, loss
         return None
 

@@ -113,11 +113,9 @@ class Reconstruction(Objective):
             return None
         steps = run(layers, batch.corrupted)
         output = steps[-1].after
-        error = loss(output, batch.clean)
-        backpropagate(layers, steps, loss.gradient(output, batch.clean).mul_(1 / error[0].numel()))
-        code = steps[len(steps) // 2 - 1].after
-        error = error.mean(dim=-1)
-        return Evaluation(error.mean(dim=-1), {"reconstruction": error}, code, output, batch.clean)
+        backpropagate(layers, steps, loss.gradient(output, batch.clean, weight=1 / output[0].numel()))
+        mean = loss(output, batch.clean).mean(dim=(-2, -1))
+        return Evaluation(mean, {}, steps[len(steps) // 2 - 1].after, output, batch.clean)
 
     def _divergence(self, network: Autoencoder, code: Tensor) -> Tensor:
         """Return each entry's divergence from the target, the same for all rows of a member."""
