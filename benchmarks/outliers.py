@@ -50,6 +50,7 @@ from sklearn.svm import OneClassSVM
 from sk_autoencoder import (
     AutoencoderOutlierDetector,
     Combined,
+    RankDistance,
     ReconstructionError,
     ResidualDistance,
     RowDistance,
@@ -150,31 +151,35 @@ def ours(**parameters: object) -> Detector:
     return detector
 
 
-# The components of the default score.
-COMPONENTS: dict[str, str | Score] = {
-    "mahalanobis": "mahalanobis",
-    "residual_distance": ResidualDistance(1),
+# The components of the default score; those of the network count as one.
+NETWORK: dict[str, str | Score] = {"mahalanobis": "mahalanobis", "residual_distance": ResidualDistance(1)}
+ROWS: dict[str, str | Score] = {
     "row_distance": RowDistance(1),
+    "rank_distance": RankDistance(1),
     "row_isolation": "row_isolation",
     "feature_tails": "feature_tails",
 }
-NO_NETWORK = ("row_distance", "row_isolation", "feature_tails")
 
 
-def without(*left_out: str) -> Detector:
-    """Make the default without some components of its score."""
-    return ours(outlier_score=Combined([part for name, part in COMPONENTS.items() if name not in left_out]))
+def composed(*left_out: str, extra: tuple[str, ...] = ()) -> Detector:
+    """Make the default without some components of its score, and with others."""
+    network = [part for name, part in NETWORK.items() if name not in left_out]
+    rows = [part for name, part in ROWS.items() if name not in left_out]
+    return ours(outlier_score=Combined([*([Combined(network, n_largest=None)] if network else []), *rows, *extra]))
 
 
 # The default with each ingredient out, one at a time.
 ABLATION: dict[str, Detector] = {
-    **{f"without {name}": without(name) for name in COMPONENTS},
-    "no network": without(*(name for name in COMPONENTS if name not in NO_NETWORK)),
-    "with reconstruction_isolation": ours(outlier_score=Combined([*COMPONENTS.values(), "reconstruction_isolation"])),
+    **{f"without {name}": composed(name) for name in NETWORK | ROWS},
+    "no network": composed(*NETWORK),
+    "network's components one by one": ours(outlier_score=Combined([*NETWORK.values(), *ROWS.values()])),
+    "with reconstruction_isolation": composed(extra=("reconstruction_isolation",)),
     "largest alone": ours(outlier_score=Combined(n_largest=1)),
     "three largest": ours(outlier_score=Combined(n_largest=3)),
     "mean of all": ours(outlier_score=Combined(n_largest=None)),
-    "nothing damped": ours(outlier_score=Combined(damped=False)),
+    "nothing damped": ours(
+        outlier_score=Combined([Combined([*NETWORK.values()], None, False), *ROWS.values()], 2, False)
+    ),
     "no noise, narrow code": ours(corruption=None),
     "single member": ours(n_estimators=1),
 }

@@ -47,10 +47,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     outlier_score : str or Score, default="combined"
         What makes a row strange. "reconstruction" is the size of its residual, "mahalanobis" the Mahalanobis length of
         the residual, "residual_distance", "code_distance" and "row_distance" the distance of residual, code or row from
-        those of training rows, "reconstruction_isolation" and "row_isolation" the distance of what the network rebuilt,
-        or of the row, from a few of them, "feature_tails" how far out its features lie. "combined" is ``Combined()``:
-        several of them on a common scale. With ``objective="variational"`` also the divergence of its code from the
-        prior ("kl") and the negative evidence lower bound ("elbo").
+        those of training rows, "rank_distance" that of the row in ranks and logarithms, "reconstruction_isolation" and
+        "row_isolation" the distance of what the network rebuilt, or of the row, from a few of them, "feature_tails" how
+        far out its features lie. "combined" is ``Combined()``: several of them on a common scale. With
+        ``objective="variational"`` also the divergence of its code from the prior ("kl") and the negative evidence
+        lower bound ("elbo").
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Where strange turns into an outlier. A float in (0, 0.5] is the share of the training rows that are outliers.
         "auto" is ``Auto()``, "tail" ``Tail()`` and "conformal" ``Conformal()``, rules on the scores of held-out rows.

@@ -7,7 +7,7 @@ rows. What it learns is a dict of tensors, its state. Everything runs in float64
 
 from sk_autoencoder.scores.base import Score, State, row_product
 from sk_autoencoder.scores.combined import PLAIN_SCORES, Combined, components
-from sk_autoencoder.scores.distances import CodeDistance, ResidualDistance, RowDistance
+from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, RowDistance
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, RowIsolation
 from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError
 from sk_autoencoder.scores.tails import FeatureTails
@@ -23,6 +23,7 @@ __all__ = [
     "FeatureTails",
     "Mahalanobis",
     "NegativeELBO",
+    "RankDistance",
     "ReconstructionError",
     "ReconstructionIsolation",
     "ResidualDistance",

@@ -27,7 +27,7 @@ class Score(Part):
     compares: ClassVar[bool] = True  # whether it looks at references; if not, there are none
     explains_features: ClassVar[bool] = False  # whether it has feature scores
     is_logarithm: ClassVar[bool] = False  # whether it is one already, as a log-likelihood is, and may be negative
-    of_network: ClassVar[bool] = True  # whether a network has a say in it, or it looks at rows alone
+    is_local: ClassVar[bool] = True  # whether a row is judged by what is near it, or by how far out it lies among all
 
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Learn the state from evaluations (n_members, n, ...); its tensors have a leading member axis too."""
@@ -65,6 +65,24 @@ def residual_spread(held_out: Evaluation) -> Tensor:
     residual = residual_of(held_out)
     spread = residual.square().mean(dim=(0, 1)).sqrt().clamp(min=SMALLEST_SPREAD)
     return spread.expand(len(residual), -1)
+
+
+def signed_log(rows: Tensor) -> Tensor:
+    """``sign(x) * log(1 + abs(x))`` of each cell."""
+    rows = rows.double()
+    return rows.sign() * rows.abs().log1p()
+
+
+def ordered_columns(rows: Tensor) -> Tensor:
+    """Sort each column, (n_members, n, n_features) -> (n_members, n_features, n)."""
+    return rows.double().mT.contiguous().sort(dim=-1).values
+
+
+def counts_below(rows: Tensor, ordered: Tensor) -> tuple[Tensor, Tensor]:
+    """How many of the ordered values lie below each cell, and how many below or at it: (..., n_members, n, width)."""
+    values = rows.double().mT.contiguous()
+    columns = ordered.expand(*values.shape[:-1], -1).contiguous()
+    return torch.searchsorted(columns, values).mT, torch.searchsorted(columns, values, right=True).mT
 
 
 def row_product(rows: Tensor, matrix: Tensor) -> Tensor:

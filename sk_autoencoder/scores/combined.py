@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import log
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,18 +13,20 @@ from sk_autoencoder._parts import resolve
 from sk_autoencoder._validation import integers
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State
-from sk_autoencoder.scores.distances import CodeDistance, ResidualDistance, RowDistance
+from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, RowDistance
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, RowIsolation
 from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError
 from sk_autoencoder.scores.tails import FeatureTails
 from sk_autoencoder.scores.variational import Divergence, NegativeELBO
 
 _SMALLEST_SCORE = 1e-12
+T = TypeVar("T")
 
 PLAIN_SCORES: dict[str, type[Score]] = {
     "reconstruction": ReconstructionError,
     "mahalanobis": Mahalanobis,
     "row_distance": RowDistance,
+    "rank_distance": RankDistance,
     "code_distance": CodeDistance,
     "residual_distance": ResidualDistance,
     "row_isolation": RowIsolation,
@@ -37,8 +40,8 @@ PLAIN_SCORES: dict[str, type[Score]] = {
 # What makes a row strange unless the user says otherwise; chosen by benchmarks/outliers.py.
 def _default() -> tuple[Any, ...]:
     """Return the components of the detector's default score."""
-    failed = ("mahalanobis", ResidualDistance(1))  # what the network fails on
-    return (*failed, RowDistance(1), "row_isolation", "feature_tails")  # and the row itself
+    failed = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None)  # what the network fails on
+    return (failed, RowDistance(1), RankDistance(1), "row_isolation", "feature_tails")  # and the row itself
 
 
 class Combined(Score):
@@ -50,20 +53,24 @@ class Combined(Score):
     the 90th percentile, which outliers among the training rows hardly reach. A row that two scores call improbable is
     strange, whatever the others say: a local and a global score fail on different anomalies.
 
-    Beyond the 90th percentile the law is an extrapolation, and networks that were trained on some outliers betray it:
-    they rebuild these, and a few normal rows look stranger than any of them. Their surprise s is damped there to
-    ``b + log(1 + s - b)``, with b = log(10), so that an outlier which the row alone gives away stays ahead.
+    Beyond the 90th percentile the law is an extrapolation, and local scores betray it when there are outliers among the
+    training rows: these have near neighbours and are rebuilt, and a few normal rows at the rim look stranger than any
+    of them. Their surprise s is damped there to ``b + log(1 + s - b)``, with b = log(10), so that an outlier which a
+    global score gives away stays ahead.
+
+    The surprises of all members are averaged before the largest are chosen: no single member's whim counts.
 
     Parameters
     ----------
     scores : list of str or Score, or None, default=None
-        The components. None is "mahalanobis", ``ResidualDistance(1)``, ``RowDistance(1)``, "row_isolation" and
-        "feature_tails".
+        The components. One may be a Combined itself, of several scores that are to count as one; it is on the common
+        scale already. None is ``Combined(["mahalanobis", ResidualDistance(1)], n_largest=None)``, ``RowDistance(1)``,
+        ``RankDistance(1)``, "row_isolation" and "feature_tails".
     n_largest : int or None, default=2
         How many of a row's components are averaged, the largest ones; all if there are fewer. 1 is the maximum
         (Tippett's combination of p-values), None averages all (Fisher's).
     damped : bool, default=True
-        Whether components in which a network has a say are damped beyond the 90th percentile.
+        Whether local components (``is_local``), all but isolation and tails, are damped beyond the 90th percentile.
 
     References
     ----------
@@ -105,8 +112,10 @@ class Combined(Score):
         """Learn each component's state, and its tail from cross-fitted scores."""
         state: State = {}
         for name, score in self._named().items():
-            start, scale = _tail(_log(score, score.cross_fitted(references, held_out)))
-            own = {"start": start, "scale": scale} | score.fit(references, held_out)
+            own = score.fit(references, held_out)
+            if not isinstance(score, Combined):
+                start, scale = _tail(_log(score, score.cross_fitted(references, held_out)))
+                own = {"start": start, "scale": scale} | own
             state |= {f"{name}.{key}": value for key, value in own.items()}
         return state
 
@@ -114,22 +123,28 @@ class Combined(Score):
         """Score held-out rows with cross-fitted components on the scale of ``fit``, which halves would not learn."""
         scaled = []
         for score in self._parts():
-            logs = _log(score, score.cross_fitted(references, held_out))
-            scaled.append(self._surprise(score, logs, *_tail(logs)))
+            crossed = score.cross_fitted(references, held_out)
+            if not isinstance(score, Combined):
+                logs = _log(score, crossed)
+                crossed = self._surprise(score, logs, *_tail(logs))
+            scaled.append(crossed)
         return self._mean(scaled)
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the mean of the largest."""
+        """Return the mean of the largest, the same for all members."""
         scaled = []
         for name, score in self._named().items():
             own = _substate(state, name)
-            scaled.append(self._surprise(score, _log(score, score(evaluation, own)), own["start"], own["scale"]))
+            found = score(evaluation, own)
+            if not isinstance(score, Combined):
+                found = self._surprise(score, _log(score, found), own["start"], own["scale"])
+            scaled.append(found.mean(dim=-2, keepdim=True).expand_as(found))
         return self._mean(scaled)
 
     def _surprise(self, score: Score, logs: Tensor, start: Tensor, scale: Tensor) -> Tensor:
         """Minus the logarithm of the share of normal rows that are at least as strange, damped where chosen."""
         surprise = (logs - start[:, None]) / scale[:, None] - log(1 - _BULK[0])
-        if self.damped and score.of_network:
+        if self.damped and score.is_local:
             end = -log(1 - _BULK[1])
             surprise = surprise.clamp(max=end) + (surprise - end).clamp(min=0).log1p()
         return surprise
@@ -141,8 +156,11 @@ class Combined(Score):
         return stacked.mean(dim=0)
 
     def components(self, evaluation: Evaluation, state: State) -> dict[str, Tensor]:
-        """Return each component before the common scale."""
-        return {name: score(evaluation, _substate(state, name)) for name, score in self._named().items()}
+        """Return each component before the common scale, with those of a Combined in its place."""
+        found: list[tuple[str, Tensor]] = []
+        for name, score in self._named().items():
+            found += components(score, evaluation, _substate(state, name)).items()
+        return _by_name(found)
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return those of the first component that explains features."""
@@ -156,18 +174,18 @@ class Combined(Score):
         unknown = [score for score in chosen if not (isinstance(score, Score) or score in PLAIN_SCORES)]
         if unknown:
             raise ValueError(f"Combined takes score objects and names among {sorted(PLAIN_SCORES)}, got {unknown!r}.")
-        parts = [resolve(PLAIN_SCORES, score) for score in chosen]
-        if any(isinstance(part, Combined) for part in parts):
-            raise ValueError(f"Combined takes plain scores, got {self.scores!r}.")
-        return parts
+        return [resolve(PLAIN_SCORES, score) for score in chosen]
 
     def _named(self) -> dict[str, Score]:
-        """Components by name; a name that occurs again gets its position behind it."""
-        named: dict[str, Score] = {}
-        for position, score in enumerate(self._parts()):
-            name = _name(score)
-            named[f"{name}_{position}" if name in named else name] = score
-        return named
+        return _by_name((_name(score), score) for score in self._parts())
+
+
+def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """Make a dict; a name that occurs again gets its position behind it."""
+    named: dict[str, T] = {}
+    for position, (name, value) in enumerate(pairs):
+        named[f"{name}_{position}" if name in named else name] = value
+    return named
 
 
 def components(score: Score, evaluation: Evaluation, state: State) -> dict[str, Tensor]:

@@ -10,10 +10,19 @@ from torch import Tensor
 
 from sk_autoencoder._validation import integers
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import Score, State, residual_of, residual_spread, some
+from sk_autoencoder.scores.base import (
+    Score,
+    State,
+    counts_below,
+    ordered_columns,
+    residual_of,
+    residual_spread,
+    signed_log,
+    some,
+)
 
 
-class _Distance(Score):
+class _Nearest(Score):
     """Abstract: mean distance to the nearest references, in a space that a child chooses.
 
     Distances add up the absolute differences of all entries, which bears single wild entries better than squares do.
@@ -28,6 +37,17 @@ class _Distance(Score):
     def __init__(self, n_neighbors: int = 2):
         self.n_neighbors = n_neighbors
 
+    def _mean(self, vectors: Tensor, references: Tensor) -> Tensor:
+        distances = torch.cdist(vectors, references, p=1.0)  # (..., m, n, references)
+        if self.n_neighbors == 1:
+            return distances.amin(dim=-1)
+        nearest = distances.topk(min(self.n_neighbors, distances.shape[-1]), dim=-1, largest=False).values
+        return nearest.mean(dim=-1)
+
+
+class _Distance(_Nearest):
+    """Abstract: in units of each entry's spread."""
+
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Keep references in units of each entry's spread."""
         spread = self._spread(references, held_out)
@@ -36,12 +56,7 @@ class _Distance(Score):
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean distance."""
-        vectors = self._vectors(evaluation) / state["spread"][:, None, :]
-        distances = torch.cdist(vectors, state["references"], p=1.0)  # (..., m, n, references)
-        if self.n_neighbors == 1:
-            return distances.amin(dim=-1)
-        nearest = distances.topk(min(self.n_neighbors, distances.shape[-1]), dim=-1, largest=False).values
-        return nearest.mean(dim=-1)
+        return self._mean(self._vectors(evaluation) / state["spread"][:, None, :], state["references"])
 
     @abstractmethod
     def _vectors(self, evaluation: Evaluation) -> Tensor:
@@ -67,14 +82,42 @@ class RowDistance(_Distance):
     M. Sugiyama and K. Borgwardt, "Rapid Distance-Based Outlier Detection via Sampling", NeurIPS 2013.
     """
 
-    of_network = False
-
     def _vectors(self, evaluation: Evaluation) -> Tensor:
         return evaluation.target.double()
 
     def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
         del held_out
         return torch.ones_like(references.target[:, 0], dtype=torch.float64)
+
+
+class RankDistance(_Nearest):
+    """Mean distance of a row to the nearest training rows, by ranks and logarithms; no network is involved.
+
+    Each value is seen twice: as the standard normal quantile of its rank among the references' values (ties have their
+    mean rank), and as ``sign(x) * log(1 + abs(x))``. Long tails and gaps lose their length, and dense parts of a column
+    are seen in detail.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=2
+        How many nearest references are averaged; all of them if there are fewer.
+
+    References
+    ----------
+    W. J. Conover and R. L. Iman, "Rank Transformations as a Bridge Between Parametric and Nonparametric Statistics",
+    The American Statistician 35, 1981.
+    """
+
+    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+        """Keep references as they are seen, and each column's values in order."""
+        del held_out
+        rows = some(references).target
+        ordered = ordered_columns(rows)
+        return {"references": _ranks_and_logs(rows, ordered), "sorted": ordered}
+
+    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the mean distance."""
+        return self._mean(_ranks_and_logs(evaluation.target, state["sorted"]), state["references"])
 
 
 class CodeDistance(_Distance):
@@ -115,3 +158,10 @@ class ResidualDistance(_Distance):
     def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
         del references
         return residual_spread(held_out)
+
+
+def _ranks_and_logs(rows: Tensor, ordered: Tensor) -> Tensor:
+    """Normal quantiles of ranks among ordered values, beside signed logarithms, (..., n_members, n, 2 * width)."""
+    below, up_to = counts_below(rows, ordered)
+    rank = (below + up_to).double() / 2 + 0.5
+    return torch.cat([torch.special.ndtri(rank / (ordered.shape[-1] + 1)), signed_log(rows)], dim=-1)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sk_autoencoder._validation import integers
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import Score, State, row_product, some
+from sk_autoencoder.scores.base import Score, State, row_product, signed_log, some
 
 
 class _Isolation(Score):
@@ -27,6 +27,7 @@ class _Isolation(Score):
     """
 
     reads_parts = False
+    is_local = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_subsets": [integers(1)], "subset_size": [integers(1)]}
 
     def __init__(self, n_subsets: int = 32, subset_size: int = 8):
@@ -55,17 +56,15 @@ class RowIsolation(_Isolation):
     G. Pang et al., "LeSiNN: Detecting Anomalies by Identifying Least Similar Nearest Neighbours", ICDM Workshops 2015.
     """
 
-    of_network = False
-
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Keep the subsets."""
         del held_out
-        return {"subsets": self._subsets(_signed_log(references.target))}
+        return {"subsets": self._subsets(signed_log(references.target))}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean over subsets."""
         subsets = state["subsets"]  # (m, subsets, rows, n_features)
-        distances = torch.cdist(_signed_log(evaluation.target), subsets.flatten(1, 2), p=1.0)
+        distances = torch.cdist(signed_log(evaluation.target), subsets.flatten(1, 2), p=1.0)
         return distances.unflatten(-1, subsets.shape[1:3]).amin(dim=-1).log1p().mean(dim=-1)
 
 
@@ -92,7 +91,7 @@ class ReconstructionIsolation(_Isolation):
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Draw directions, and keep the subsets as seen from there."""
         del held_out
-        rows = _signed_log(some(references).reconstruction)
+        rows = signed_log(some(references).reconstruction)
         directions = _directions(len(rows), rows.shape[-1], _N_DIRECTIONS * self.n_subsets).to(rows.device)
         spread = row_product(rows, directions).std(dim=1, correction=0, keepdim=True)
         directions = directions / torch.where(spread > 0, spread, torch.ones_like(spread))
@@ -103,18 +102,13 @@ class ReconstructionIsolation(_Isolation):
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean over subsets."""
         subsets = state["subsets"]  # (m, subsets, rows, _N_DIRECTIONS)
-        seen = row_product(_signed_log(evaluation.reconstruction), state["directions"])
+        seen = row_product(signed_log(evaluation.reconstruction), state["directions"])
         seen = seen.unflatten(-1, (-1, _N_DIRECTIONS))[..., : subsets.shape[1], None, :]  # (..., m, n, subsets, 1, 2)
         distances = (seen - subsets[:, None]).abs().sum(dim=-1)
         return distances.amin(dim=-1).log1p().mean(dim=-1)
 
 
 _N_DIRECTIONS = 2
-
-
-def _signed_log(rows: Tensor) -> Tensor:
-    rows = rows.double()
-    return rows.sign() * rows.abs().log1p()
 
 
 def _directions(n_members: int, width: int, n_directions: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import Score, State, some
+from sk_autoencoder.scores.base import Score, State, counts_below, ordered_columns, some
 
 
 class FeatureTails(Score):
@@ -22,12 +22,12 @@ class FeatureTails(Score):
 
     reads_parts = False
     explains_features = True
-    of_network = False
+    is_local = False
 
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Sort each feature's values."""
         del held_out
-        return {"sorted": some(references).target.double().mT.contiguous().sort(dim=-1).values}
+        return {"sorted": ordered_columns(some(references).target)}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the sum over features."""
@@ -35,10 +35,7 @@ class FeatureTails(Score):
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return each feature's addend."""
-        values = evaluation.target.double().mT.contiguous()  # (..., m, n_features, n)
-        ordered = state["sorted"].expand(*values.shape[:-1], -1).contiguous()
-        n_references = ordered.shape[-1]
-        below = torch.searchsorted(ordered, values, right=True)
-        above = n_references - torch.searchsorted(ordered, values)
-        share = torch.minimum(below, above).double().clamp(min=0.5) / n_references
-        return -share.log().mT
+        n_references = state["sorted"].shape[-1]
+        below, up_to = counts_below(evaluation.target, state["sorted"])
+        share = torch.minimum(up_to, n_references - below).double().clamp(min=0.5) / n_references
+        return -share.log()

@@ -279,7 +279,7 @@ class TestNeeds:
 
 
 # Scores of the code, and of whole rows.
-DISTANCES = {f"{space}_distance" for space in ("row", "code", "residual")}
+DISTANCES = {f"{space}_distance" for space in ("row", "rank", "code", "residual")}
 WITHOUT_FEATURES = DISTANCES | {"row_isolation", "reconstruction_isolation", "kl", "elbo"}
 
 
@@ -323,7 +323,14 @@ class TestFeatureScores:
         model = fitted[name]
         components = model.component_scores(X)
         names = {
-            "combined": ["mahalanobis", "residual_distance", "row_distance", "row_isolation", "feature_tails"],
+            "combined": [
+                "mahalanobis",
+                "residual_distance",
+                "row_distance",
+                "rank_distance",
+                "row_isolation",
+                "feature_tails",
+            ],
             "three": ["reconstruction", "mahalanobis", "code_distance"],
             "raw": ["reconstruction"],
             "log": ["reconstruction"],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.covariance import OAS, LedoitWolf, MinCovDet
 from sklearn.neighbors import NearestNeighbors
@@ -13,6 +14,7 @@ from sk_autoencoder import (
     Combined,
     FeatureTails,
     Mahalanobis,
+    RankDistance,
     ReconstructionError,
     ReconstructionIsolation,
     ResidualDistance,
@@ -33,6 +35,9 @@ ALL = {name: score() for name, score in SCORES.items()} | {
     "robust": Mahalanobis(covariance=MinCovDet(random_state=0)),
     "three": Combined(["reconstruction", CodeDistance(2), "mahalanobis"]),
     "all": Combined(n_largest=None),
+    "grouped": Combined(
+        [Combined(["reconstruction", "row_distance"], n_largest=None), "row_distance", "row_isolation"]
+    ),
     "neighbors": RowDistance(7),
     "few subsets": RowIsolation(n_subsets=3, subset_size=5),
 }
@@ -103,8 +108,9 @@ def test_several_blocks_of_rows_at_once(score):
     together = score(Evaluation.concatenate([block[None] for block in blocks], dim=0), state)
     for block, result in zip(blocks, together, strict=True):
         np.testing.assert_allclose(result, score(block, state), rtol=1e-12)
-        alone = score(block[1:], {name: value[1:] for name, value in state.items()})
-        np.testing.assert_allclose(alone[0], result[1], rtol=1e-12)
+        if not isinstance(score, Combined):  # which looks at all members before it chooses
+            alone = score(block[1:], {name: value[1:] for name, value in state.items()})
+            np.testing.assert_allclose(alone[0], result[1], rtol=1e-12)
 
 
 @each_score
@@ -224,6 +230,26 @@ SPACES = {
 
 
 class TestDistances:
+    def test_ranks_and_logarithms(self):
+        """Of a heavy-tailed column, one with ties, and one that never varies."""
+
+        def rows(n, seed):
+            rng = np.random.default_rng(seed)
+            table = np.stack([rng.standard_cauchy(n), rng.integers(0, 3, n), np.ones(n)], axis=1)
+            target = torch.tensor(table)[None]
+            return table, Evaluation(torch.zeros(()), {}, target, target, target)
+
+        (references, known), (new, unknown) = rows(50, 0), rows(20, 1)
+
+        def seen(table):
+            below = (references < table[:, None]).sum(axis=1)
+            up_to = (references <= table[:, None]).sum(axis=1)
+            return np.concatenate([norm.ppf(((below + up_to) / 2 + 0.5) / 51), signed_log(table)], axis=1)
+
+        nearest = NearestNeighbors(n_neighbors=3, metric="manhattan").fit(seen(references)).kneighbors(seen(new))[0]
+        found = scored(RankDistance(3), unknown, references=known)
+        np.testing.assert_allclose(found, nearest.mean(axis=1), rtol=1e-10)
+
     @pytest.mark.parametrize("n_neighbors", [1, 5, 60])
     @pytest.mark.parametrize("kind", SPACES)
     def test_against_nearest_neighbors(self, kind, n_neighbors):
@@ -242,7 +268,7 @@ class TestDistances:
         assert np.isfinite(scored(CodeDistance(), references=dead)).all()
 
     @pytest.mark.parametrize(("width", "kept"), [(5, 1024), (256, 512), (2000, 256)])
-    @pytest.mark.parametrize("kind", [*SPACES, FeatureTails])
+    @pytest.mark.parametrize("kind", [*SPACES, RankDistance, FeatureTails])
     def test_references_are_limited(self, kind, width, kept):
         wide = torch.zeros(1, 1100, width, dtype=torch.float64)
         rows = Evaluation(torch.zeros(()), {}, wide, wide, wide)
@@ -320,23 +346,54 @@ class TestCombined:
         assert set(Combined([KLError(), "mahalanobis", "reconstruction"]).needs) == {"kl", "reconstruction"}
 
     @pytest.mark.parametrize("damped", [True, False])
-    @pytest.mark.parametrize(("n_largest", "kept"), [(1, 1), (2, 2), (3, 3), (9, 3), (None, 3)])
+    @pytest.mark.parametrize(("n_largest", "kept"), [(1, 1), (2, 2), (4, 4), (9, 4), (None, 4)])
     def test_against_its_definition(self, n_largest, kept, damped):
-        parts = [Mahalanobis(), CodeDistance(), RowDistance()]
+        parts = [Mahalanobis(), CodeDistance(), RowDistance(), RowIsolation()]
         surprises = []
         for position, part in enumerate(parts):
             crossed = np.log(part.cross_fitted(REFERENCES, HELD_OUT).numpy())
             start, high = np.quantile(crossed, [0.5, 0.9])
             surprise = (np.log(scored(part)) - start) / (high - start) * np.log(5) + np.log(2)
-            if damped and position < 2:  # the network has no say in the last
+            if damped and position < 3:  # the last is global
                 surprise = [s if s < np.log(10) else np.log(10) + np.log(1 + s - np.log(10)) for s in surprise]
             surprises.append(surprise)
         expected = np.sort(surprises, axis=0)[-kept:].mean(axis=0)
         np.testing.assert_allclose(scored(Combined(parts, n_largest, damped)), expected, rtol=1e-10)
 
-    def test_what_a_network_says_is_damped(self):
-        alone = {"row_distance", "row_isolation", "feature_tails"}
-        assert {name for name, score in SCORES.items() if not score.of_network} == alone
+    def test_what_is_global(self):
+        assert {name for name, score in SCORES.items() if not score.is_local} == {
+            "row_isolation",
+            "reconstruction_isolation",
+            "feature_tails",
+        }
+
+    def test_members_are_averaged_before_the_largest_are_chosen(self):
+        score = Combined(["mahalanobis", "row_distance", "row_isolation"])
+        state = score.fit(evaluation(60, 3, n_members=2), evaluation(40, 4, n_members=2))
+        new = evaluation(17, 5, n_members=2)
+        alone = [
+            Combined([part]).fit(evaluation(60, 3, n_members=2), evaluation(40, 4, n_members=2))
+            for part in score.scores
+        ]
+        single = [Combined([part])(new, own) for part, own in zip(score.scores, alone, strict=True)]
+        expected = torch.stack(single).topk(2, dim=0).values.mean(dim=0)
+        torch.testing.assert_close(score(new, state), expected)
+        torch.testing.assert_close(score(new, state)[0], score(new, state)[1])
+
+    def test_a_group_counts_as_one(self):
+        """It is on the common scale, and is neither measured nor damped again."""
+        group = Combined(["mahalanobis", "code_distance"], n_largest=None)
+        score = Combined([group, "row_distance"], n_largest=None)
+        expected = (scored(group) + scored(Combined(["row_distance"]))) / 2
+        np.testing.assert_allclose(scored(score), expected, rtol=1e-12)
+        crossed = [part.cross_fitted(REFERENCES, HELD_OUT) for part in (group, Combined(["row_distance"]), score)]
+        torch.testing.assert_close((crossed[0] + crossed[1]) / 2, crossed[2])
+
+    def test_components_of_a_group_stand_in_its_place(self):
+        score = Combined([Combined(["mahalanobis", RowDistance(1)]), RowDistance(9), Combined([RowDistance(5)])])
+        found = components(score, NEW, fitted(score))
+        assert list(found) == ["mahalanobis", "row_distance", "row_distance_2", "row_distance_3"]
+        np.testing.assert_array_equal(found["row_distance_2"][0], scored(RowDistance(9)))
 
     def test_is_minus_the_logarithm_of_a_share_of_normal_rows(self):
         """Exactly so at the median and the 90th percentile of held-out rows, by an exponential law elsewhere."""
@@ -379,7 +436,7 @@ class TestCombined:
         [
             ([], "needs at least one score"),
             (["combined"], r"names among .* got \['combined'\]"),
-            ([Combined()], "takes plain scores"),
+            ([Combined(["nope"])], r"got \['nope'\]"),
             (["nope"], r"names among \['code_distance', .*got \['nope'\]"),
             (["mahalanobis", 3], r"got \[3\]"),
             ([CodeDistance(0)], "'n_neighbors' parameter of CodeDistance must be"),
