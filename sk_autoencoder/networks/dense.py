@@ -78,15 +78,7 @@ class DenseAutoencoder(Autoencoder):
 
     def layers(self, logits: bool = False) -> list[Layer] | None:
         """Return encoder and decoder as one list, unless dropout, or a child, does something between them."""
-        kind = type(self)
-        changed = kind.encode is not DenseAutoencoder.encode or kind.decode is not DenseAutoencoder.decode
-        if self.dropout or changed:
-            return None
-        end = "identity" if logits else self.shape.out_activation
-        return [
-            *self._layers(self._encoder, self.code_activation, turned=False),
-            *self._layers(self._decoder, end, turned=self.tied_weights),
-        ]
+        return self._plain_layers[logits] if self._plain_layers else None
 
     def _layers(self, pairs: list[tuple[nn.Parameter, nn.Parameter]], end: str, turned: bool) -> list[Layer]:
         names = [self.shape.activation] * (len(pairs) - 1) + [end]
@@ -120,10 +112,18 @@ class DenseAutoencoder(Autoencoder):
         return stage
 
     def _link(self) -> None:
-        """Pair weights and biases in plain lists, which a step walks faster than a ParameterList."""
+        """List weights and biases in their order, which a step walks faster than a ParameterList."""
         self._encoder = list(zip(self.encoder_weights, self.encoder_biases, strict=True))
         back = reversed(self.encoder_weights) if self.tied_weights else self.decoder_weights
         self._decoder = list(zip(back, self.decoder_biases, strict=True))
+        kind = type(self)
+        changed = kind.encode is not DenseAutoencoder.encode or kind.decode is not DenseAutoencoder.decode
+        self._plain_layers: tuple[list[Layer], ...] = ()  # without and with logits
+        if not (self.dropout or changed):
+            encoder = self._layers(self._encoder, self.code_activation, turned=False)
+            ends = (self.shape.out_activation, "identity")
+            decoders = [self._layers(self._decoder, end, turned=self.tied_weights) for end in ends]
+            self._plain_layers = tuple(encoder + decoder for decoder in decoders)
 
     def _run(self, x: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:
         turned = self.tied_weights and layers is self._decoder
