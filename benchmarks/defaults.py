@@ -1,6 +1,10 @@
-"""Which default settings of AutoencoderTransformer win on development data.
+"""Which default settings win on development data: those of AutoencoderTransformer, or of the outlier detector.
 
-    python -m benchmarks.defaults --data DIR
+    python -m benchmarks.defaults --data DIR [--detector]
+
+``--detector`` runs ``benchmarks.outliers`` with the ablation, where any other setting is one line too, and random
+halves of the sets. A default changes when the means over all beds improve, and those over halves of the sets too. The
+rest is about the transformer.
 
 Each candidate is one line of CANDIDATES. On every set, at 2 and 8 components, it is fitted on some rows and measured
 on others: share of variance explained, and accuracy of k nearest neighbours and logistic regression on the codes.
@@ -37,6 +41,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks import outliers
 from sk_autoencoder import AutoencoderTransformer, Gaussian, Masking, Swap
 
 
@@ -178,7 +183,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000, help="at most this many to train on")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, default=Path("build/defaults.jsonl"))
+    parser.add_argument("--detector", action="store_true", help="the outlier detector's default instead")
     options = parser.parse_args()
+    if options.detector:
+        given = ["--data", str(options.data), "--seeds", str(options.seeds), "--jobs", str(options.jobs)]
+        outliers.main([*given, "--ablation", "--halves", "--out", str(options.results.with_name("outliers.jsonl"))])
+        return
     sets = options.sets or [*BUNDLED, *(FILES if options.data else [])]
     cells = [(name, width, seed) for name in sets for width in WIDTHS for seed in range(options.seeds)]
     chosen: dict[str, Any] = {"PCA": None} | {name: CANDIDATES[name] for name in options.candidates}

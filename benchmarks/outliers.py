@@ -342,7 +342,7 @@ def halves(rows: pd.DataFrame, wanted: list[str], draws: int = 1000) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run what is missing and print the tables."""
     import pandas as pd
 
@@ -358,7 +358,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("outliers.jsonl"))
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     wanted = [*args.detectors.split(","), *(ABLATION if args.ablation else ()), *(TRAINING if args.training else ())]
     beds = tuple(args.beds.split(","))
 
@@ -371,6 +371,7 @@ def main() -> None:
         for detector in wanted
         if (detector, seed, *split[:2]) not in known
     )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     with args.out.open("a") as file:
         for row in Parallel(args.jobs, return_as="generator_unordered")(jobs):
             done.append(row)
