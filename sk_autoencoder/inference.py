@@ -87,14 +87,14 @@ class Inference:
         """Map a function of (network, scaled rows) that gives ``width`` numbers for each row: (n_members, n, width)."""
         return self._map(partial(function, self.network), X, self._scaled, width, dtype)
 
-    def evaluate(self, X: np.ndarray, index: np.ndarray, objective: Objective | None, loss: Loss) -> Evaluation:
+    def evaluate(self, X: Any, index: np.ndarray, objective: Objective | None, loss: Loss) -> Evaluation:
         """Evaluate other rows for each member, index (n_members, n), and keep everything; meant for few rows.
 
         Without an objective, the evaluation has no parts.
         """
 
         def take(numbers: np.ndarray) -> Tensor:
-            return self._scaled(X[numbers])
+            return self._scaled(dense(X[numbers.ravel()]).reshape(*numbers.shape, -1))
 
         def whole(rows: Tensor) -> Evaluation:
             return self._evaluate(rows, objective, loss).map(lambda tensor: tensor.transpose(0, 1).flatten(1, 2))

@@ -30,11 +30,13 @@ class Loss(Part):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the error of each cell, in the shape of ``output``."""
 
-    def gradient(self, output: Tensor, target: Tensor, weight: float) -> Tensor:
-        """Return the derivative of each cell's error by the output, times a weight."""
+    def with_gradient(self, output: Tensor, target: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+        """Return the error of each cell, and its derivative by the output times a weight."""
         with torch.enable_grad():
             leaf = output.detach().requires_grad_()
-            return torch.autograd.grad(self(leaf, target).sum(), leaf)[0].mul_(weight)
+            error = self(leaf, target)
+            [gradient] = torch.autograd.grad(error.sum(), leaf)
+        return error.detach(), gradient.mul_(weight)
 
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
         """Return what an error costs in nats, if the mean error of a cell is ``spread`` (ignored if it is fixed)."""
@@ -49,11 +51,12 @@ class SquaredError(Loss):
         """Return the error of each cell."""
         return (output - target).square()
 
-    def gradient(self, output: Tensor, target: Tensor, weight: float) -> Tensor:
-        """Return twice the difference, times the weight."""
+    def with_gradient(self, output: Tensor, target: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+        """Return the squared difference, and twice the difference times the weight."""
         if type(self).__call__ is not SquaredError.__call__:  # a child may weigh it otherwise
-            return super().gradient(output, target, weight)
-        return (output - target).mul_(2 * weight)
+            return super().with_gradient(output, target, weight)
+        difference = output - target
+        return difference.square(), difference.mul_(2 * weight)
 
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
         """Gaussian with variance ``spread``."""

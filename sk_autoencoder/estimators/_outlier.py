@@ -24,7 +24,6 @@ from sk_autoencoder.objectives import Evaluation, Objective
 from sk_autoencoder.scaling import Scaling
 from sk_autoencoder.scores import SCORES, Score, State, components
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
-from sk_autoencoder.training.rows import dense
 
 
 def _explains_features(estimator: AutoencoderOutlierDetector) -> bool:
@@ -492,7 +491,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         """Learn each member's score on rows held out of its training, and keep their cross-fitted scores."""
         folds, fold_of = self._folds, self._folds.of_member
         del self._folds
-        rows, within = dense(X[folds.rows]), folds.within_rows()
+        rows, within = X[folds.rows], folds.within_rows()
         read = partial(self._inference.evaluate, rows, objective=self._read_objective(), loss=self._plan.loss)
         held_out = read(within.held_out[fold_of])
         references = read(within.references()) if self._score.compares else held_out[:, :0]

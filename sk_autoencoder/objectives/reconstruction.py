@@ -113,8 +113,9 @@ class Reconstruction(Objective):
             return None
         steps = run(layers, batch.corrupted)
         output = steps[-1].after
-        backpropagate(layers, steps, loss.gradient(output, batch.clean, weight=1 / output[0].numel()))
-        mean = loss(output, batch.clean).mean(dim=(-2, -1))
+        error, gradient = loss.with_gradient(output, batch.clean, weight=1 / output[0].numel())
+        backpropagate(layers, steps, gradient)
+        mean = error.mean(dim=(-2, -1))
         return Evaluation(mean, {}, steps[len(steps) // 2 - 1].after, output, batch.clean)
 
     def _divergence(self, network: Autoencoder, code: Tensor) -> Tensor:
