@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,13 @@ class Score(Part):
     explains_features: ClassVar[bool] = False  # whether it has feature scores
     is_logarithm: ClassVar[bool] = False  # whether it is one already, as a log-likelihood is, and may be negative
     is_local: ClassVar[bool] = True  # whether a row is judged by what is near it, or by how far out it lies among all
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """A child that scores or learns in its own way inherits no promise of what it leaves alone."""
+        super().__init_subclass__(**kwargs)
+        for method, promise in (("__call__", "reads_parts"), ("fit", "compares")):
+            if method in vars(cls) and promise not in vars(cls):
+                setattr(cls, promise, True)
 
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Learn the state from evaluations (n_members, n, ...); its tensors have a leading member axis too."""

@@ -31,7 +31,6 @@ class _Nearest(Score):
     flag hardly any training row, which is why two are the default.
     """
 
-    reads_parts = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_neighbors": [integers(1)]}
 
     def __init__(self, n_neighbors: int = 2):
@@ -47,6 +46,8 @@ class _Nearest(Score):
 
 class _Distance(_Nearest):
     """Abstract: in units of each entry's spread."""
+
+    reads_parts = False
 
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Keep references in units of each entry's spread."""
@@ -107,6 +108,8 @@ class RankDistance(_Nearest):
     W. J. Conover and R. L. Iman, "Rank Transformations as a Bridge Between Parametric and Nonparametric Statistics",
     The American Statistician 35, 1981.
     """
+
+    reads_parts = False
 
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Keep references as they are seen, and each column's values in order."""

@@ -26,7 +26,6 @@ class _Isolation(Score):
     Intelligence 34, 2018.
     """
 
-    reads_parts = False
     is_local = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_subsets": [integers(1)], "subset_size": [integers(1)]}
 
@@ -55,6 +54,8 @@ class RowIsolation(_Isolation):
     ----------
     G. Pang et al., "LeSiNN: Detecting Anomalies by Identifying Least Similar Nearest Neighbours", ICDM Workshops 2015.
     """
+
+    reads_parts = False
 
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Keep the subsets."""
@@ -87,6 +88,7 @@ class ReconstructionIsolation(_Isolation):
     """
 
     needs = ("reconstruction",)
+    reads_parts = False
 
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Draw directions, and keep the subsets as seen from there."""

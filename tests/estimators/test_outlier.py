@@ -215,6 +215,21 @@ class KLScore(Score):
         return evaluation.parts["kl"].double()
 
 
+class KLChild(ReconstructionError):
+    """Reads the same part, and learns from references, though its parent does neither."""
+
+    needs = ("kl",)
+
+    def __init__(self):
+        super().__init__()
+
+    def fit(self, references, held_out):
+        return {"mean": references.parts["kl"].double().mean(dim=1, keepdim=True)}
+
+    def __call__(self, evaluation, state):
+        return evaluation.parts["kl"].double() - state["mean"]
+
+
 class WithKL(Reconstruction):
     """Gives a part named kl."""
 
@@ -250,6 +265,9 @@ class TestNeeds:
     def test_combined_needs_what_its_components_need(self, X, untrained):
         with pytest.raises(ValueError, match=r"needs \['kl'\]"):
             detector(outlier_score=Combined(["mahalanobis", KLScore()])).fit(X)
+
+    def test_child_of_a_score_that_needs_less(self, X):
+        assert np.isfinite(detector(outlier_score=KLChild(), objective=WithKL()).fit(X).score_samples(X)).all()
 
     def test_objective_that_gives_it(self, X):
         model = detector(outlier_score=KLScore(), objective=WithKL()).fit(X)
