@@ -23,7 +23,7 @@ from sk_autoencoder.training.rows import Scaler, dense
 # blocks go through it side by side, each in a matrix product of its own. On the CPU their number changes no bit; other
 # devices choose kernels by it, and always get the same number.
 BLOCK_ROWS = 128
-_CELLS_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 22}
+_CELLS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 22}
 # Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
 _LARGEST_CELL = 1e15
 
@@ -52,7 +52,8 @@ class Inference:
         widest = max(self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
         cells = _CELLS_AT_ONCE.get(device.type, _CELLS_AT_ONCE["cpu"])
         self._block_rows = BLOCK_ROWS
-        self._n_blocks = max(1, cells // (BLOCK_ROWS * self.shape.n_members * widest))
+        most = max(1, cells // (BLOCK_ROWS * self.shape.n_members * widest))
+        self._n_blocks = 1 << (most.bit_length() - 1)  # a power of two keeps two threads, or four, equally busy
 
     def turn_code(self, axes: Axes) -> None:
         """Give codes, and take them, on new axes."""

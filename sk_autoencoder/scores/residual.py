@@ -45,19 +45,17 @@ class ReconstructionError(Score):
         if self.normalize == "log":
             return self.feature_scores(evaluation, state).sum(dim=-1)
         ratios = self._ratios(evaluation, state)
-        # The norm adds up squares in float64 without a copy of the cells in float64.
-        return torch.linalg.vector_norm(ratios, dim=-1, dtype=torch.float64).square() / ratios.shape[-1]
+        return torch.linalg.vector_norm(ratios, dim=-1).square() / ratios.shape[-1]
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return each feature's addend of the mean."""
-        squares = self._ratios(evaluation, state).double().square()
+        squares = self._ratios(evaluation, state).square()
         return (squares.log1p() if self.normalize == "log" else squares) / squares.shape[-1]
 
     def _ratios(self, evaluation: Evaluation, state: State) -> Tensor:
-        residual = evaluation.target - evaluation.reconstruction
-        if self.normalize is None:
-            return residual
-        return residual.mul_(state["spread"][:, None, :].reciprocal().to(residual.dtype))
+        residual = torch.empty_like(evaluation.target, dtype=torch.float64)
+        torch.sub(evaluation.target, evaluation.reconstruction, out=residual)  # cells are read and written once
+        return residual if self.normalize is None else residual.mul_(state["spread"][:, None, :].reciprocal())
 
 
 class Mahalanobis(Score):
