@@ -24,6 +24,7 @@ from sk_autoencoder.training.rows import Scaler, dense
 # devices choose kernels by it, and always get the same number.
 BLOCK_ROWS = 128
 _CELLS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 22}
+_FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
 # Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
 _LARGEST_CELL = 1e15
 
@@ -49,7 +50,7 @@ class Inference:
         }
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
-        widest = max(self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
+        widest = max(_FEWEST_COLUMNS, self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
         cells = _CELLS_AT_ONCE.get(device.type, _CELLS_AT_ONCE["cpu"])
         self._block_rows = BLOCK_ROWS
         most = max(1, cells // (BLOCK_ROWS * self.shape.n_members * widest))

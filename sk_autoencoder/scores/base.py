@@ -101,10 +101,12 @@ def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
 
 
 # References are limited in number and in cells, so that a row's cost and the state's size are.
-_MOST_REFERENCES, _FEWEST_REFERENCES, _REFERENCE_CELLS = 1 << 10, 1 << 8, 1 << 17
+N_REFERENCES = 1 << 10
+_FEWEST_REFERENCES, _FULL_WIDTH = 1 << 8, 1 << 7
 
 
-def some(references: Evaluation) -> Evaluation:
-    """Return the first references, as many as are compared with."""
-    width = max(references.target.shape[-1], references.code.shape[-1])
-    return references[:, : min(_MOST_REFERENCES, max(_FEWEST_REFERENCES, _REFERENCE_CELLS // width))]
+def some(references: Evaluation, n_references: int = N_REFERENCES) -> Evaluation:
+    """Return the first references, as many as are compared with: fewer than wanted if rows are wider than 128."""
+    width = max(references.target.shape[-1], references.code.shape[-1], _FULL_WIDTH)
+    fewer = max(_FEWEST_REFERENCES, n_references * _FULL_WIDTH // width)
+    return references[:, : min(n_references, fewer)]

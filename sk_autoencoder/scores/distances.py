@@ -11,11 +11,11 @@ from torch import Tensor
 from sk_autoencoder._validation import integers
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import (
+    N_REFERENCES,
     Score,
     State,
     counts_below,
     ordered_columns,
-    residual_of,
     residual_spread,
     signed_log,
     some,
@@ -25,23 +25,27 @@ from sk_autoencoder.scores.base import (
 class _Nearest(Score):
     """Abstract: mean distance to the nearest references, in a space that a child chooses.
 
-    Distances add up the absolute differences of all entries, which bears single wild entries better than squares do.
-    References are at most 1024 rows that the member was trained on, fewer if rows are wider than 128, but at least 256.
-    A training row may be among them and its own nearest neighbour: with one neighbour, thresholds learnt on new rows
-    flag hardly any training row, which is why two are the default.
+    Distances add up the absolute differences of all entries, in the network's number type, which bears single wild
+    entries better than squares do. References are rows that the member was trained on, drawn at random. A training row
+    may be among them and its own nearest neighbour: with one neighbour, thresholds learnt on new rows flag hardly any
+    training row, which is why two are the default.
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_neighbors": [integers(1)]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_neighbors": [integers(1)],
+        "n_references": [integers(1)],
+    }
 
-    def __init__(self, n_neighbors: int = 2):
+    def __init__(self, n_neighbors: int = 2, n_references: int = N_REFERENCES):
         self.n_neighbors = n_neighbors
+        self.n_references = n_references
 
     def _mean(self, vectors: Tensor, references: Tensor) -> Tensor:
         distances = torch.cdist(vectors, references, p=1.0)  # (..., m, n, references)
         if self.n_neighbors == 1:
-            return distances.amin(dim=-1)
+            return distances.amin(dim=-1).double()
         nearest = distances.topk(min(self.n_neighbors, distances.shape[-1]), dim=-1, largest=False).values
-        return nearest.mean(dim=-1)
+        return nearest.mean(dim=-1, dtype=torch.float64)
 
 
 class _Distance(_Nearest):
@@ -52,12 +56,13 @@ class _Distance(_Nearest):
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Keep references in units of each entry's spread."""
         spread = self._spread(references, held_out)
-        vectors = self._vectors(some(references)) / spread[:, None, :]
-        return {"references": vectors, "spread": spread}
+        vectors = self._vectors(some(references, self.n_references))
+        unit = spread.to(vectors.dtype)
+        return {"references": vectors / unit[:, None, :], "unit": unit}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean distance."""
-        return self._mean(self._vectors(evaluation) / state["spread"][:, None, :], state["references"])
+        return self._mean(self._vectors(evaluation) / state["unit"][:, None, :], state["references"])
 
     @abstractmethod
     def _vectors(self, evaluation: Evaluation) -> Tensor:
@@ -76,6 +81,9 @@ class RowDistance(_Distance):
     n_neighbors : int, default=2
         How many nearest references are averaged; all of them if there are fewer. One finds rows beside the normal ones,
         more also find small clusters of outliers.
+    n_references : int, default=1024
+        How many training rows a row is compared with; a detector offers at most 4096. Rows or codes wider than 128 are
+        compared with fewer, in inverse proportion, but with at least 256.
 
     References
     ----------
@@ -84,7 +92,7 @@ class RowDistance(_Distance):
     """
 
     def _vectors(self, evaluation: Evaluation) -> Tensor:
-        return evaluation.target.double()
+        return evaluation.target
 
     def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
         del held_out
@@ -102,6 +110,9 @@ class RankDistance(_Nearest):
     ----------
     n_neighbors : int, default=2
         How many nearest references are averaged; all of them if there are fewer.
+    n_references : int, default=1024
+        How many training rows a row is compared with; a detector offers at most 4096. Rows or codes wider than 128 are
+        compared with fewer, in inverse proportion, but with at least 256.
 
     References
     ----------
@@ -114,7 +125,7 @@ class RankDistance(_Nearest):
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Keep references as they are seen, and each column's values in order."""
         del held_out
-        rows = some(references).target
+        rows = some(references, self.n_references).target
         ordered = ordered_columns(rows)
         return {"references": _ranks_and_logs(rows, ordered), "sorted": ordered}
 
@@ -130,10 +141,13 @@ class CodeDistance(_Distance):
     ----------
     n_neighbors : int, default=2
         How many nearest reference codes are averaged; all of them if there are fewer.
+    n_references : int, default=1024
+        How many training rows a row is compared with; a detector offers at most 4096. Rows or codes wider than 128 are
+        compared with fewer, in inverse proportion, but with at least 256.
     """
 
     def _vectors(self, evaluation: Evaluation) -> Tensor:
-        return evaluation.code.double()
+        return evaluation.code
 
     def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
         del held_out
@@ -151,12 +165,15 @@ class ResidualDistance(_Distance):
     ----------
     n_neighbors : int, default=2
         How many nearest reference residuals are averaged; all of them if there are fewer.
+    n_references : int, default=1024
+        How many training rows a row is compared with; a detector offers at most 4096. Rows or codes wider than 128 are
+        compared with fewer, in inverse proportion, but with at least 256.
     """
 
     needs = ("reconstruction",)
 
     def _vectors(self, evaluation: Evaluation) -> Tensor:
-        return residual_of(evaluation)
+        return evaluation.target - evaluation.reconstruction
 
     def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
         del references
@@ -167,4 +184,5 @@ def _ranks_and_logs(rows: Tensor, ordered: Tensor) -> Tensor:
     """Normal quantiles of ranks among ordered values, beside signed logarithms, (..., n_members, n, 2 * width)."""
     below, up_to = counts_below(rows, ordered)
     rank = (below + up_to).double() / 2 + 0.5
-    return torch.cat([torch.special.ndtri(rank / (ordered.shape[-1] + 1)), signed_log(rows)], dim=-1)
+    seen = torch.cat([torch.special.ndtri(rank / (ordered.shape[-1] + 1)), signed_log(rows)], dim=-1)
+    return seen.to(rows.dtype)

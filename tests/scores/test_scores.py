@@ -274,6 +274,22 @@ class TestDistances:
         rows = Evaluation(torch.zeros(()), {}, wide, wide, wide)
         assert kept in next(iter(kind().fit(rows, rows).values())).shape
 
+    @pytest.mark.parametrize(("width", "n_references", "kept"), [(5, 4096, 1100), (256, 2000, 1000), (2000, 100, 100)])
+    @pytest.mark.parametrize("kind", [*SPACES, RankDistance])
+    def test_number_of_references_is_chosen(self, kind, width, n_references, kept):
+        wide = torch.zeros(1, 1100, width, dtype=torch.float64)
+        rows = Evaluation(torch.zeros(()), {}, wide, wide, wide)
+        assert len(kind(n_references=n_references).fit(rows, rows)["references"][0]) == kept
+
+    def test_are_measured_in_the_type_of_the_network(self):
+        rows = REFERENCES.map(lambda tensor: tensor.float())
+        for kind in (*SPACES, RankDistance):
+            state = fitted(kind(), references=rows, held_out=rows)
+            assert state["references"].dtype == torch.float32
+            distances = kind()(NEW.map(lambda tensor: tensor.float()), state)
+            assert distances.dtype == torch.float64
+            np.testing.assert_allclose(distances[0], scored(kind(), held_out=REFERENCES), rtol=1e-4)
+
 
 def signed_log(rows):
     return np.sign(rows) * np.log1p(np.abs(rows))
