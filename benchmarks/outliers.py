@@ -154,7 +154,7 @@ def ours(**parameters: object) -> Detector:
 # The components of the default score; those of the network count as one.
 NETWORK: dict[str, str | Score] = {"mahalanobis": "mahalanobis", "residual_distance": ResidualDistance(1)}
 ROWS: dict[str, str | Score] = {
-    "row_distance": RowDistance(1, 4096),
+    "row_distance": RowDistance(1, 2048),
     "rank_distance": RankDistance(1),
     "row_isolation": "row_isolation",
     "feature_tails": "feature_tails",

@@ -135,10 +135,15 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _n_members(self) -> int:
         return 1
 
-    def _member_positions(self, positions: np.ndarray | None, n_rows: int) -> np.ndarray | None:
-        """Positions of the rows that members train on (None: all), one row of them for each member if they differ."""
-        del n_rows
-        return positions
+    def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Positions of the rows to train on (None: all) and, if told so, of rows held out to validate on.
+
+        Both are (n,), or (n_members, n) where members differ.
+        """
+        if not hold_out:
+            return None, None
+        n_held_out = min(n_rows - 1, max(1, round(self.validation_fraction * n_rows)))
+        return tuple(train_test_split(np.arange(n_rows), test_size=n_held_out, random_state=self._plan.seed))
 
     def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
         """Train on validated rows: from new weights, or from the present ones with ``warm_start``."""
@@ -155,7 +160,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         )
         self._train(rows, validation, batch_size, epochs, self.learning_rate)
         rules = [callback for _, callback in self.net_.callbacks_ if isinstance(callback, Stopping)]
-        for stopping in (rule for rule in rules if not rule.stopped_.all()):
+        for stopping in (rule for rule in rules if rule.patience is not None and not rule.stopped_.all()):
             warnings.warn(
                 f"Training ended after max_iter={epochs} epochs, before the {stopping.monitor} loss had ceased to "
                 f"fall by {stopping.tol:g} for n_iter_no_change={self.n_iter_no_change} epochs; raise max_iter.",
@@ -185,7 +190,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
         """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
-        if self.early_stopping and X_val is None and X.shape[0] < 2:
+        if self.early_stopping and self.validation_fraction and X_val is None and X.shape[0] < 2:
             raise ValueError(
                 "early_stopping=True holds out validation rows and needs at least 2 samples, got 1 sample; "
                 "use early_stopping=False or pass X_val."
@@ -262,23 +267,24 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
         if self.verbose:
             callbacks.append(ProgressBar())
+        if self.tol is not None and self.n_iter_no_change is None:
+            raise ValueError(
+                f"tol={self.tol!r} lets a member stop after n_iter_no_change epochs, but n_iter_no_change=None; use "
+                "for example n_iter_no_change=10, or tol=None."
+            )
         if self.early_stopping or self.tol is not None:
             monitor = "valid" if self.early_stopping else "train"
             callbacks.append(Stopping(monitor, self.tol or 0.0, self.n_iter_no_change, restore=self.early_stopping))
         return callbacks
 
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:
-        """Rows to train on, and rows to validate on: the user's, or a shuffled share held out."""
-        positions, validation = None, None
+        """Rows to train on, and rows to validate on: the user's, or some held out."""
         source = resident(X, torch.device(self.net_.device))
+        positions, held_out = self._split(X.shape[0], hold_out=X_val is None and self.early_stopping)
+        validation = None if held_out is None else self._rows(X, held_out, source)
         if X_val is not None:
             validation = self._rows(X_val, source=resident(X_val, torch.device(self.net_.device)))
-        elif self.early_stopping:
-            n_held_out = min(X.shape[0] - 1, max(1, round(self.validation_fraction * X.shape[0])))
-            everything = np.arange(X.shape[0])
-            positions, held_out = train_test_split(everything, test_size=n_held_out, random_state=self._plan.seed)
-            validation = self._rows(X, held_out, source)
-        return self._rows(X, self._member_positions(positions, X.shape[0]), source), validation
+        return self._rows(X, positions, source), validation
 
     def _rows(self, X: np.ndarray, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
         scaler = Scaler(self._affine, X.dtype, torch.device(self.net_.device), self._shape.torch_dtype)

@@ -105,13 +105,13 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     tol : float or None, default=None
         Smallest fall of the loss (of the validation loss with ``early_stopping``) that counts as progress; a member
         stops after ``n_iter_no_change`` epochs without it. None trains for ``max_iter`` epochs.
-    early_stopping : bool, default=False
-        Hold out ``validation_fraction`` of the rows (or use ``X_val``), stop a member when their loss no longer
-        falls, and restore the weights that were best for them.
-    validation_fraction : float in (0, 1), default=0.1
-        Share of the rows held out, drawn at random.
-    n_iter_no_change : int, default=10
-        Epochs to wait for progress.
+    early_stopping : bool, default=True
+        Restore each member's weights of the epoch that was best for validation rows: how long to train is decided by
+        the data. These are the rows that the member holds out anyway, or ``X_val``.
+    validation_fraction : float in (0, 1) or None, default=None
+        Share of the rows that all members hold out to validate on; None is each member's own held-out rows.
+    n_iter_no_change : int or None, default=None
+        Epochs to wait for progress before a member stops. None trains for ``max_iter`` epochs in any case.
     layerwise_pretraining : bool, default=False
         Let each layer of a dense network first learn alone, as a shallow autoencoder (denoising, with a corruption) of
         what the layer below returns, then all together. Half of the epochs go to the layers in equal parts, at least
@@ -191,6 +191,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         "contamination": [StrOptions(set(THRESHOLDS)), Threshold, reals(0, 0.5, closed="right")],
         "n_estimators": [integers(1)],
         "trim": [reals(0, 1)],
+        "validation_fraction": [*BaseAutoencoder._parameter_constraints["validation_fraction"], None],
+        "n_iter_no_change": [*BaseAutoencoder._parameter_constraints["n_iter_no_change"], None],
     }
     _training_steps = 500
     _hidden_layers = 1
@@ -224,9 +226,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         max_iter: int | str = "auto",
         shuffle: bool = True,
         tol: float | None = None,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        early_stopping: bool = True,
+        validation_fraction: float | None = None,
+        n_iter_no_change: int | None = None,
         layerwise_pretraining: bool = False,
         warm_start: bool = False,
         device: str = "auto",
@@ -481,11 +483,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         """Return the objective if the score reads its parts."""
         return self._assembly.objective if self._score.reads_parts else None
 
-    def _member_positions(self, positions: np.ndarray | None, n_rows: int) -> np.ndarray:
-        """Rows that each member trains on: all but its fold."""
+    def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        """Each member trains on all rows but its fold, and validates on its fold or on rows that all hold out."""
+        positions, held_out = super()._split(n_rows, hold_out and self.validation_fraction is not None)
         positions = np.arange(n_rows) if positions is None else positions
-        self._folds = Folds.draw(positions, self._shape.n_members, self._plan.seed)
-        return self._folds.trained()
+        self._folds = folds = Folds.draw(positions, self._shape.n_members, self._plan.seed)
+        if hold_out and held_out is None:
+            held_out = folds.held_out[folds.of_member]
+        return folds.trained(), held_out
 
     def _calibrate(self, X: np.ndarray) -> None:
         """Learn each member's score on rows held out of its training, and keep their cross-fitted scores."""

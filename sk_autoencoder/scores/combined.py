@@ -41,7 +41,7 @@ PLAIN_SCORES: dict[str, type[Score]] = {
 def _default() -> tuple[Any, ...]:
     """Return the components of the detector's default score."""
     failed = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None)  # what the network fails on
-    return (failed, RowDistance(1, 4096), RankDistance(1), "row_isolation", "feature_tails")  # and the row itself
+    return (failed, RowDistance(1, 2048), RankDistance(1), "row_isolation", "feature_tails")  # and the row itself
 
 
 class Combined(Score):
@@ -65,7 +65,7 @@ class Combined(Score):
     scores : list of str or Score, or None, default=None
         The components. One may be a Combined itself, of several scores that are to count as one; it is on the common
         scale already. None is ``Combined(["mahalanobis", ResidualDistance(1)], n_largest=None)``,
-        ``RowDistance(1, 4096)``, ``RankDistance(1)``, "row_isolation" and "feature_tails".
+        ``RowDistance(1, 2048)``, ``RankDistance(1)``, "row_isolation" and "feature_tails".
     n_largest : int or None, default=2
         How many of a row's components are averaged, the largest ones; all if there are fewer. 1 is the maximum
         (Tippett's combination of p-values), None averages all (Fisher's).

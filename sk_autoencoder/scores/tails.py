@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 
+from sk_autoencoder._validation import integers
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import Score, State, counts_below, ordered_columns, some
 
@@ -15,6 +18,12 @@ class FeatureTails(Score):
     The sum over features of ``-log(p)``, with p the smaller of the shares of reference rows at or below the value and
     at or above it. Rows are strange by many unusual values rather than by one extreme one.
 
+    Parameters
+    ----------
+    n_references : int, default=4096
+        How many training rows a value is ranked among; a detector offers at most 4096. Fewer for rows or codes wider
+        than 128, in inverse proportion, but at least 256.
+
     References
     ----------
     Z. Li et al., "ECOD: Unsupervised Outlier Detection Using Empirical Cumulative Distribution Functions", TKDE 2022.
@@ -23,11 +32,15 @@ class FeatureTails(Score):
     reads_parts = False
     explains_features = True
     is_local = False
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_references": [integers(1)]}
+
+    def __init__(self, n_references: int = 4096):
+        self.n_references = n_references
 
     def fit(self, references: Evaluation, held_out: Evaluation) -> State:
         """Sort each feature's values."""
         del held_out
-        return {"sorted": ordered_columns(some(references).target)}
+        return {"sorted": ordered_columns(some(references, self.n_references).target)}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the sum over features."""

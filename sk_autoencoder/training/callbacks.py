@@ -23,13 +23,13 @@ class Stopping(Callback):
         The loss that is watched.
     tol : float
         The smallest fall that counts, absolute, so that negative losses work too.
-    patience : int
-        Epochs without such a fall before a member stops.
+    patience : int or None
+        Epochs without such a fall before a member stops; None lets all train to the end.
     restore : bool
         Whether the best weights come back when training ends, however it ends.
     """
 
-    def __init__(self, monitor: str, tol: float, patience: int, restore: bool):
+    def __init__(self, monitor: str, tol: float, patience: int | None, restore: bool):
         self.monitor = monitor
         self.tol = tol
         self.patience = patience
@@ -55,7 +55,7 @@ class Stopping(Callback):
         falls = loss < self.threshold_ - self.tol
         self.threshold_ = np.where(falls, loss, self.threshold_)
         self.stale_ = np.where(falls, 0, self.stale_ + 1)
-        self.stopped_ |= self.stale_ >= self.patience
+        self.stopped_ |= self.stale_ >= (np.inf if self.patience is None else self.patience)
         if self.stopped_.all():
             raise StopTraining
 

@@ -3,6 +3,7 @@
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import joblib
 import numpy as np
@@ -475,7 +476,7 @@ class TestMembers:
 
     def test_rows_held_out(self, X):
         model = detector(n_estimators=7).fit(X)
-        positions = model._member_positions(None, 200)
+        positions = model._split(200, hold_out=False)[0]
         assert positions.shape == (7, 160)
         held_out = [set(range(200)) - set(own) for own in positions]
         assert set.union(*held_out[:5]) == set(range(200))
@@ -492,7 +493,7 @@ class TestMembers:
         with torch.no_grad():
             odd = torch.tensor(scaled[-1:], dtype=torch.float32).expand(5, 1, 5)
             errors = (network(odd) - odd).square().mean(dim=(1, 2)).numpy()
-        blind = next(m for m, own in enumerate(model._member_positions(None, 50)) if 49 not in own)
+        blind = next(m for m, own in enumerate(model._split(50, hold_out=False)[0]) if 49 not in own)
         assert np.argmax(errors) == blind
         assert errors[blind] > 10 * np.delete(errors, blind).max()
 
@@ -501,7 +502,7 @@ class TestMembers:
         small = X[:9]  # below 10 rows nothing is held out
 
         model = detector(max_iter=1, batch_size=3).fit(small)
-        batches = model.net_.get_iterator(model._rows(small, model._member_positions(None, 9)), training=True)
+        batches = model.net_.get_iterator(model._rows(small, model._split(9, hold_out=False)[0]), training=True)
         clean = next(iter(batches))[1]  # (n, m, f)
         assert not torch.equal(clean[:, 0], clean[:, 1])
         torch.testing.assert_close(clean[:, 0].sort(dim=0).values, clean[:, 1].sort(dim=0).values)
@@ -544,12 +545,68 @@ class TestMembers:
 
     def test_warm_start_goes_on(self, X):
         model = detector(warm_start=True, max_iter=5).fit(X)
-        first, trained_on = model.loss_curve_[0], model._member_positions(None, len(X))
+        first, trained_on = model.loss_curve_[0], model._split(len(X), hold_out=False)[0]
         model.fit(X)
         assert model.n_iter_ == 10
         assert model.loss_curve_[-1] < first
         # rows held out once stay held out
-        np.testing.assert_array_equal(model._member_positions(None, len(X)), trained_on)
+        np.testing.assert_array_equal(model._split(len(X), hold_out=False)[0], trained_on)
+
+
+class TestLength:
+    """How long each member trains is decided by rows that it does not train on."""
+
+    overfits: ClassVar = {
+        "max_iter": 60,
+        "batch_size": 8,
+        "learning_rate_init": 0.02,
+        "hidden_layer_sizes": (64,),
+        "corruption": None,
+    }
+
+    @staticmethod
+    def held_out_errors(model, X):
+        """Each member's loss on the rows that it holds out."""
+        scaled = torch.tensor((X - X.mean(axis=0)) / X.std(axis=0), dtype=torch.float32)
+        rows = scaled[torch.from_numpy(model._split(len(X), hold_out=True)[1])]
+        with torch.no_grad():
+            return (model.net_.module_(rows) - rows).square().mean(dim=(1, 2)).numpy()
+
+    def test_weights_of_the_best_epoch_for_the_rows_held_out(self):
+        X = draw(30, 0)
+        model = detector(**self.overfits).fit(X)
+        curves = np.array(model.net_.history[:, "valid_member_loss"])  # (epochs, members)
+        assert len(curves) == 60
+        assert (curves.argmin(axis=0) < 59).any()
+        np.testing.assert_allclose(self.held_out_errors(model, X), curves.min(axis=0), rtol=1e-4)
+
+    def test_weights_of_the_last_epoch(self):
+        X = draw(30, 0)
+        model = detector(**self.overfits, early_stopping=False).fit(X)
+        best = detector(**self.overfits).fit(X)
+        assert model.validation_loss_curve_ == []
+        assert (self.held_out_errors(model, X) >= self.held_out_errors(best, X) * (1 - 1e-4)).all()
+
+    def test_rows_for_validation_alone(self, X):
+        model = detector(validation_fraction=0.2).fit(X)
+        trained, validation = model._split(200, hold_out=True)
+        assert validation.shape == (40,)
+        assert trained.shape == (5, 128)
+        assert not np.isin(trained, validation).any()
+        assert len(model.validation_loss_curve_) == 3
+
+    def test_stops_when_told_how_long_to_wait(self, X):
+        model = detector(max_iter=50, n_iter_no_change=2, tol=1e12).fit(X)
+        assert model.n_iter_ == 3
+
+    @pytest.mark.parametrize("n_rows", [1, 5, 9])
+    def test_too_few_rows_to_hold_any_out(self, n_rows):
+        model = detector().fit(draw(n_rows, 0))
+        assert len(model.validation_loss_curve_) == 3
+
+    def test_tol_needs_an_end_of_patience(self, X):
+        with pytest.raises(ValueError, match=r"tol=0\.1 lets a member stop .* use for example n_iter_no_change=10"):
+            detector(tol=0.1).fit(X)
 
 
 class TestBits:
@@ -696,9 +753,10 @@ class TestRows:
 
     def test_early_stopping_and_own_validation_rows(self, X):
         parameters = {"tol": 1.0, "n_iter_no_change": 2, "max_iter": 50}
-        held_out = detector(early_stopping=True, **parameters).fit(X)
-        given = detector(early_stopping=True, **parameters).fit(X, X_val=draw(30, 4))
-        for model, n_rows in ((held_out, 180), (given, 200)):
+        held_out = detector(validation_fraction=0.1, **parameters).fit(X)
+        own = detector(**parameters).fit(X)
+        given = detector(**parameters).fit(X, X_val=draw(30, 4))
+        for model, n_rows in ((held_out, 180), (own, 200), (given, 200)):
             assert_finite(model, X)
             assert model.n_iter_ < 50
             assert len(model.calibration_scores_) == n_rows

@@ -43,6 +43,12 @@ def test_stops_after_patience_and_restores():
     assert net.weight.tolist() == [[3, 3]]
 
 
+def test_without_patience_all_train_to_the_end_and_are_restored():
+    net = Net([[3.0, 1.0], [1.0, 2.0], [2.0, 0.5], [2.0, 3.0]])
+    assert net.run(Stopping("valid", tol=0.0, patience=None, restore=True)) == 4
+    assert net.weight.tolist() == [[2, 2], [3, 3]]
+
+
 def test_keeps_the_last_weights_when_not_asked_to_restore():
     net = Net([[3.0], [2.0], [2.5], [2.5]])
     assert net.run(Stopping("valid", tol=0.0, patience=2, restore=False)) == 4
