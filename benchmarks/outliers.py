@@ -180,6 +180,12 @@ ABLATION: dict[str, Detector] = {
     "nothing damped": ours(
         outlier_score=Combined([Combined([*NETWORK.values()], None, False), *ROWS.values()], 2, False)
     ),
+    "row_distance with 1024 references": ours(
+        outlier_score=Combined(
+            [Combined([*NETWORK.values()], n_largest=None), *(ROWS | {"row_distance": RowDistance(1)}).values()]
+        )
+    ),
+    "weights of the last epoch": ours(early_stopping=False),
     "no noise, narrow code": ours(corruption=None),
     "single member": ours(n_estimators=1),
 }
@@ -198,12 +204,15 @@ def trained(n_steps: int, **parameters: object) -> Detector:
 
 
 _BATCH = 128
+_BLIND: dict[str, object] = {"corruption": None, "outlier_score": "reconstruction", "early_stopping": False}
 FAMILIES: dict[str, dict[str, object]] = {
-    "plain": {"corruption": None, "outlier_score": "reconstruction"},
-    "trimmed": {"corruption": None, "outlier_score": "reconstruction", "trim": 0.15},
-    "denoising": {"outlier_score": "reconstruction"},
-    "ensemble": {"corruption": None, "outlier_score": "reconstruction", "n_estimators": 5},
-    "variational": {"corruption": None, "outlier_score": "elbo", "objective": "variational"},
+    "plain": _BLIND,
+    "plain best for held-out rows": {**_BLIND, "early_stopping": True},
+    "trimmed": {**_BLIND, "trim": 0.15},
+    "denoising": {**_BLIND, "corruption": "gaussian"},
+    "denoising best for held-out rows": {**_BLIND, "corruption": "gaussian", "early_stopping": True},
+    "ensemble": {**_BLIND, "n_estimators": 5},
+    "variational": {**_BLIND, "outlier_score": "elbo", "objective": "variational"},
 }
 # Families beside the time that they are trained for, each by its own score alone.
 TRAINING: dict[str, Detector] = {
