@@ -2,9 +2,9 @@
 
     python -m benchmarks.defaults --data DIR [--detector]
 
-``--detector`` runs ``benchmarks.outliers`` with the ablation, where any other setting is one line too, and random
-halves of the sets. A default changes when the means over all beds improve, and those over halves of the sets too. The
-rest is about the transformer.
+``--detector`` runs ``benchmarks.outliers`` with random halves of the sets, where any other setting is one line too,
+and ``benchmarks.ablation``. A default changes when the means over all beds improve, and those over halves of the sets
+too. The rest is about the transformer.
 
 Each candidate is one line of CANDIDATES. On every set, at 2 and 8 components, it is fitted on some rows and measured
 on others: share of variance explained, and accuracy of k nearest neighbours and logistic regression on the codes.
@@ -41,7 +41,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks import outliers
+from benchmarks import ablation, outliers
 from sk_autoencoder import AutoencoderTransformer, Gaussian, Masking, Swap
 
 
@@ -187,7 +187,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.detector:
         given = ["--data", str(options.data), "--seeds", str(options.seeds), "--jobs", str(options.jobs)]
-        outliers.main([*given, "--ablation", "--halves", "--out", str(options.results.with_name("outliers.jsonl"))])
+        outliers.main([*given, "--halves", "--out", str(options.results.with_name("outliers.jsonl"))])
+        ablation.main([*given, "--out", str(options.results.with_name("ablation.jsonl"))])
         return
     sets = options.sets or [*BUNDLED, *(FILES if options.data else [])]
     cells = [(name, width, seed) for name in sets for width in WIDTHS for seed in range(options.seeds)]

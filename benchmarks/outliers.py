@@ -1,7 +1,7 @@
 """Outlier detection on tables: the default detector beside its peers.
 
-    python -m benchmarks.outliers --data DIR [--detectors default,norm,iforest] [--ablation] [--training]
-                                  [--halves] [--beds unsup,random,odd] [--every 1] [--seeds 5] [--out outliers.jsonl]
+    python -m benchmarks.outliers --data DIR [--detectors default,norm,iforest] [--training] [--halves]
+                                  [--beds unsup,random,odd] [--every 1] [--seeds 5] [--out outliers.jsonl]
 
 DIR holds ``adbench/*.npz`` (X, y; github Minqi824/ADBench) and ``oddbench/*.npz`` (X_train, X_test, y_test; github
 psorus/Outformer), 1 = anomaly. Results are appended to ``--out`` one line at a time, and what stands there is not run
@@ -11,10 +11,9 @@ unsup : fit on a stratified 70 % without labels, score 30 %: contaminated, like 
 random: fit on a random half of the normal rows, score the rest and all anomalies.
 odd   : the set's own split; training rows are all normal. The seed changes only the detector.
 
-``--ablation`` adds the default with each of its ingredients out. ``--training`` adds plain, trimmed, denoising and
-variational autoencoders, and an ensemble of plain ones, after 100, 400 and 1600 steps of training. ``--halves`` draws
-half of the sets of each bed many times and counts how often our first detector stays ahead. ``--every 3`` takes each
-third set of the last bed.
+``--training`` adds plain, trimmed, denoising and variational autoencoders, and an ensemble of plain ones, after 100,
+400 and 1600 steps of training. ``--halves`` draws half of the sets of each bed many times and counts how often our
+first detector stays ahead. ``--every 3`` takes each third set of the last bed.
 
 At most ``--cap`` rows train; sets of the first two beds are first cut to twice that, keeping at least 10 anomalies.
 """
@@ -47,15 +46,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from sk_autoencoder import (
-    AutoencoderOutlierDetector,
-    Combined,
-    RankDistance,
-    ReconstructionError,
-    ResidualDistance,
-    RowDistance,
-    Score,
-)
+from sk_autoencoder import AutoencoderOutlierDetector, ReconstructionError
 from sk_autoencoder.scores import SCORES
 
 if TYPE_CHECKING:  # the demo takes its peers from here, and runs without pandas
@@ -151,46 +142,6 @@ def ours(**parameters: object) -> Detector:
     return detector
 
 
-# The components of the default score; those of the network count as one.
-NETWORK: dict[str, str | Score] = {"mahalanobis": "mahalanobis", "residual_distance": ResidualDistance(1)}
-ROWS: dict[str, str | Score] = {
-    "row_distance": RowDistance(1, 2048),
-    "rank_distance": RankDistance(1),
-    "row_isolation": "row_isolation",
-    "feature_tails": "feature_tails",
-}
-
-
-def composed(*left_out: str, extra: tuple[str, ...] = ()) -> Detector:
-    """Make the default without some components of its score, and with others."""
-    network = [part for name, part in NETWORK.items() if name not in left_out]
-    rows = [part for name, part in ROWS.items() if name not in left_out]
-    return ours(outlier_score=Combined([*([Combined(network, n_largest=None)] if network else []), *rows, *extra]))
-
-
-# The default with each ingredient out, one at a time.
-ABLATION: dict[str, Detector] = {
-    **{f"without {name}": composed(name) for name in NETWORK | ROWS},
-    "no network": composed(*NETWORK),
-    "network's components one by one": ours(outlier_score=Combined([*NETWORK.values(), *ROWS.values()])),
-    "with reconstruction_isolation": composed(extra=("reconstruction_isolation",)),
-    "largest alone": ours(outlier_score=Combined(n_largest=1)),
-    "three largest": ours(outlier_score=Combined(n_largest=3)),
-    "mean of all": ours(outlier_score=Combined(n_largest=None)),
-    "nothing damped": ours(
-        outlier_score=Combined([Combined([*NETWORK.values()], None, False), *ROWS.values()], 2, False)
-    ),
-    "row_distance with 1024 references": ours(
-        outlier_score=Combined(
-            [Combined([*NETWORK.values()], n_largest=None), *(ROWS | {"row_distance": RowDistance(1)}).values()]
-        )
-    ),
-    "weights of the last epoch": ours(early_stopping=False),
-    "no noise, narrow code": ours(corruption=None),
-    "single member": ours(n_estimators=1),
-}
-
-
 def trained(n_steps: int, **parameters: object) -> Detector:
     """Make a detector of one network, unless told otherwise, that takes so many steps of 128 rows."""
 
@@ -223,7 +174,6 @@ TRAINING: dict[str, Detector] = {
 # Any configuration of ours is one line here.
 OURS: dict[str, Detector] = {
     "default": ours(),
-    **ABLATION,
     **TRAINING,
     "squared_error": ours(outlier_score=ReconstructionError(normalize=None)),
     **{name: ours(outlier_score=name) for name in SCORES if name not in {"combined", "kl", "elbo"}},
@@ -360,7 +310,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--detectors", default="default,norm,iforest,lof,knn,pca,mahalanobis of rows")
     parser.add_argument("--beds", default=",".join(BEDS))
     parser.add_argument("--cap", type=int, default=5000)
-    parser.add_argument("--ablation", action="store_true", help="add the default with each ingredient out")
     parser.add_argument("--training", action="store_true", help="add families of autoencoders by training time")
     parser.add_argument("--halves", action="store_true", help="count how often we are ahead on halves of the sets")
     parser.add_argument("--every", type=int, default=1, help="take each n-th set of the last bed")
@@ -368,7 +317,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("outliers.jsonl"))
     args = parser.parse_args(arguments)
-    wanted = [*args.detectors.split(","), *(ABLATION if args.ablation else ()), *(TRAINING if args.training else ())]
+    wanted = [*args.detectors.split(","), *(TRAINING if args.training else ())]
     beds = tuple(args.beds.split(","))
 
     done = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []

@@ -132,22 +132,24 @@ class Combined(Score):
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean of the largest, the same for all members."""
-        scaled = []
+        scaled = self.surprises(evaluation, state).values()
+        return self._mean([surprise.mean(dim=-2, keepdim=True).expand_as(surprise) for surprise in scaled])
+
+    def surprises(self, evaluation: Evaluation, state: State) -> dict[str, Tensor]:
+        """Return each component on the common scale."""
+        scaled = {}
         for name, score in self._named().items():
             own = _substate(state, name)
             found = score(evaluation, own)
             if not isinstance(score, Combined):
                 found = self._surprise(score, _log(score, found), own["start"], own["scale"])
-            scaled.append(found.mean(dim=-2, keepdim=True).expand_as(found))
-        return self._mean(scaled)
+            scaled[name] = found
+        return scaled
 
     def _surprise(self, score: Score, logs: Tensor, start: Tensor, scale: Tensor) -> Tensor:
         """Minus the logarithm of the share of normal rows that are at least as strange, damped where chosen."""
         surprise = (logs - start[:, None]) / scale[:, None] - log(1 - _BULK[0])
-        if self.damped and score.is_local:
-            end = -log(1 - _BULK[1])
-            surprise = surprise.clamp(max=end) + (surprise - end).clamp(min=0).log1p()
-        return surprise
+        return damp(surprise) if self.damped and score.is_local else surprise
 
     def _mean(self, scaled: list[Tensor]) -> Tensor:
         stacked = torch.stack(scaled)
@@ -178,6 +180,12 @@ class Combined(Score):
 
     def _named(self) -> dict[str, Score]:
         return _by_name((_name(score), score) for score in self._parts())
+
+
+def damp(surprise: Tensor) -> Tensor:
+    """Let surprises grow by their logarithm only, where they go beyond the bulk of the held-out rows."""
+    end = -log(1 - _BULK[1])
+    return surprise.clamp(max=end) + (surprise - end).clamp(min=0).log1p()
 
 
 def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:

@@ -1,0 +1,172 @@
+"""Ablation of the detector's default: each ingredient out, one at a time.
+
+    python -m benchmarks.ablation --data DIR [--beds unsup,random,odd] [--every 1] [--seeds 1] [--out ablation.jsonl]
+
+DIR, beds and splits are those of ``benchmarks.outliers``. One fit of each set gives every component's surprises, and
+all compositions are made of these; two further fits leave out ingredients of the training. The composition "default"
+is compared with what ``AutoencoderOutlierDetector()`` itself says. Results are appended to ``--out``, and what stands
+there is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from scipy.stats import wilcoxon
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from benchmarks.outliers import BEDS, Detector, knn, ours, splits
+from sk_autoencoder import AutoencoderOutlierDetector, Combined, RankDistance, ResidualDistance, RowDistance, Score
+from sk_autoencoder.objectives import Evaluation
+from sk_autoencoder.scores import State
+from sk_autoencoder.scores.combined import damp
+
+NETWORK: dict[str, str | Score] = {"mahalanobis": "mahalanobis", "residual_distance": ResidualDistance(1)}
+ROWS: dict[str, str | Score] = {
+    "row_distance": RowDistance(1, 2048),
+    "rank_distance": RankDistance(1),
+    "row_isolation": "row_isolation",
+    "feature_tails": "feature_tails",
+}
+OTHERS: dict[str, str | Score] = {
+    "row_distance to 1024": RowDistance(1, 1024),
+    "reconstruction_isolation": "reconstruction_isolation",
+}
+LOCAL = ("mahalanobis", "residual_distance", "row_distance", "row_distance to 1024", "rank_distance")
+
+Surprises = dict[str, torch.Tensor]  # of each component, (n, n_members), before damping
+
+
+def composed(
+    surprises: Surprises,
+    network: tuple[str, ...] = tuple(NETWORK),
+    rows: tuple[str, ...] = tuple(ROWS),
+    n_largest: int = 2,
+    damped: tuple[str, ...] = LOCAL,
+    n_members: int | None = None,
+) -> np.ndarray:
+    """Combine components as ``Combined`` does; those of the network count as one."""
+    means = {
+        name: (damp(surprise) if name in damped else surprise)[:, :n_members].mean(dim=1)
+        for name, surprise in surprises.items()
+    }
+    parts = [torch.stack([means[name] for name in network]).mean(dim=0)] if network else []
+    stacked = torch.stack([*parts, *(means[name] for name in rows)])
+    return stacked.topk(min(n_largest, len(stacked)), dim=0).values.mean(dim=0).numpy()
+
+
+def _without(name: str) -> dict:
+    return {
+        "network": tuple(other for other in NETWORK if other != name),
+        "rows": tuple(other for other in ROWS if other != name),
+    }
+
+
+COMPOSITIONS: dict[str, dict] = {
+    "default": {},
+    **{f"without {name}": _without(name) for name in NETWORK | ROWS},
+    "no network": {"network": ()},
+    "network's components one by one": {"network": (), "rows": (*NETWORK, *ROWS)},
+    "row_distance to 1024 rows": {"rows": ("row_distance to 1024", *tuple(ROWS)[1:])},
+    "with reconstruction_isolation": {"rows": (*ROWS, "reconstruction_isolation")},
+    "largest alone": {"n_largest": 1},
+    "three largest": {"n_largest": 3},
+    "mean of all": {"n_largest": len(ROWS) + 1},
+    "nothing damped": {"damped": ()},
+    "only the network damped": {"damped": tuple(NETWORK)},
+    "first member alone": {"n_members": 1},
+    **{f"{name} alone": {"network": (), "rows": (name,)} for name in [*NETWORK, *ROWS, "reconstruction_isolation"]},
+}
+# What is left out of the training, with the default's composition.
+TRAININGS: dict[str, Detector] = {
+    "the detector itself": ours(),
+    "weights of the last epoch": ours(early_stopping=False),
+    "no noise, narrow code": ours(corruption=None),
+}
+PEER = "knn"
+
+
+def surprises_of(train: np.ndarray, test: np.ndarray, seed: int) -> Surprises:
+    """Fit the default's networks once, and return the surprises of all components for the test rows."""
+    parts = NETWORK | ROWS | OTHERS
+    score = Combined([*parts.values()], n_largest=None, damped=False)
+    detector = AutoencoderOutlierDetector(outlier_score=score, random_state=seed).fit(train)
+
+    def stacked(evaluation: Evaluation, state: State) -> torch.Tensor:
+        """(n_blocks, 1, n, n_components * n_members): the detector takes a mean over the second axis."""
+        return torch.stack([*score.surprises(evaluation, state).values()], dim=-1).movedim(1, -1).flatten(2)[:, None]
+
+    found = torch.from_numpy(detector._scored(test, stacked)).unflatten(-1, (len(parts), -1))
+    return dict(zip(parts, found.unbind(1), strict=True))
+
+
+def run(seed: int, bed: str, name: str, train: np.ndarray, test: np.ndarray, y: np.ndarray) -> list[dict]:
+    """Judge all compositions, trainings and the peer on one set."""
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    surprises = surprises_of(train, test, seed)
+    scores = {what: composed(surprises, **choice) for what, choice in COMPOSITIONS.items()}
+    scores |= {what: detector(train, test, seed) for what, detector in TRAININGS.items()}
+    scores[PEER] = knn(train, test, seed)
+    found = []
+    for what, score in scores.items():
+        score = np.nan_to_num(score, nan=0, posinf=1e30, neginf=-1e30)
+        figures = {"auroc": roc_auc_score(y, score), "ap": average_precision_score(y, score)}
+        found.append({"bed": bed, "set": name, "seed": seed, "detector": what, **figures})
+    return found
+
+
+def report(rows: pd.DataFrame) -> str:
+    """One line for each composition: means over sets, and a paired test against the peer on the last bed."""
+    beds = [bed for bed in BEDS if bed in set(rows["bed"])]
+    lines = [f"| | {' | '.join(beds)} | p |", "|---" * (len(beds) + 2) + "|"]
+    by_set = rows.groupby(["bed", "detector", "set"])[["auroc", "ap"]].mean()
+    for what in [*COMPOSITIONS, *TRAININGS, PEER]:
+        cells = ["{auroc:.2f} / {ap:.2f}".format(**100 * by_set.loc[bed, what].mean()) for bed in beds]
+        ours_, peers = (by_set.loc[beds[-1], which]["auroc"] for which in (what, PEER))
+        p = "" if what == PEER else f"{wilcoxon(ours_, peers).pvalue:.2g}"
+        lines.append(f"| {what} | {' | '.join(cells)} | {p} |")
+    n_sets = ", ".join(f"{bed}: {len(by_set.loc[bed, PEER])} sets" for bed in beds)
+    return "\n".join([f"\n{n_sets}; p: Wilcoxon against {PEER} on {beds[-1]}, AUROC\n", *lines])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--beds", default=",".join(BEDS))
+    parser.add_argument("--cap", type=int, default=5000)
+    parser.add_argument("--every", type=int, default=1, help="take each n-th set of the last bed")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("ablation.jsonl"))
+    args = parser.parse_args(arguments)
+    beds = tuple(args.beds.split(","))
+
+    done = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
+    known = {(row["seed"], row["bed"], row["set"]) for row in done}
+    jobs = (
+        delayed(run)(seed, *split)
+        for seed in range(args.seeds)
+        for split in splits(args.data, beds, args.cap, seed, args.every)
+        if (seed, *split[:2]) not in known
+    )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with args.out.open("a") as file:
+        for found in Parallel(args.jobs, return_as="generator_unordered")(jobs):
+            done += found
+            file.writelines(json.dumps(row) + "\n" for row in found)
+            file.flush()
+    rows = pd.DataFrame(done)
+    print(report(rows[rows["bed"].isin(beds) & (rows["seed"] < args.seeds)]))
+
+
+if __name__ == "__main__":
+    main()
