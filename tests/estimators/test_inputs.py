@@ -320,7 +320,7 @@ class TestSparse:
         np.testing.assert_allclose(found, clone(model).fit(matrix.toarray()).reconstruction_error(matrix.toarray()))
 
     def test_held_out_rows(self, estimator, matrix):
-        model = estimator(2, max_iter=2, early_stopping=True, random_state=0)
+        model = estimator(2, max_iter=2, early_stopping=True, n_iter_no_change=10, random_state=0)
         with pytest.warns(match="before the valid loss had ceased"):
             curve = clone(model).fit(matrix).validation_loss_curve_
         with pytest.warns(match="before the valid loss had ceased"):
