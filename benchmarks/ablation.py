@@ -20,9 +20,8 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from scipy.stats import wilcoxon
-from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks.outliers import BEDS, Detector, knn, ours, splits
+from benchmarks.outliers import BEDS, Detector, judged, knn, ours, splits
 from sk_autoencoder import AutoencoderOutlierDetector, Combined, RankDistance, ResidualDistance, RowDistance, Score
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores import State
@@ -115,12 +114,8 @@ def run(seed: int, bed: str, name: str, train: np.ndarray, test: np.ndarray, y: 
     scores = {what: composed(surprises, **choice) for what, choice in COMPOSITIONS.items()}
     scores |= {what: detector(train, test, seed) for what, detector in TRAININGS.items()}
     scores[PEER] = knn(train, test, seed)
-    found = []
-    for what, score in scores.items():
-        score = np.nan_to_num(score, nan=0, posinf=1e30, neginf=-1e30)
-        figures = {"auroc": roc_auc_score(y, score), "ap": average_precision_score(y, score)}
-        found.append({"bed": bed, "set": name, "seed": seed, "detector": what, **figures})
-    return found
+    known = {"bed": bed, "set": name, "seed": seed}
+    return [{**known, "detector": what, **judged(y, score)} for what, score in scores.items()]
 
 
 def report(rows: pd.DataFrame) -> str:

@@ -237,9 +237,13 @@ def run(detector: str, seed: int, bed: str, name: str, train: np.ndarray, test: 
     start = time.perf_counter()
     scores = np.asarray(DETECTORS[detector](train, test, seed), dtype=float)
     seconds = time.perf_counter() - start
+    return {"bed": bed, "set": name, "seed": seed, "detector": detector, **judged(y, scores), "seconds": seconds}
+
+
+def judged(y: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Figures of scores, with those that are not finite brought into order."""
     scores = np.nan_to_num(scores, nan=0, posinf=1e30, neginf=-1e30)
-    result = {"auroc": roc_auc_score(y, scores), "ap": average_precision_score(y, scores), "seconds": seconds}
-    return {"bed": bed, "set": name, "seed": seed, "detector": detector, **result}
+    return {"auroc": roc_auc_score(y, scores), "ap": average_precision_score(y, scores)}
 
 
 def report(rows: pd.DataFrame, wanted: list[str]) -> str:

@@ -57,12 +57,12 @@ class _Distance(_Nearest):
         """Keep references in units of each entry's spread."""
         spread = self._spread(references, held_out)
         vectors = self._vectors(some(references, self.n_references))
-        unit = spread.to(vectors.dtype)
-        return {"references": vectors / unit[:, None, :], "unit": unit}
+        spread = spread.to(vectors.dtype)
+        return {"references": vectors / spread[:, None, :], "spread": spread}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean distance."""
-        return self._mean(self._vectors(evaluation) / state["unit"][:, None, :], state["references"])
+        return self._mean(self._vectors(evaluation) / state["spread"][:, None, :], state["references"])
 
     @abstractmethod
     def _vectors(self, evaluation: Evaluation) -> Tensor:

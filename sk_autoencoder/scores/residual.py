@@ -53,8 +53,7 @@ class ReconstructionError(Score):
         return (squares.log1p() if self.normalize == "log" else squares) / squares.shape[-1]
 
     def _ratios(self, evaluation: Evaluation, state: State) -> Tensor:
-        residual = torch.empty_like(evaluation.target, dtype=torch.float64)
-        torch.sub(evaluation.target, evaluation.reconstruction, out=residual)  # cells are read and written once
+        residual = residual_of(evaluation)
         return residual if self.normalize is None else residual.mul_(state["spread"][:, None, :].reciprocal())
 
 

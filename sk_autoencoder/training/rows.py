@@ -52,7 +52,7 @@ class Scaler:
             self.type, self.rest_matters = torch.float64, False
         self.device, self.dtype = device, dtype
         self.width = len(center)
-        copies = 1 << (_FAST_WIDTH // self.width).bit_length() - 1 if self.width < _FAST_WIDTH else 1
+        copies = 1 << max(0, (_FAST_WIDTH // self.width).bit_length() - 1)  # a power of two divides whole blocks
         constants = (np.tile(constant, copies) for constant in (center, rest, factor))
         self.center, self.rest, self.factor = (torch.tensor(c, dtype=self.type, device=device) for c in constants)
 
