@@ -99,8 +99,9 @@ def surprises_of(train: np.ndarray, test: np.ndarray, seed: int) -> Surprises:
     detector = AutoencoderOutlierDetector(outlier_score=score, random_state=seed).fit(train)
 
     def stacked(evaluation: Evaluation, state: State) -> torch.Tensor:
-        """(n_blocks, 1, n, n_components * n_members): the detector takes a mean over the second axis."""
-        return torch.stack([*score.surprises(evaluation, state).values()], dim=-1).movedim(1, -1).flatten(2)[:, None]
+        """(1, n, n_components * n_members): the detector takes a mean over the first axis."""
+        found = torch.stack([*score.surprises(evaluation, state).values()])  # (n_components, n_members, n)
+        return found.movedim(-1, 0).flatten(1)[None]
 
     found = torch.from_numpy(detector._scored(test, stacked)).unflatten(-1, (len(parts), -1))
     return dict(zip(parts, found.unbind(1), strict=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,19 +11,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sk_autoencoder.blocks import BLOCK_ROWS, FEWEST_PRODUCTS, mean_of, row_product
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import Affine
-from sk_autoencoder.scores import State, row_product
+from sk_autoencoder.scores import State
 from sk_autoencoder.training.rows import Scaler, dense
 
 # The network sees rows in blocks of exactly this many; the last block of an array is filled up with zeros. Several
 # blocks go through it side by side, each in a matrix product of its own. On the CPU their number changes no bit; other
 # devices choose kernels by it, and always get the same number.
-BLOCK_ROWS = 128
+_BLOCK_ROWS = {"cpu": BLOCK_ROWS, "cuda": 4 * BLOCK_ROWS}
 _CELLS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 22}
 _FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
+_FEWEST_KEPT = 2  # a single row would be added up in another order
 # Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
 _LARGEST_CELL = 1e15
 
@@ -52,8 +53,10 @@ class Inference:
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
         widest = max(_FEWEST_COLUMNS, self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
         cells = _CELLS_AT_ONCE.get(device.type, _CELLS_AT_ONCE["cpu"])
-        self._block_rows = BLOCK_ROWS
-        most = max(1, cells // (BLOCK_ROWS * self.shape.n_members * widest))
+        self._on_cpu = device.type == "cpu"
+        self._block_rows = _BLOCK_ROWS.get(device.type, BLOCK_ROWS)
+        self._fewest_blocks = -(-FEWEST_PRODUCTS // self.shape.n_members)
+        most = max(self._fewest_blocks, cells // (self._block_rows * self.shape.n_members * widest))
         self._n_blocks = 1 << (most.bit_length() - 1)  # a power of two keeps two threads, or four, equally busy
 
     def turn_code(self, axes: Axes) -> None:
@@ -87,7 +90,11 @@ class Inference:
         self, function: Callable[[Autoencoder, Tensor], Tensor], X: np.ndarray, width: int, dtype: Any = None
     ) -> np.ndarray:
         """Map a function of (network, scaled rows) that gives ``width`` numbers for each row: (n_members, n, width)."""
-        return self._map(partial(function, self.network), X, self._scaled, width, dtype)
+
+        def applied(blocks: Tensor, n_kept: int) -> Tensor:
+            return self._rows(function(self.network, blocks), n_kept)
+
+        return self._map(applied, X, self._scaled, width, dtype)
 
     def evaluate(self, X: Any, index: np.ndarray, objective: Objective | None, loss: Loss) -> Evaluation:
         """Evaluate other rows for each member, index (n_members, n), and keep everything; meant for few rows.
@@ -98,8 +105,8 @@ class Inference:
         def take(numbers: np.ndarray) -> Tensor:
             return self._scaled(dense(X[numbers.ravel()]).reshape(*numbers.shape, -1))
 
-        def whole(rows: Tensor) -> Evaluation:
-            return self._evaluate(rows, objective, loss).map(lambda tensor: tensor.transpose(0, 1).flatten(1, 2))
+        def whole(blocks: Tensor, n_kept: int) -> Evaluation:
+            return self._evaluate(blocks, n_kept, objective, loss)
 
         pieces = [piece[:, : _size(part)] for part, piece in self._stream(whole, index.T, take)]
         return Evaluation.concatenate(pieces, dim=1)
@@ -109,23 +116,22 @@ class Inference:
     ) -> np.ndarray:
         """Average a score function over members: (n, ...) float64.
 
-        The function takes an evaluation, (n_blocks, n_members, BLOCK_ROWS, ...), and the state, (n_members, ...).
-        Without an objective, evaluations have no parts.
+        The function takes an evaluation and the state. Without an objective, evaluations have no parts.
         """
 
-        def averaged(rows: Tensor) -> Tensor:
-            return function(self._evaluate(rows, objective, loss), self.state).mean(dim=1).flatten(0, 1)
+        def averaged(blocks: Tensor, n_kept: int) -> Tensor:
+            return mean_of(function(self._evaluate(blocks, n_kept, objective, loss), self.state))
 
         pieces = self._stream(averaged, X, self._scaled)
         return np.concatenate([scores[: _size(part)].cpu().numpy() for part, scores in pieces])
 
-    def _evaluate(self, rows: Tensor, objective: Objective | None, loss: Loss) -> Evaluation:
+    def _evaluate(self, blocks: Tensor, n_kept: int, objective: Objective | None, loss: Loss) -> Evaluation:
         if objective is None:
-            code = self.network.encode(rows)[..., : self.shape.n_components]
-            evaluation = Evaluation.without_parts(code, self.network.decode(code), rows)
+            code = self.network.encode(blocks)[..., : self.shape.n_components]
+            evaluation = Evaluation.without_parts(code, self.network.decode(code), blocks)
         else:
-            evaluation = objective(self.network, Batch(rows, rows), loss)
-        return evaluation.map(lambda tensor: tensor.unflatten(0, (-1, self.shape.n_members)))
+            evaluation = objective(self.network, Batch(blocks, blocks), loss)
+        return evaluation.map(lambda tensor: self._rows(tensor, n_kept))
 
     def _scaled(self, X: np.ndarray) -> Tensor:
         return self._scalers[X.dtype.type](X).clamp_(-_LARGEST_CELL, _LARGEST_CELL)
@@ -133,32 +139,30 @@ class Inference:
     def _plain(self, codes: np.ndarray) -> Tensor:
         return torch.from_numpy(codes.copy()).to(self.device, self.shape.torch_dtype)
 
-    def _encode(self, rows: Tensor) -> Tensor:
-        codes = self.network.encode(rows)[..., : self.shape.n_components]
+    def _encode(self, blocks: Tensor, n_kept: int) -> Tensor:
+        codes = self._rows(self.network.encode(blocks)[..., : self.shape.n_components], n_kept)
         if self._axes is None:
             return codes
         center, turn, _ = self._axes
         return row_product(codes.double() - center, turn.expand(len(codes), -1, -1))
 
-    def _decode(self, codes: Tensor) -> Tensor:
+    def _decode(self, blocks: Tensor, n_kept: int) -> Tensor:
         if self._axes is not None:
             center, _, back = self._axes
-            codes = row_product(codes.double(), back.expand(len(codes), -1, -1)).add(center).to(codes.dtype)
-        return self._unscaled(codes)
+            turned = row_product(blocks.double().flatten(0, 1)[None], back[None]).add(center)
+            blocks = turned.to(blocks.dtype).view(blocks.shape)
+        return self._rows(self._unscaled(blocks), n_kept)
 
     def _unscaled(self, codes: Tensor) -> Tensor:
         return self.network.decode(codes).to(torch.float64) * self._scale + self._center
 
-    def _reconstruct(self, rows: Tensor) -> Tensor:
-        return self._unscaled(self.network.encode(rows)[..., : self.shape.n_components])
-
-    def _mean_reconstruction(self, rows: Tensor) -> Tensor:
-        members = self._reconstruct(rows).unflatten(0, (-1, self.shape.n_members))
-        return members.mean(dim=1).flatten(0, 1)
+    def _mean_reconstruction(self, blocks: Tensor, n_kept: int) -> Tensor:
+        codes = self.network.encode(blocks)[..., : self.shape.n_components]
+        return mean_of(self._rows(self._unscaled(codes), n_kept))
 
     def _map(
         self,
-        function: Callable[[Tensor], Tensor],
+        function: Callable[[Tensor, int], Tensor],
         X: np.ndarray,
         take: Callable[[np.ndarray], Tensor],
         width: int,
@@ -166,21 +170,25 @@ class Inference:
     ) -> np.ndarray:
         """Collect a function of blocks as (n_members, n, width); None is the type of X."""
         results = np.empty((self.shape.n_members, X.shape[0], width), dtype=dtype or X.dtype)
-        for part, blocks in self._stream(function, X, take):
-            members = blocks.unflatten(0, (-1, self.shape.n_members)).transpose(0, 1).flatten(1, 2)
-            results[:, part] = members[:, : _size(part)].cpu().numpy()
+        for part, found in self._stream(function, X, take):
+            results[:, part] = found[:, : _size(part)].cpu().numpy()
         return results
 
     def _stream(
-        self, function: Callable[[Tensor], Any], X: np.ndarray, take: Callable[[np.ndarray], Tensor]
+        self, function: Callable[[Tensor, int], Any], X: np.ndarray, take: Callable[[np.ndarray], Tensor]
     ) -> Iterator[tuple[slice, Any]]:
-        """Yield consecutive parts of X and what a function makes of their blocks, whose last rows may be filling."""
+        """Yield consecutive parts of X and what a function makes of their blocks; its last rows may be filling.
+
+        The function is also told how many rows to keep: the filling is not worth its time on the CPU.
+        """
         start, n_rows, was_full = 0, X.shape[0], False
         while start < n_rows:
             part = slice(start, min(n_rows, start + self._n_blocks * self._block_rows))
             try:
                 with torch.inference_mode():
-                    result = function(self._blocks(take(dense(X[part]))))
+                    blocks = self._blocks(take(dense(X[part])))
+                    n_kept = max(_size(part), _FEWEST_KEPT) if self._on_cpu else len(blocks) * self._block_rows
+                    result = function(blocks, n_kept)
             except torch.OutOfMemoryError:
                 if not self._halve():
                     raise
@@ -193,18 +201,21 @@ class Inference:
             start = part.stop
 
     def _blocks(self, rows: Tensor) -> Tensor:
-        """(n, width), or (n, n_members, width), -> (n_blocks * n_members, BLOCK_ROWS, width)."""
-        whole = self._block_rows if self.device.type == "cpu" else self._block_rows * self._n_blocks
-        if rows.ndim == 2:
-            rows = rows[:, None]
-        if len(rows) % whole:
-            rows = F.pad(rows, (0, 0, 0, 0, 0, -len(rows) % whole))
-        blocks = rows.unflatten(0, (-1, self._block_rows)).transpose(1, 2)
-        return blocks.expand(-1, self.shape.n_members, -1, -1).flatten(0, 1)
+        """(n, width), or (n, n_members, width), -> (n_members * n_blocks, _block_rows, width)."""
+        fewest = self._block_rows * (self._fewest_blocks if self._on_cpu else self._n_blocks)
+        rows = rows[None] if rows.ndim == 2 else rows.transpose(0, 1)
+        missing = max(fewest - rows.shape[1], -rows.shape[1] % self._block_rows)
+        if missing:
+            rows = F.pad(rows, (0, 0, 0, missing))
+        return rows.unflatten(1, (-1, self._block_rows)).expand(self.shape.n_members, -1, -1, -1).flatten(0, 1)
+
+    def _rows(self, blocks: Tensor, n_kept: int) -> Tensor:
+        """(n_members * n_blocks, _block_rows, ...) -> (n_members, n_kept, ...)."""
+        return blocks.unflatten(0, (self.shape.n_members, -1)).flatten(1, 2)[:, :n_kept]
 
     def _halve(self) -> bool:
         """Let fewer rows at once onto the device; return whether that was possible."""
-        if self._n_blocks > 1:
+        if self._n_blocks > self._fewest_blocks:
             self._n_blocks //= 2
         elif self._block_rows > 1:
             self._block_rows //= 2

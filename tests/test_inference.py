@@ -61,7 +61,7 @@ class TestFullMemory:
         X = np.random.default_rng(1).normal(size=(1000, 7))
         expected = model.transform(X)
         self.limit(model, monkeypatch, most=3 * inference.BLOCK_ROWS)
-        with pytest.warns(UserWarning, match="The memory of cpu was full; rows go on .* blocks of 128, 2 at once"):
+        with pytest.warns(UserWarning, match="The memory of cpu was full; rows go on .* blocks of 32, 2 at once"):
             np.testing.assert_array_equal(model.transform(X), expected)
         np.testing.assert_array_equal(model.transform(X), expected)  # remembered, and no further warning
 
@@ -69,7 +69,7 @@ class TestFullMemory:
         X = np.random.default_rng(1).normal(size=(1000, 7))
         expected = model.reconstruct(X)
         self.limit(model, monkeypatch, most=40)
-        with pytest.warns(UserWarning, match="in blocks of 32, 1 at once. Their last bits may differ"):
+        with pytest.warns(UserWarning, match="in blocks of 16, 2 at once. Their last bits may differ"):
             np.testing.assert_allclose(model.reconstruct(X), expected, rtol=1e-4, atol=1e-5)
 
     def test_nothing_fits(self, model, monkeypatch):

@@ -64,7 +64,7 @@ class Autoencoder(nn.Module):
     def for_inference(self) -> Autoencoder:
         """Return a module with equal results in which a row's bits do not depend on its place in a block.
 
-        It also takes several blocks at once, (n_blocks * n_members, n, width), the members of a block side by side.
+        It also takes several blocks at once, (n_members * n_blocks, n, width), the blocks of a member side by side.
         """
 
     @abstractmethod

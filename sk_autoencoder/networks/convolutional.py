@@ -12,12 +12,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from sk_autoencoder._validation import integers, reals
+from sk_autoencoder.blocks import MULTIPLE
 from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, initial_std
 from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
 
-# With channels in such multiples, each row's feature map begins at the same alignment in memory, and matrix kernels
-# treat all rows of a block alike.
-_MULTIPLE = 16
 _FIRST_CHANNELS = 16
 
 # By the number of axes: one for sequences, two for images.
@@ -69,13 +67,13 @@ class ConvolutionalAutoencoder(Autoencoder):
 
     def encode(self, rows: Tensor) -> Tensor:
         """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
-        codes = [self._encode(block, index % self.shape.n_members) for index, block in enumerate(rows)]
+        codes = [self._encode(block, index * self.shape.n_members // len(rows)) for index, block in enumerate(rows)]
         return torch.stack(codes)[..., : self.shape.n_encoded]
 
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
         """(n_members, n, n_components) -> (n_members, n, n_features)."""
         code = F.pad(code, (0, self.map_weight.shape[1] - code.shape[-1]))  # the padded copy
-        rows = [self._decode(block, index % self.shape.n_members) for index, block in enumerate(code)]
+        rows = [self._decode(block, index * self.shape.n_members // len(code)) for index, block in enumerate(code)]
         output = torch.stack(rows)
         return output if logits else ACTIVATIONS[self.shape.out_activation](output)
 
@@ -150,7 +148,8 @@ class ConvolutionalAutoencoder(Autoencoder):
 
 
 def _round_up(width: int) -> int:
-    return width + -width % _MULTIPLE
+    """With channels in such multiples, each row's feature map begins at the same alignment in memory."""
+    return width + -width % MULTIPLE
 
 
 def _filled(layer: nn.Module, weight: Tensor, bias: Tensor) -> nn.Module:

@@ -48,7 +48,7 @@ class CustomAutoencoder(Autoencoder):
     def _run(self, modules: nn.ModuleList, blocks: Tensor) -> Tensor:
         results = []
         for index, block in enumerate(blocks):
-            member = index % self.shape.n_members
+            member = index * self.shape.n_members // len(blocks)
             if self.training and self.noise is not None:
                 with _global_stream(self.noise[member]):
                     results.append(modules[member](block))

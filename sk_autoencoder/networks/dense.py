@@ -13,12 +13,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from sk_autoencoder._validation import reals
+from sk_autoencoder.blocks import MULTIPLE, affine
 from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, IN_PLACE, initial_std
 from sk_autoencoder.networks.backpropagation import Layer
 from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
-
-# Matrix kernels treat rows alike only when every width fills whole vector registers.
-_MULTIPLE = 16
 
 
 class DenseAutoencoder(Autoencoder):
@@ -128,13 +126,8 @@ class DenseAutoencoder(Autoencoder):
     def _run(self, x: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:
         turned = self.tied_weights and layers is self._decoder
         last = len(layers) - 1
-        copies = len(x) // len(layers[0][0])
         for layer, (weight, bias) in enumerate(layers):
-            if turned:
-                weight = weight.mT
-            if copies > 1:  # several blocks of inference at once
-                weight, bias = _repeat(weight, copies), _repeat(bias, copies)
-            x = torch.baddbmm(bias, x, weight)  # (m, n, in) @ (m, in, out)
+            x = affine(x, weight.mT if turned else weight, bias)
             if layer < last:
                 x = self._activation(x)
                 if self.dropout and self.training:
@@ -176,11 +169,6 @@ def _biases(sizes: tuple[int, ...], shape: NetworkShape) -> nn.ParameterList:
     return nn.ParameterList(nn.Parameter(zero) for zero in zeros)
 
 
-def _repeat(parameter: Tensor, copies: int) -> Tensor:
-    """Repeat all members' weights one after the other; a view for a single member."""
-    return parameter.expand(copies, *parameter.shape).flatten(0, 1)
-
-
 def _pad_weights(weights: Iterable[Tensor]) -> nn.ParameterList:
     """Grow all widths but the first, which is that of the rows: only the outputs of a product need full registers."""
     return nn.ParameterList(_pad(weight, weight.shape[1] if layer else 0) for layer, weight in enumerate(weights))
@@ -188,7 +176,7 @@ def _pad_weights(weights: Iterable[Tensor]) -> nn.ParameterList:
 
 def _pad(parameter: Tensor, n_in: int) -> Tensor:
     """Append zeros to (n_members, n_in, n_out) up to multiples of 16."""
-    return F.pad(parameter.detach(), (0, -parameter.shape[2] % _MULTIPLE, 0, -n_in % _MULTIPLE)).contiguous()
+    return F.pad(parameter.detach(), (0, -parameter.shape[2] % MULTIPLE, 0, -n_in % MULTIPLE)).contiguous()
 
 
 class Dense(Network):

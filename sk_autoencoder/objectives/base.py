@@ -100,6 +100,6 @@ def follow(network: Autoencoder, name: str, batch_mean: Tensor) -> None:
 
 
 def followed(network: Autoencoder, name: str, rows: Tensor) -> Tensor:
-    """Return a running mean for rows of several blocks, (n_blocks * n_members, 1, width)."""
+    """Return a running mean for rows of several blocks, (n_members * n_blocks, 1, width)."""
     running = network.get_buffer(name)
-    return running.repeat(len(rows) // len(running), 1, 1)
+    return running.repeat_interleave(len(rows) // len(running), dim=0)

@@ -117,11 +117,11 @@ class Variational(Objective):
         weights = []
         for draws in noise[:, None, None, :].split(max(1, _CELLS_AT_ONCE // rows.numel())):
             codes = mean + (0.5 * log_variance).exp() * draws  # (d, m, n, k)
-            repeated = rows.repeat(len(draws), 1, 1)
-            error, _ = compare(network, codes.flatten(0, 1), Batch(repeated, repeated), loss)
+            repeated = rows.repeat_interleave(len(draws), dim=0)
+            error, _ = compare(network, codes.transpose(0, 1).flatten(0, 1), Batch(repeated, repeated), loss)
             likelihood = -loss.negative_log_likelihood(error, followed(network, "spread", error)).sum(dim=-1)
             ratio = 0.5 * (draws.square() + log_variance - codes.square()).sum(dim=-1)  # of prior to posterior
-            weights.append(likelihood.unflatten(0, ratio.shape[:2]).double() + ratio.double())
+            weights.append(likelihood.unflatten(0, (len(rows), -1)).transpose(0, 1).double() + ratio.double())
         return torch.cat(weights).logsumexp(dim=0)[..., None] - log(len(noise))
 
 

@@ -5,7 +5,7 @@ A score may learn from two sets of rows for each member of the network: some tha
 rows. What it learns is a dict of tensors, its state. Everything runs in float64 and row by row in blocks of one shape.
 """
 
-from sk_autoencoder.scores.base import Score, State, row_product
+from sk_autoencoder.scores.base import Score, State
 from sk_autoencoder.scores.combined import PLAIN_SCORES, Combined, components
 from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, RowDistance
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, RowIsolation
@@ -32,5 +32,4 @@ __all__ = [
     "Score",
     "State",
     "components",
-    "row_product",
 ]

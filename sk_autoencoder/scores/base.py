@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sk_autoencoder._parts import Part
@@ -16,7 +15,6 @@ State = dict[str, Tensor]
 
 # Spreads below this share of a column's own spread are rounding, not knowledge.
 SMALLEST_SPREAD = 1e-2
-_MULTIPLE = 16
 
 
 class Score(Part):
@@ -82,22 +80,13 @@ def signed_log(rows: Tensor) -> Tensor:
 
 def ordered_columns(rows: Tensor) -> Tensor:
     """Sort each column, (n_members, n, n_features) -> (n_members, n_features, n)."""
-    return rows.double().mT.contiguous().sort(dim=-1).values
+    return rows.mT.contiguous().sort(dim=-1).values
 
 
 def counts_below(rows: Tensor, ordered: Tensor) -> tuple[Tensor, Tensor]:
-    """How many of the ordered values lie below each cell, and how many below or at it: (..., n_members, n, width)."""
-    values = rows.double().mT.contiguous()
-    columns = ordered.expand(*values.shape[:-1], -1).contiguous()
-    return torch.searchsorted(columns, values).mT, torch.searchsorted(columns, values, right=True).mT
-
-
-def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """``rows @ matrix`` with widths padded to multiples of 16, so that equal rows give equal bits at any place."""
-    n_in, n_out = matrix.shape[-2:]
-    missing = -n_in % _MULTIPLE
-    product = F.pad(rows, (0, missing)) @ F.pad(matrix, (0, -n_out % _MULTIPLE, 0, missing))
-    return product[..., :n_out]
+    """How many of the ordered values lie below each cell, and how many below or at it: (n_members, n_features, n)."""
+    values = rows.mT.contiguous()
+    return torch.searchsorted(ordered, values), torch.searchsorted(ordered, values, right=True)
 
 
 # References are limited in number and in cells, so that a row's cost and the state's size are.

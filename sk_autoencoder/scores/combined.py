@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sk_autoencoder._parts import resolve
 from sk_autoencoder._validation import integers
+from sk_autoencoder.blocks import mean_of
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State
 from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, RowDistance
@@ -133,7 +134,7 @@ class Combined(Score):
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean of the largest, the same for all members."""
         scaled = self.surprises(evaluation, state).values()
-        return self._mean([surprise.mean(dim=-2, keepdim=True).expand_as(surprise) for surprise in scaled])
+        return self._mean([mean_of(surprise).expand_as(surprise) for surprise in scaled])
 
     def surprises(self, evaluation: Evaluation, state: State) -> dict[str, Tensor]:
         """Return each component on the common scale."""
@@ -152,10 +153,9 @@ class Combined(Score):
         return damp(surprise) if self.damped and score.is_local else surprise
 
     def _mean(self, scaled: list[Tensor]) -> Tensor:
-        stacked = torch.stack(scaled)
-        if self.n_largest is not None and self.n_largest < len(stacked):
-            stacked = stacked.topk(self.n_largest, dim=0).values
-        return stacked.mean(dim=0)
+        if self.n_largest is None or self.n_largest >= len(scaled):
+            return mean_of(scaled)
+        return mean_of(torch.stack(scaled).topk(self.n_largest, dim=0).values)
 
     def components(self, evaluation: Evaluation, state: State) -> dict[str, Tensor]:
         """Return each component before the common scale, with those of a Combined in its place."""

@@ -41,10 +41,14 @@ class _Nearest(Score):
         self.n_references = n_references
 
     def _mean(self, vectors: Tensor, references: Tensor) -> Tensor:
-        distances = torch.cdist(vectors, references, p=1.0)  # (..., m, n, references)
+        return torch.stack([self._mean_of_nearest(*own) for own in zip(vectors, references, strict=True)])
+
+    def _mean_of_nearest(self, vectors: Tensor, references: Tensor) -> Tensor:
+        """One member's, (n, width) and (n_references, width) -> (n,)."""
+        distances = torch.cdist(vectors, references, p=1.0)
         if self.n_neighbors == 1:
             return distances.amin(dim=-1).double()
-        nearest = distances.topk(min(self.n_neighbors, distances.shape[-1]), dim=-1, largest=False).values
+        nearest = distances.topk(min(self.n_neighbors, len(references)), dim=-1, largest=False).values
         return nearest.mean(dim=-1, dtype=torch.float64)
 
 
@@ -66,7 +70,7 @@ class _Distance(_Nearest):
 
     @abstractmethod
     def _vectors(self, evaluation: Evaluation) -> Tensor:
-        """Return what is compared, (..., n_members, n, width)."""
+        """Return what is compared, (n_members, n, width)."""
 
     @abstractmethod
     def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
@@ -181,8 +185,7 @@ class ResidualDistance(_Distance):
 
 
 def _ranks_and_logs(rows: Tensor, ordered: Tensor) -> Tensor:
-    """Normal quantiles of ranks among ordered values, beside signed logarithms, (..., n_members, n, 2 * width)."""
+    """Normal quantiles of ranks among ordered values, beside signed logarithms, (n_members, n, 2 * width)."""
     below, up_to = counts_below(rows, ordered)
     rank = (below + up_to).double() / 2 + 0.5
-    seen = torch.cat([torch.special.ndtri(rank / (ordered.shape[-1] + 1)), signed_log(rows)], dim=-1)
-    return seen.to(rows.dtype)
+    return torch.cat([torch.special.ndtri(rank / (ordered.shape[-1] + 1)).mT, signed_log(rows)], dim=-1).to(rows.dtype)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from sk_autoencoder._validation import integers
+from sk_autoencoder.blocks import row_product
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import Score, State, row_product, signed_log, some
+from sk_autoencoder.scores.base import Score, State, signed_log, some
 
 
 class _Isolation(Score):

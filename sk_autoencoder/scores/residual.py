@@ -11,8 +11,9 @@ from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from torch import Tensor
 
 from sk_autoencoder._validation import StrOptions
+from sk_autoencoder.blocks import row_product
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State, residual_of, residual_spread, row_product
+from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State, residual_of, residual_spread
 
 
 class ReconstructionError(Score):

@@ -51,4 +51,4 @@ class FeatureTails(Score):
         n_references = state["sorted"].shape[-1]
         below, up_to = counts_below(evaluation.target, state["sorted"])
         share = torch.minimum(up_to, n_references - below).double().clamp(min=0.5) / n_references
-        return -share.log()
+        return -share.log().mT.contiguous()

@@ -151,12 +151,13 @@ def test_row_in_any_batch_at_odd_widths(width, activation, precision):
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_row_in_any_batch_with_threads(n_threads):
+@pytest.mark.parametrize("width", [1, 33, 800])  # threads share a single product of wide rows
+def test_row_in_any_batch_with_threads(width, n_threads):
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
-        X = np.random.default_rng(0).normal(size=(3 * BLOCK_ROWS, 33))
-        _assert_batches_do_not_matter(AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X), X)
+        X = np.random.default_rng(0).normal(size=(3 * BLOCK_ROWS, width))
+        _assert_batches_do_not_matter(AutoencoderTransformer(1, max_iter=1, random_state=0).fit(X), X)
     finally:
         torch.set_num_threads(before)
 

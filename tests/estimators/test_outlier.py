@@ -510,7 +510,11 @@ class TestMembers:
     def test_score_is_the_mean_of_the_members(self, X):
         model = detector(outlier_score=ReconstructionError(normalize=None)).fit(X)
         inference = model._inference
-        reconstructions = inference._map(inference._reconstruct, X, inference._scaled, X.shape[1])
+
+        def rebuilt(network, blocks):
+            return inference._unscaled(network.encode(blocks)[..., : model.n_components_])
+
+        reconstructions = inference.apply(rebuilt, X, X.shape[1])
         scale = X.std(axis=0)
         expected = (((X - reconstructions) / scale) ** 2).mean(axis=(0, 2))
         np.testing.assert_allclose(-model.score_samples(X), expected, rtol=1e-4)

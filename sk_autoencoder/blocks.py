@@ -1,0 +1,54 @@
+"""Matrix products and means in which a row's bits do not depend on its batch.
+
+Kernels choose their order of summation by the shape that they are given. Here every matrix product has the same: a
+block of rows, padded widths, and at least one other block beside it, for a single product takes another path than
+several. On the CPU the number of blocks changes no bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["BLOCK_ROWS", "FEWEST_PRODUCTS", "MULTIPLE", "affine", "mean_of", "row_product"]
+
+BLOCK_ROWS = 32
+# Kernels treat rows alike only when every width fills whole vector registers.
+MULTIPLE = 16
+FEWEST_PRODUCTS = 2
+
+
+def affine(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Multiply blocks (n_members * n_blocks, n, n_in) by (n_members, n_in, n_out) and add (n_members, 1, n_out).
+
+    The blocks of a member lie side by side and share its weights, which are not copied.
+    """
+    n_members = len(weight)
+    if len(blocks) == n_members:
+        return torch.baddbmm(bias, blocks, weight)
+    results = blocks.new_empty(*blocks.shape[:2], weight.shape[2])
+    members = zip(blocks.chunk(n_members), weight, bias, results.chunk(n_members), strict=True)
+    for rows, matrix, offset, result in members:
+        torch.baddbmm(offset.expand(len(rows), -1, -1), rows, matrix.expand(len(rows), -1, -1), out=result)
+    return results
+
+
+def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
+    """``rows @ matrix``, (n_members, n, n_in) by (n_members, n_in, n_out), with equal bits for equal rows."""
+    n_members, n_rows = rows.shape[:2]
+    n_in, n_out = matrix.shape[-2:]
+    fewest = BLOCK_ROWS * -(-FEWEST_PRODUCTS // n_members)
+    rows = F.pad(rows, (0, -n_in % MULTIPLE, 0, max(fewest, n_rows + -n_rows % BLOCK_ROWS) - n_rows))
+    matrix = F.pad(matrix, (0, -n_out % MULTIPLE, 0, -n_in % MULTIPLE))
+    blocks = rows.unflatten(1, (-1, BLOCK_ROWS)).flatten(0, 1)
+    product = affine(blocks, matrix, matrix.new_zeros(n_members, 1, matrix.shape[2]))
+    return product.unflatten(0, (n_members, -1)).flatten(1, 2)[:, :n_rows, :n_out]
+
+
+def mean_of(tensors: Iterable[Tensor]) -> Tensor:
+    """Mean of several tensors, or along a tensor's first axis, added up in their order."""
+    tensors = list(tensors)
+    return sum(tensors[1:], start=tensors[0]) / len(tensors)
