@@ -13,12 +13,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["BLOCK_ROWS", "FEWEST_PRODUCTS", "MULTIPLE", "affine", "mean_of", "row_product"]
+__all__ = ["BLOCK_ROWS", "MULTIPLE", "affine", "cut", "joined", "mean_of", "row_product"]
 
 BLOCK_ROWS = 32
 # Kernels treat rows alike only when every width fills whole vector registers.
 MULTIPLE = 16
-FEWEST_PRODUCTS = 2
+_FEWEST_PRODUCTS = 2
+
+
+def cut(rows: Tensor, n_members: int, block_rows: int = BLOCK_ROWS, fewest: int = 1) -> Tensor:
+    """(n_members or 1, n, width) -> (n_members * n_blocks, block_rows, width), filled up with zeros at the end.
+
+    There are at least ``fewest`` blocks for each member, and never a single one in all.
+    """
+    n_rows, fewest = rows.shape[1], max(fewest, -(-_FEWEST_PRODUCTS // n_members))
+    missing = max(fewest * block_rows - n_rows, -n_rows % block_rows)
+    if missing:
+        rows = F.pad(rows, (0, 0, 0, missing))
+    return rows.unflatten(1, (-1, block_rows)).expand(n_members, -1, -1, -1).flatten(0, 1)
+
+
+def joined(blocks: Tensor, n_members: int) -> Tensor:
+    """(n_members * n_blocks, block_rows, ...) -> (n_members, n_blocks * block_rows, ...)."""
+    return blocks.unflatten(0, (n_members, -1)).flatten(1, 2)
 
 
 def affine(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -40,15 +57,16 @@ def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
     """``rows @ matrix``, (n_members, n, n_in) by (n_members, n_in, n_out), with equal bits for equal rows."""
     n_members, n_rows = rows.shape[:2]
     n_in, n_out = matrix.shape[-2:]
-    fewest = BLOCK_ROWS * -(-FEWEST_PRODUCTS // n_members)
-    rows = F.pad(rows, (0, -n_in % MULTIPLE, 0, max(fewest, n_rows + -n_rows % BLOCK_ROWS) - n_rows))
+    blocks = cut(F.pad(rows, (0, -n_in % MULTIPLE)), n_members)
     matrix = F.pad(matrix, (0, -n_out % MULTIPLE, 0, -n_in % MULTIPLE))
-    blocks = rows.unflatten(1, (-1, BLOCK_ROWS)).flatten(0, 1)
     product = affine(blocks, matrix, matrix.new_zeros(n_members, 1, matrix.shape[2]))
-    return product.unflatten(0, (n_members, -1)).flatten(1, 2)[:, :n_rows, :n_out]
+    return joined(product, n_members)[:, :n_rows, :n_out]
 
 
 def mean_of(tensors: Iterable[Tensor]) -> Tensor:
-    """Mean of several tensors, or along a tensor's first axis, added up in their order."""
+    """Mean of several tensors, or along a tensor's first axis, added up in their order.
+
+    ``torch.mean`` groups its addends by the place of an entry in memory.
+    """
     tensors = list(tensors)
     return sum(tensors[1:], start=tensors[0]) / len(tensors)

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from sk_autoencoder.blocks import BLOCK_ROWS, FEWEST_PRODUCTS, mean_of, row_product
+from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of, row_product
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
@@ -55,8 +54,7 @@ class Inference:
         cells = _CELLS_AT_ONCE.get(device.type, _CELLS_AT_ONCE["cpu"])
         self._on_cpu = device.type == "cpu"
         self._block_rows = _BLOCK_ROWS.get(device.type, BLOCK_ROWS)
-        self._fewest_blocks = -(-FEWEST_PRODUCTS // self.shape.n_members)
-        most = max(self._fewest_blocks, cells // (self._block_rows * self.shape.n_members * widest))
+        most = max(1, cells // (self._block_rows * self.shape.n_members * widest))
         self._n_blocks = 1 << (most.bit_length() - 1)  # a power of two keeps two threads, or four, equally busy
 
     def turn_code(self, axes: Axes) -> None:
@@ -116,7 +114,8 @@ class Inference:
     ) -> np.ndarray:
         """Average a score function over members: (n, ...) float64.
 
-        The function takes an evaluation and the state. Without an objective, evaluations have no parts.
+        The function takes an evaluation, (n_members, n, ...), and the state. Without an objective, evaluations have no
+        parts.
         """
 
         def averaged(blocks: Tensor, n_kept: int) -> Tensor:
@@ -187,7 +186,7 @@ class Inference:
             try:
                 with torch.inference_mode():
                     blocks = self._blocks(take(dense(X[part])))
-                    n_kept = max(_size(part), _FEWEST_KEPT) if self._on_cpu else len(blocks) * self._block_rows
+                    n_kept = max(_size(part), _FEWEST_KEPT) if self._on_cpu else self._n_blocks * self._block_rows
                     result = function(blocks, n_kept)
             except torch.OutOfMemoryError:
                 if not self._halve():
@@ -202,20 +201,16 @@ class Inference:
 
     def _blocks(self, rows: Tensor) -> Tensor:
         """(n, width), or (n, n_members, width), -> (n_members * n_blocks, _block_rows, width)."""
-        fewest = self._block_rows * (self._fewest_blocks if self._on_cpu else self._n_blocks)
         rows = rows[None] if rows.ndim == 2 else rows.transpose(0, 1)
-        missing = max(fewest - rows.shape[1], -rows.shape[1] % self._block_rows)
-        if missing:
-            rows = F.pad(rows, (0, 0, 0, missing))
-        return rows.unflatten(1, (-1, self._block_rows)).expand(self.shape.n_members, -1, -1, -1).flatten(0, 1)
+        return cut(rows, self.shape.n_members, self._block_rows, fewest=1 if self._on_cpu else self._n_blocks)
 
     def _rows(self, blocks: Tensor, n_kept: int) -> Tensor:
         """(n_members * n_blocks, _block_rows, ...) -> (n_members, n_kept, ...)."""
-        return blocks.unflatten(0, (self.shape.n_members, -1)).flatten(1, 2)[:, :n_kept]
+        return joined(blocks, self.shape.n_members)[:, :n_kept]
 
     def _halve(self) -> bool:
         """Let fewer rows at once onto the device; return whether that was possible."""
-        if self._n_blocks > self._fewest_blocks:
+        if self._n_blocks > 1:
             self._n_blocks //= 2
         elif self._block_rows > 1:
             self._block_rows //= 2

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from sk_autoencoder import AutoencoderTransformer, inference
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.blocks import BLOCK_ROWS
 
 
-@pytest.mark.parametrize("n_rows", [1, inference.BLOCK_ROWS - 1, inference.BLOCK_ROWS, inference.BLOCK_ROWS + 1, 1000])
+@pytest.mark.parametrize("n_rows", [1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 1000])
 def test_every_row_comes_back(n_rows):
     X = np.random.default_rng(0).normal(size=(n_rows, 3))
     model = AutoencoderTransformer(2, max_iter=1, random_state=0).fit(X)
@@ -60,7 +61,7 @@ class TestFullMemory:
     def test_fewer_blocks_at_once_change_no_bit(self, model, monkeypatch):
         X = np.random.default_rng(1).normal(size=(1000, 7))
         expected = model.transform(X)
-        self.limit(model, monkeypatch, most=3 * inference.BLOCK_ROWS)
+        self.limit(model, monkeypatch, most=3 * BLOCK_ROWS)
         with pytest.warns(UserWarning, match="The memory of cpu was full; rows go on .* blocks of 32, 2 at once"):
             np.testing.assert_array_equal(model.transform(X), expected)
         np.testing.assert_array_equal(model.transform(X), expected)  # remembered, and no further warning
@@ -69,7 +70,7 @@ class TestFullMemory:
         X = np.random.default_rng(1).normal(size=(1000, 7))
         expected = model.reconstruct(X)
         self.limit(model, monkeypatch, most=40)
-        with pytest.warns(UserWarning, match="in blocks of 16, 2 at once. Their last bits may differ"):
+        with pytest.warns(UserWarning, match="in blocks of 16, 1 at once. Their last bits may differ"):
             np.testing.assert_allclose(model.reconstruct(X), expected, rtol=1e-4, atol=1e-5)
 
     def test_nothing_fits(self, model, monkeypatch):

@@ -2,7 +2,8 @@
 
 A score may learn from two sets of rows for each member of the network: some that the member was trained on
 (references, in random order) and some that were held out of its training, which show how large errors are on new
-rows. What it learns is a dict of tensors, its state. Everything runs in float64 and row by row in blocks of one shape.
+rows. What it learns is a dict of tensors, its state. A score is float64, and does not depend on the rows
+scored beside it.
 """
 
 from sk_autoencoder.scores.base import Score, State

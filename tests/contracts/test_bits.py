@@ -13,7 +13,7 @@ import torch
 from sklearn.base import clone
 
 from sk_autoencoder import AutoencoderTransformer, Dense
-from sk_autoencoder.inference import BLOCK_ROWS
+from sk_autoencoder.blocks import BLOCK_ROWS
 from sk_autoencoder.networks.activations import ACTIVATIONS
 
 from .variants import ESTIMATORS, VARIANTS, assert_equal, outputs

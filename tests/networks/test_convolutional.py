@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Convolutional, Dense
-from sk_autoencoder.inference import BLOCK_ROWS
+from sk_autoencoder.blocks import BLOCK_ROWS
 from sk_autoencoder.networks import NetworkShape
 from sk_autoencoder.training.seeding import seeded, weight_generators
 
