@@ -43,13 +43,17 @@ def affine(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     The blocks of a member lie side by side and share its weights, which are not copied.
     """
-    n_members = len(weight)
-    if len(blocks) == n_members:
+    n_members, n_blocks = len(weight), len(blocks) // len(weight)
+    if n_blocks == 1:
         return torch.baddbmm(bias, blocks, weight)
     results = blocks.new_empty(*blocks.shape[:2], weight.shape[2])
-    members = zip(blocks.chunk(n_members), weight, bias, results.chunk(n_members), strict=True)
-    for rows, matrix, offset, result in members:
-        torch.baddbmm(offset.expand(len(rows), -1, -1), rows, matrix.expand(len(rows), -1, -1), out=result)
+    grid, out = (tensor.unflatten(0, (n_members, n_blocks)) for tensor in (blocks, results))
+    if n_blocks < n_members:  # the shorter loop
+        for block in range(n_blocks):
+            torch.baddbmm(bias, grid[:, block], weight, out=out[:, block])
+    else:
+        for own, matrix, offset, result in zip(grid, weight, bias, out, strict=True):
+            torch.baddbmm(offset.expand(n_blocks, -1, -1), own, matrix.expand(n_blocks, -1, -1), out=result)
     return results
 
 

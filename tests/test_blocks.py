@@ -10,7 +10,7 @@ def draw(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float64, device="cpu")
 
 
-@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("n_members", [1, 3, 5])  # fewer and more than blocks
 @pytest.mark.parametrize("n_rows", [1, BLOCK_ROWS, 3 * BLOCK_ROWS + 1])
 class TestBlocks:
     def test_every_row_comes_back(self, n_rows, n_members):
