@@ -108,8 +108,11 @@ def _column_kinds(X: Any) -> list[tuple[str, str]]:
     return kinds
 
 
-def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, **options: Any) -> np.ndarray:
-    """Validate rows: numeric, finite, two-dimensional, the width seen in fit; float32 stays float32, CSR stays CSR."""
+def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = True, **options: Any) -> np.ndarray:
+    """Validate rows: numeric, finite, two-dimensional, the width seen in fit; float32 stays float32, CSR stays CSR.
+
+    Whoever looks for NaN and infinity himself, with ``check_finite``, says ``finite=False``.
+    """
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
@@ -121,9 +124,14 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, **options: Any)
             "them first, for example with OneHotEncoder or OrdinalEncoder in a ColumnTransformer, or drop them."
         )
     X = validate_data(estimator, X, reset=reset, dtype=FLOATS, accept_sparse="csr", ensure_all_finite=False, **options)
-    if not _sums_up(X):
-        assert_all_finite(X, estimator_name=type(estimator).__name__, input_name="X")
+    if finite and not _sums_up(X):
+        check_finite(X, type(estimator).__name__)
     return X
+
+
+def check_finite(X: Any, estimator_name: str) -> None:
+    """Raise scikit-learn's error if rows hold NaN or infinity."""
+    assert_all_finite(X, estimator_name=estimator_name, input_name="X")
 
 
 def _sums_up(X: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sk_autoencoder._validation import check_finite
 from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of, row_product
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
@@ -22,7 +23,9 @@ from sk_autoencoder.training.rows import Scaler, dense
 # blocks go through it side by side, each in a matrix product of its own. On the CPU their number changes no bit; other
 # devices choose kernels by it, and always get the same number.
 _BLOCK_ROWS = {"cpu": BLOCK_ROWS, "cuda": 4 * BLOCK_ROWS}
-_CELLS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 22}
+_CELLS_AT_ONCE = 1 << 22
+_DECODED_SHARE = 4  # so many times fewer rows at once are decoded on the CPU, whose cache holds what is made of them
+_CACHED_CELLS = 1 << 18
 _FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
 _FEWEST_KEPT = 2  # a single row would be added up in another order
 # Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
@@ -40,9 +43,9 @@ class Axes(NamedTuple):
 class Inference:
     """A fitted network with its scaling and, for a detector, its score's state; safe to call from several threads."""
 
-    def __init__(self, network: Autoencoder, affine: Affine, device: torch.device):
+    def __init__(self, network: Autoencoder, affine: Affine, device: torch.device, estimator_name: str):
         self.network = network.for_inference()
-        self.shape, self.device = network.shape, device
+        self.shape, self.device, self._estimator_name = network.shape, device, estimator_name
         self.state: State = {}
         self._axes: tuple[Tensor, ...] | None = None
         self._scalers = {
@@ -51,11 +54,11 @@ class Inference:
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
         widest = max(_FEWEST_COLUMNS, self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
-        cells = _CELLS_AT_ONCE.get(device.type, _CELLS_AT_ONCE["cpu"])
         self._on_cpu = device.type == "cpu"
         self._block_rows = _BLOCK_ROWS.get(device.type, BLOCK_ROWS)
-        most = max(1, cells // (self._block_rows * self.shape.n_members * widest))
-        self._n_blocks = 1 << (most.bit_length() - 1)  # a power of two keeps two threads, or four, equally busy
+        most = max(1, _CELLS_AT_ONCE // (self._block_rows * self.shape.n_members * widest))
+        self._n_blocks = _power_of_two(most)  # which keeps two threads, or four, equally busy
+        self._cached_rows = _power_of_two(max(1, _CACHED_CELLS // self.shape.n_features))
 
     def turn_code(self, axes: Axes) -> None:
         """Give codes, and take them, on new axes."""
@@ -63,7 +66,7 @@ class Inference:
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n_members, n, n_components) codes."""
-        return self._map(self._encode, X, self._scaled, self.shape.n_components)
+        return self._map(self._encode, X, self._scaled(), self.shape.n_components, share=1)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """(n, n_components) codes -> (n_members, n, n_features) rows in original units."""
@@ -72,14 +75,14 @@ class Inference:
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n, n_features) reconstructions in original units, the members' mean."""
         results = np.empty(X.shape, dtype=X.dtype)
-        for part, rows in self._stream(self._mean_reconstruction, X, self._scaled):
+        for part, rows in self._stream(self._mean_reconstruction, X, self._scaled()):
             results[part] = rows[: _size(part)].cpu().numpy()
         return results
 
     def squared_errors(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n,) squared errors of the reconstruction, summed over features."""
         sums = np.empty(X.shape[0])
-        for part, rows in self._stream(self._mean_reconstruction, X, self._scaled):
+        for part, rows in self._stream(self._mean_reconstruction, X, self._scaled()):
             difference = dense(X[part]).astype(np.float64) - rows[: _size(part)].cpu().numpy()
             sums[part] = np.square(difference, out=difference).sum(axis=1)
         return sums
@@ -92,7 +95,7 @@ class Inference:
         def applied(blocks: Tensor, n_kept: int) -> Tensor:
             return self._rows(function(self.network, blocks), n_kept)
 
-        return self._map(applied, X, self._scaled, width, dtype)
+        return self._map(applied, X, self._scaled(), width, dtype)
 
     def evaluate(self, X: Any, index: np.ndarray, objective: Objective | None, loss: Loss) -> Evaluation:
         """Evaluate other rows for each member, index (n_members, n), and keep everything; meant for few rows.
@@ -101,7 +104,8 @@ class Inference:
         """
 
         def take(numbers: np.ndarray) -> Tensor:
-            return self._scaled(dense(X[numbers.ravel()]).reshape(*numbers.shape, -1))
+            rows = dense(X[numbers.ravel()])
+            return self._scale_into(rows, self._empty(len(rows))).unflatten(0, numbers.shape)
 
         def whole(blocks: Tensor, n_kept: int) -> Evaluation:
             return self._evaluate(blocks, n_kept, objective, loss)
@@ -121,7 +125,7 @@ class Inference:
         def averaged(blocks: Tensor, n_kept: int) -> Tensor:
             return mean_of(function(self._evaluate(blocks, n_kept, objective, loss), self.state))
 
-        pieces = self._stream(averaged, X, self._scaled)
+        pieces = self._stream(averaged, X, self._scaled())
         return np.concatenate([scores[: _size(part)].cpu().numpy() for part, scores in pieces])
 
     def _evaluate(self, blocks: Tensor, n_kept: int, objective: Objective | None, loss: Loss) -> Evaluation:
@@ -132,8 +136,31 @@ class Inference:
             evaluation = objective(self.network, Batch(blocks, blocks), loss)
         return evaluation.map(lambda tensor: self._rows(tensor, n_kept))
 
-    def _scaled(self, X: np.ndarray) -> Tensor:
-        return self._scalers[X.dtype.type](X).clamp_(-_LARGEST_CELL, _LARGEST_CELL)
+    def _scaled(self) -> Callable[[np.ndarray], Tensor]:
+        """Return what scales parts of an array, each over the one before: fresh memory costs more than the scaling."""
+        buffer = None
+
+        def read(rows: np.ndarray) -> Tensor:
+            nonlocal buffer
+            if buffer is None:  # the first part is the largest
+                buffer = self._empty(len(rows))
+            return self._scale_into(rows, buffer[: len(rows)])
+
+        return read
+
+    def _empty(self, n_rows: int) -> Tensor:
+        return torch.empty(n_rows, self.shape.n_features, dtype=self.shape.torch_dtype, device=self.device)
+
+    def _scale_into(self, X: np.ndarray, result: Tensor) -> Tensor:
+        """Scale rows, in pieces that stay in the processor's cache, and look closely at those with odd cells."""
+        step = self._cached_rows if self._on_cpu else len(X)
+        for start in range(0, len(X), step):
+            rows = X[start : start + step]
+            cells = self._scalers[X.dtype.type](rows, out=result[start : start + step]).view(-1)
+            if not cells.dot(cells) <= _LARGEST_CELL**2:  # NaN is not
+                check_finite(rows, self._estimator_name)
+                cells.clamp_(-_LARGEST_CELL, _LARGEST_CELL)
+        return result
 
     def _plain(self, codes: np.ndarray) -> Tensor:
         return torch.from_numpy(codes.copy()).to(self.device, self.shape.torch_dtype)
@@ -166,27 +193,35 @@ class Inference:
         take: Callable[[np.ndarray], Tensor],
         width: int,
         dtype: Any = None,
+        share: int = _DECODED_SHARE,
     ) -> np.ndarray:
         """Collect a function of blocks as (n_members, n, width); None is the type of X."""
         results = np.empty((self.shape.n_members, X.shape[0], width), dtype=dtype or X.dtype)
-        for part, found in self._stream(function, X, take):
-            results[:, part] = found[:, : _size(part)].cpu().numpy()
+        written = torch.from_numpy(results)  # torch copies with all threads
+        for part, found in self._stream(function, X, take, share):
+            written[:, part] = found[:, : _size(part)]
         return results
 
     def _stream(
-        self, function: Callable[[Tensor, int], Any], X: np.ndarray, take: Callable[[np.ndarray], Tensor]
+        self,
+        function: Callable[[Tensor, int], Any],
+        X: np.ndarray,
+        take: Callable[[np.ndarray], Tensor],
+        share: int = _DECODED_SHARE,
     ) -> Iterator[tuple[slice, Any]]:
         """Yield consecutive parts of X and what a function makes of their blocks; its last rows may be filling.
 
-        The function is also told how many rows to keep: the filling is not worth its time on the CPU.
+        The function is also told how many rows to keep: the filling is not worth its time on the CPU, where ``share``
+        is how many times fewer blocks go at once.
         """
         start, n_rows, was_full = 0, X.shape[0], False
         while start < n_rows:
-            part = slice(start, min(n_rows, start + self._n_blocks * self._block_rows))
+            n_blocks = max(1, self._n_blocks // share) if self._on_cpu else self._n_blocks
+            part = slice(start, min(n_rows, start + n_blocks * self._block_rows))
             try:
                 with torch.inference_mode():
                     blocks = self._blocks(take(dense(X[part])))
-                    n_kept = max(_size(part), _FEWEST_KEPT) if self._on_cpu else self._n_blocks * self._block_rows
+                    n_kept = max(_size(part), _FEWEST_KEPT) if self._on_cpu else n_blocks * self._block_rows
                     result = function(blocks, n_kept)
             except torch.OutOfMemoryError:
                 if not self._halve():
@@ -194,7 +229,7 @@ class Inference:
                 was_full = True
                 continue
             if was_full:
-                self._warn()
+                self._warn(n_blocks)
                 was_full = False
             yield part, result
             start = part.stop
@@ -218,13 +253,18 @@ class Inference:
             return False
         return True
 
-    def _warn(self) -> None:
+    def _warn(self, n_blocks: int) -> None:
         warnings.warn(
             f"The memory of {self.device} was full; rows go on through the network in blocks of {self._block_rows}, "
-            f"{self._n_blocks} at once. Their last bits may differ from those of earlier calls.",
+            f"{n_blocks} at once. Their last bits may differ from those of earlier calls.",
             UserWarning,
             stacklevel=6,
         )
+
+
+def _power_of_two(most: int) -> int:
+    """Return the largest one that is not larger."""
+    return 1 << (most.bit_length() - 1)
 
 
 def _size(part: slice) -> int:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
-from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.blocks import BLOCK_ROWS
 
 
@@ -37,6 +38,33 @@ def test_number_of_blocks_at_once_changes_no_bit():
 def test_rows_beyond_float32_give_finite_codes(rows):
     model = AutoencoderTransformer(2, max_iter=1, random_state=0).fit(rows)
     assert np.isfinite(model.transform(rows * 1e200)).all()
+
+
+@pytest.mark.parametrize("make", [np.array, sparse.csr_array], ids=["array", "csr"])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize(("cell", "word"), [(np.nan, "NaN"), (-np.inf, "infinity")])
+def test_a_cell_that_is_no_number_is_found_in_any_part(make, kind, cell, word):
+    X = np.random.default_rng(0).normal(size=(40_000, 7)).astype(kind)
+    model = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X[:500])
+    for position in (0, 32_767, 39_999):
+        spoilt = X.copy()
+        spoilt[position, 6] = cell
+        for method in (model.transform, model.reconstruct, model.reconstruction_error):
+            with pytest.raises(ValueError, match=f"Input X contains {word}"):
+                method(make(spoilt))
+
+
+def test_a_huge_row_changes_no_other_rows_bits():
+    X = np.random.default_rng(0).normal(size=(300, 7)).astype(np.float32)
+    model = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X)
+    detector = AutoencoderOutlierDetector(max_iter=1, random_state=0).fit(X)
+    spoilt = X.copy()
+    spoilt[100] = np.finfo(np.float32).max
+    rest = np.arange(300) != 100
+    for method in (model.transform, model.reconstruct, detector.score_samples):
+        found = method(spoilt)
+        assert np.isfinite(found).all()
+        np.testing.assert_array_equal(found[rest], method(X)[rest])
 
 
 class TestFullMemory:

@@ -129,8 +129,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return self._inference.squared_errors(X) / X.shape[1]
 
     def _check(self, X: Any) -> np.ndarray:
+        """Validate rows for ``_inference``, which looks for NaN and infinity itself."""
         check_is_fitted(self)
-        return check_rows(self, X, reset=False)
+        return check_rows(self, X, reset=False, finite=False)
 
     def _n_members(self) -> int:
         return 1
@@ -334,7 +335,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self.loss_curves_ = {name.removeprefix("train_"): history[:, name] for name in sorted(parts)}
         self.best_loss_ = min(self.validation_loss_curve_ or self.loss_curve_, default=None)
         self.n_components_ = self._shape.n_components
-        self._inference = Inference(self.net_.module_, self._affine, torch.device(self.net_.device))
+        self._inference = Inference(
+            self.net_.module_, self._affine, torch.device(self.net_.device), type(self).__name__
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

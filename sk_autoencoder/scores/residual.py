@@ -25,6 +25,11 @@ class ReconstructionError(Score):
         None takes residuals as they are. "standard" divides each feature's residual by its root mean square on
         held-out rows, so that features that are hard to rebuild do not drown the others. "log" takes
         ``log(1 + z ** 2)`` of these ratios z, so that no single feature decides alone.
+
+    Notes
+    -----
+    Squares are added up in the network's precision, so that with float32 feature scores add up to the score but for
+    its rounding.
     """
 
     needs = ("reconstruction",)
@@ -46,16 +51,18 @@ class ReconstructionError(Score):
         if self.normalize == "log":
             return self.feature_scores(evaluation, state).sum(dim=-1)
         ratios = self._ratios(evaluation, state)
-        return torch.linalg.vector_norm(ratios, dim=-1).square() / ratios.shape[-1]
+        return torch.linalg.vector_norm(ratios, dim=-1).double().square() / ratios.shape[-1]
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return each feature's addend of the mean."""
-        squares = self._ratios(evaluation, state).square()
+        squares = self._ratios(evaluation, state).double().square()
         return (squares.log1p() if self.normalize == "log" else squares) / squares.shape[-1]
 
     def _ratios(self, evaluation: Evaluation, state: State) -> Tensor:
-        residual = residual_of(evaluation)
-        return residual if self.normalize is None else residual.mul_(state["spread"][:, None, :].reciprocal())
+        residual = evaluation.target - evaluation.reconstruction
+        if self.normalize is None:
+            return residual
+        return residual.mul_(state["spread"][:, None, :].reciprocal().to(residual.dtype))
 
 
 class Mahalanobis(Score):

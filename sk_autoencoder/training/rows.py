@@ -56,15 +56,23 @@ class Scaler:
         constants = (np.tile(constant, copies) for constant in (center, rest, factor))
         self.center, self.rest, self.factor = (torch.tensor(c, dtype=self.type, device=device) for c in constants)
 
-    def __call__(self, rows: np.ndarray | Tensor) -> Tensor:
-        """Scale rows of any shape (..., n_features) into a new tensor."""
+    def __call__(self, rows: np.ndarray | Tensor, out: Tensor | None = None) -> Tensor:
+        """Scale rows of any shape (..., n_features) into a new tensor, or into a contiguous one of their shape."""
         if isinstance(rows, np.ndarray):
             rows = _to_device(rows, self.device)
+        if out is None:
+            out = rows.new_empty(rows.shape, dtype=self.dtype)
         width = len(self.center) if rows.numel() % len(self.center) == 0 else self.width
-        scaled = rows.to(self.type).reshape(-1, width) - self.center[:width]
+        result = out.view(-1, width)
+        scaled = torch.sub(
+            rows.to(self.type).reshape(-1, width), self.center[:width], out=result if self.type == self.dtype else None
+        )
         if self.rest_matters:
             scaled.sub_(self.rest[:width])
-        return scaled.mul_(self.factor[:width]).to(self.dtype).view(rows.shape)
+        scaled.mul_(self.factor[:width])
+        if scaled is not result:
+            result.copy_(scaled)
+        return out
 
 
 _FLOAT32_SAFE = 1e30

@@ -320,12 +320,14 @@ class TestFeatureScores:
         if name in WITHOUT_FEATURES:
             return  # shown not to be available above
         shares = fitted[name].feature_scores(X)
-        first = next(iter(fitted[name].component_scores(X).values()))
+        component, first = next(iter(fitted[name].component_scores(X).items()))
         assert shares.shape == X.shape
         if name == "code+residual":
             assert not np.allclose(shares.sum(axis=1), first, rtol=1e-3)
         else:
-            np.testing.assert_allclose(shares.sum(axis=1), first, rtol=1e-9)
+            # Plain squares are added up in the network's precision, which is float32.
+            rtol = 1e-6 if component == "reconstruction" else 1e-9
+            np.testing.assert_allclose(shares.sum(axis=1), first, rtol=rtol)
 
     @pytest.mark.parametrize("name", ["reconstruction", "raw", "log"])
     def test_point_at_the_feature_that_is_wrong(self, name, X):
