@@ -23,9 +23,12 @@ from sk_autoencoder.training.rows import Scaler, dense
 # blocks go through it side by side, each in a matrix product of its own. On the CPU their number changes no bit; other
 # devices choose kernels by it, and always get the same number.
 _BLOCK_ROWS = {"cpu": BLOCK_ROWS, "cuda": 4 * BLOCK_ROWS}
-_CELLS_AT_ONCE = 1 << 22
-_DECODED_SHARE = 4  # so many times fewer rows at once are decoded on the CPU, whose cache holds what is made of them
-_CACHED_CELLS = 1 << 18
+_CELLS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 22}
+# On the CPU more rows of a wide array are encoded at once: they come in a buffer, and only what layers make of them
+# is fresh memory, which has to be small to be had for nothing.
+_CELLS_IN_BUFFER = 1 << 22
+_CELLS_OF_LAYER = 1 << 19
+_CELLS_IN_CACHE = 1 << 18
 _FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
 _FEWEST_KEPT = 2  # a single row would be added up in another order
 # Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
@@ -56,9 +59,13 @@ class Inference:
         widest = max(_FEWEST_COLUMNS, self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
         self._on_cpu = device.type == "cpu"
         self._block_rows = _BLOCK_ROWS.get(device.type, BLOCK_ROWS)
-        most = max(1, _CELLS_AT_ONCE // (self._block_rows * self.shape.n_members * widest))
-        self._n_blocks = _power_of_two(most)  # which keeps two threads, or four, equally busy
-        self._cached_rows = _power_of_two(max(1, _CACHED_CELLS // self.shape.n_features))
+        cells = _CELLS_AT_ONCE.get(device.type, _CELLS_AT_ONCE["cpu"]) // self.shape.n_members
+        # Powers of two keep two threads, or four, equally busy.
+        self._n_blocks = _power_of_two(cells // (self._block_rows * widest))
+        self._cached_rows = _power_of_two(_CELLS_IN_CACHE // self.shape.n_features)
+        layer = max(*self.shape.hidden_layer_sizes, self.shape.n_encoded, 1)
+        encoded = min(_CELLS_IN_BUFFER // self.shape.n_features, _CELLS_OF_LAYER // (layer * self.shape.n_members))
+        self._more_encoded = _power_of_two(encoded // (self._n_blocks * self._block_rows)) if self._on_cpu else 1
 
     def turn_code(self, axes: Axes) -> None:
         """Give codes, and take them, on new axes."""
@@ -66,7 +73,7 @@ class Inference:
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n_members, n, n_components) codes."""
-        return self._map(self._encode, X, self._scaled(), self.shape.n_components, share=1)
+        return self._map(self._encode, X, self._scaled(), self.shape.n_components, times=self._more_encoded)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """(n, n_components) codes -> (n_members, n, n_features) rows in original units."""
@@ -193,12 +200,12 @@ class Inference:
         take: Callable[[np.ndarray], Tensor],
         width: int,
         dtype: Any = None,
-        share: int = _DECODED_SHARE,
+        times: int = 1,
     ) -> np.ndarray:
         """Collect a function of blocks as (n_members, n, width); None is the type of X."""
         results = np.empty((self.shape.n_members, X.shape[0], width), dtype=dtype or X.dtype)
         written = torch.from_numpy(results)  # torch copies with all threads
-        for part, found in self._stream(function, X, take, share):
+        for part, found in self._stream(function, X, take, times):
             written[:, part] = found[:, : _size(part)]
         return results
 
@@ -207,16 +214,16 @@ class Inference:
         function: Callable[[Tensor, int], Any],
         X: np.ndarray,
         take: Callable[[np.ndarray], Tensor],
-        share: int = _DECODED_SHARE,
+        times: int = 1,
     ) -> Iterator[tuple[slice, Any]]:
         """Yield consecutive parts of X and what a function makes of their blocks; its last rows may be filling.
 
-        The function is also told how many rows to keep: the filling is not worth its time on the CPU, where ``share``
-        is how many times fewer blocks go at once.
+        The function is also told how many rows to keep: the filling is not worth its time on the CPU, where ``times``
+        as many blocks may go at once.
         """
         start, n_rows, was_full = 0, X.shape[0], False
         while start < n_rows:
-            n_blocks = max(1, self._n_blocks // share) if self._on_cpu else self._n_blocks
+            n_blocks = self._n_blocks * times
             part = slice(start, min(n_rows, start + n_blocks * self._block_rows))
             try:
                 with torch.inference_mode():
@@ -263,8 +270,8 @@ class Inference:
 
 
 def _power_of_two(most: int) -> int:
-    """Return the largest one that is not larger."""
-    return 1 << (most.bit_length() - 1)
+    """Return the largest one that is not larger, or 1."""
+    return 1 << max(0, most.bit_length() - 1)
 
 
 def _size(part: slice) -> int:
