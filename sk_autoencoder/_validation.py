@@ -111,7 +111,7 @@ def _column_kinds(X: Any) -> list[tuple[str, str]]:
 def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = True, **options: Any) -> np.ndarray:
     """Validate rows: numeric, finite, two-dimensional, the width seen in fit; float32 stays float32, CSR stays CSR.
 
-    Whoever looks for NaN and infinity himself, with ``check_finite``, says ``finite=False``.
+    With ``finite=False`` the caller sees to ``check_finite`` himself.
     """
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_autoencoder._validation import check_finite
 from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of, row_product
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
@@ -44,11 +43,14 @@ class Axes(NamedTuple):
 
 
 class Inference:
-    """A fitted network with its scaling and, for a detector, its score's state; safe to call from several threads."""
+    """A fitted network with its scaling and, for a detector, its score's state; safe to call from several threads.
 
-    def __init__(self, network: Autoencoder, affine: Affine, device: torch.device, estimator_name: str):
+    ``check`` is the estimator's: it is given raw rows in which a scaled cell is huge or no number, and may refuse them.
+    """
+
+    def __init__(self, network: Autoencoder, affine: Affine, device: torch.device, check: Callable[[np.ndarray], None]):
         self.network = network.for_inference()
-        self.shape, self.device, self._estimator_name = network.shape, device, estimator_name
+        self.shape, self.device, self._check = network.shape, device, check
         self.state: State = {}
         self._axes: tuple[Tensor, ...] | None = None
         self._scalers = {
@@ -65,7 +67,8 @@ class Inference:
         self._cached_rows = _power_of_two(_CELLS_IN_CACHE // self.shape.n_features)
         layer = max(*self.shape.hidden_layer_sizes, self.shape.n_encoded, 1)
         encoded = min(_CELLS_IN_BUFFER // self.shape.n_features, _CELLS_OF_LAYER // (layer * self.shape.n_members))
-        self._more_encoded = _power_of_two(encoded // (self._n_blocks * self._block_rows)) if self._on_cpu else 1
+        small = self._on_cpu and self.network.layers()  # of other networks, widths do not tell how much layers make
+        self._more_encoded = _power_of_two(encoded // (self._n_blocks * self._block_rows)) if small else 1
 
     def turn_code(self, axes: Axes) -> None:
         """Give codes, and take them, on new axes."""
@@ -159,13 +162,13 @@ class Inference:
         return torch.empty(n_rows, self.shape.n_features, dtype=self.shape.torch_dtype, device=self.device)
 
     def _scale_into(self, X: np.ndarray, result: Tensor) -> Tensor:
-        """Scale rows, in pieces that stay in the processor's cache, and look closely at those with odd cells."""
+        """Scale rows, in pieces that stay in the processor's cache, and have those with odd cells checked."""
         step = self._cached_rows if self._on_cpu else len(X)
         for start in range(0, len(X), step):
             rows = X[start : start + step]
             cells = self._scalers[X.dtype.type](rows, out=result[start : start + step]).view(-1)
-            if not cells.dot(cells) <= _LARGEST_CELL**2:  # NaN is not
-                check_finite(rows, self._estimator_name)
+            if not cells.dot(cells) < _LARGEST_CELL**2 / 2:  # half, for rounding; NaN is not
+                self._check(rows)
                 cells.clamp_(-_LARGEST_CELL, _LARGEST_CELL)
         return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import ABCMeta
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_rows, integers, reals
+from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_finite, check_rows, integers, reals
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _assembly, _auto
 from sk_autoencoder.estimators._identity import training_identity
@@ -129,7 +130,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return self._inference.squared_errors(X) / X.shape[1]
 
     def _check(self, X: Any) -> np.ndarray:
-        """Validate rows for ``_inference``, which looks for NaN and infinity itself."""
+        """Validate rows for ``_inference``, which comes back with those that may hold NaN or infinity."""
         check_is_fitted(self)
         return check_rows(self, X, reset=False, finite=False)
 
@@ -335,9 +336,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self.loss_curves_ = {name.removeprefix("train_"): history[:, name] for name in sorted(parts)}
         self.best_loss_ = min(self.validation_loss_curve_ or self.loss_curve_, default=None)
         self.n_components_ = self._shape.n_components
-        self._inference = Inference(
-            self.net_.module_, self._affine, torch.device(self.net_.device), type(self).__name__
-        )
+        check = partial(check_finite, estimator_name=type(self).__name__)
+        self._inference = Inference(self.net_.module_, self._affine, torch.device(self.net_.device), check)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
