@@ -2,7 +2,8 @@
 
 Kernels choose their order of summation by the shape that they are given. Here every matrix product has the same: a
 block of rows, padded widths, and at least one other block beside it, for a single product takes another path than
-several. On the CPU the number of blocks changes no bit.
+several. On the CPU the number of blocks changes no bit. oneDNN's kernels are faster and add up a row alike beside any
+number of others, so that they take all blocks of a network as one product.
 """
 
 from __future__ import annotations
@@ -19,6 +20,15 @@ BLOCK_ROWS = 32
 # Kernels treat rows alike only when every width fills whole vector registers.
 MULTIPLE = 16
 _FEWEST_PRODUCTS = 2
+# oneDNN's brgemm kernels add up a row alike beside any number of others, unless threads share its addends (from 20000 on).
+# Other versions of torch, and older processors, have other kernels.
+_ONEDNN = (
+    (2, 13) <= torch.__version__ < (2, 15)
+    and torch.backends.mkldnn.is_available()
+    and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+)
+_MOST_ADDENDS = 1 << 14
+_WIDE = 1 << 14  # cells of weights from which on each member's product is worth a call of its own
 
 
 def cut(rows: Tensor, n_members: int, block_rows: int = BLOCK_ROWS, fewest: int = 1) -> Tensor:
@@ -43,6 +53,8 @@ def affine(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     The blocks of a member lie side by side and share its weights, which are not copied.
     """
+    if torch.is_inference_mode_enabled() and _for_onednn(weight):
+        return _by_onednn(blocks, weight, bias)
     n_members, n_blocks = len(weight), len(blocks) // len(weight)
     if n_blocks == 1:
         return torch.baddbmm(bias, blocks, weight)
@@ -55,6 +67,20 @@ def affine(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         for own, matrix, offset, result in zip(grid, weight, bias, out, strict=True):
             torch.baddbmm(offset.expand(n_blocks, -1, -1), own, matrix.expand(n_blocks, -1, -1), out=result)
     return results
+
+
+def _for_onednn(weight: Tensor) -> bool:
+    n_members, n_in, n_out = weight.shape
+    known = _ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32 and n_in < _MOST_ADDENDS
+    return known and (n_members == 1 or n_in * n_out >= _WIDE)
+
+
+def _by_onednn(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    linear = torch.ops.mkldnn._linear_pointwise
+    if len(weight) == 1:
+        return linear(blocks, weight[0].mT, bias[0, 0], "none", [], "")
+    members = zip(blocks.unflatten(0, (len(weight), -1)), weight, bias, strict=True)
+    return torch.cat([linear(own, matrix.mT, offset[0], "none", [], "") for own, matrix, offset in members])
 
 
 def row_product(rows: Tensor, matrix: Tensor) -> Tensor:

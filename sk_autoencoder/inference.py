@@ -23,10 +23,10 @@ from sk_autoencoder.training.rows import Scaler, dense
 # devices choose kernels by it, and always get the same number.
 _BLOCK_ROWS = {"cpu": BLOCK_ROWS, "cuda": 4 * BLOCK_ROWS}
 _CELLS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 22}
-# On the CPU more rows of a wide array are encoded at once: they come in a buffer, and only what layers make of them
-# is fresh memory, which has to be small to be had for nothing.
+# On the CPU more rows go through the network alone: they come in a buffer, and only what layers make of them is fresh
+# memory, which has to be small to be had for nothing.
 _CELLS_IN_BUFFER = 1 << 22
-_CELLS_OF_LAYER = 1 << 19
+_CELLS_OF_LAYER = 1 << 21
 _CELLS_IN_CACHE = 1 << 18
 _FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
 _FEWEST_KEPT = 2  # a single row would be added up in another order
@@ -65,10 +65,8 @@ class Inference:
         # Powers of two keep two threads, or four, equally busy.
         self._n_blocks = _power_of_two(cells // (self._block_rows * widest))
         self._cached_rows = _power_of_two(_CELLS_IN_CACHE // self.shape.n_features)
-        layer = max(*self.shape.hidden_layer_sizes, self.shape.n_encoded, 1)
-        encoded = min(_CELLS_IN_BUFFER // self.shape.n_features, _CELLS_OF_LAYER // (layer * self.shape.n_members))
-        small = self._on_cpu and self.network.layers()  # of other networks, widths do not tell how much layers make
-        self._more_encoded = _power_of_two(encoded // (self._n_blocks * self._block_rows)) if small else 1
+        self._more_encoded = self._times(max(_FEWEST_COLUMNS, *self.shape.hidden_layer_sizes, self.shape.n_encoded))
+        self._more_alone = self._times(widest)
 
     def turn_code(self, axes: Axes) -> None:
         """Give codes, and take them, on new axes."""
@@ -124,18 +122,24 @@ class Inference:
         return Evaluation.concatenate(pieces, dim=1)
 
     def score(
-        self, X: np.ndarray, objective: Objective | None, loss: Loss, function: Callable[[Evaluation, State], Tensor]
+        self,
+        X: np.ndarray,
+        objective: Objective | None,
+        loss: Loss,
+        function: Callable[[Evaluation, State], Tensor],
+        compares: bool,
     ) -> np.ndarray:
         """Average a score function over members: (n, ...) float64.
 
         The function takes an evaluation, (n_members, n, ...), and the state. Without an objective, evaluations have no
-        parts.
+        parts. One that compares with references works on fewer rows at once.
         """
 
         def averaged(blocks: Tensor, n_kept: int) -> Tensor:
             return mean_of(function(self._evaluate(blocks, n_kept, objective, loss), self.state))
 
-        pieces = self._stream(averaged, X, self._scaled())
+        times = 1 if compares or objective is not None else self._more_alone
+        pieces = self._stream(averaged, X, self._scaled(), times)
         return np.concatenate([scores[: _size(part)].cpu().numpy() for part, scores in pieces])
 
     def _evaluate(self, blocks: Tensor, n_kept: int, objective: Objective | None, loss: Loss) -> Evaluation:
@@ -252,6 +256,13 @@ class Inference:
     def _rows(self, blocks: Tensor, n_kept: int) -> Tensor:
         """(n_members * n_blocks, _block_rows, ...) -> (n_members, n_kept, ...)."""
         return joined(blocks, self.shape.n_members)[:, :n_kept]
+
+    def _times(self, layer: int) -> int:
+        """How many times as many blocks go through the network alone, if its layers are at most so wide."""
+        if not self._on_cpu or not self.network.layers():  # widths do not tell how much other networks' layers make
+            return 1
+        most = min(_CELLS_IN_BUFFER // self.shape.n_features, _CELLS_OF_LAYER // (layer * self.shape.n_members))
+        return _power_of_two(most // (self._n_blocks * self._block_rows))
 
     def _halve(self) -> bool:
         """Let fewer rows at once onto the device; return whether that was possible."""
