@@ -8,7 +8,7 @@ number of others, so that they take all blocks of a network as one product.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -16,18 +16,22 @@ from torch import Tensor
 
 __all__ = ["BLOCK_ROWS", "MULTIPLE", "affine", "cut", "joined", "mean_of", "row_product"]
 
+Activation = Callable[[Tensor], Tensor]
+
 BLOCK_ROWS = 32
 # Kernels treat rows alike only when every width fills whole vector registers.
 MULTIPLE = 16
 _FEWEST_PRODUCTS = 2
-# oneDNN's brgemm kernels add up a row alike beside any number of others, unless threads share its addends (from 20000 on).
-# Other versions of torch, and older processors, have other kernels.
+# oneDNN's brgemm kernels add up a row alike beside any number of others, unless threads share its addends (from 20000
+# on). Other versions of torch, and older processors, have other kernels.
 _ONEDNN = (
-    (2, 13) <= torch.__version__ < (2, 15)
+    torch.__version__.startswith(("2.13.", "2.14."))
     and torch.backends.mkldnn.is_available()
     and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 )
 _MOST_ADDENDS = 1 << 14
+# Activations that they apply by the way, exactly as torch does.
+_FUSED: dict[Activation | None, str] = {torch.relu: "relu", torch.relu_: "relu"}
 _WIDE = 1 << 14  # cells of weights from which on each member's product is worth a call of its own
 
 
@@ -48,13 +52,21 @@ def joined(blocks: Tensor, n_members: int) -> Tensor:
     return blocks.unflatten(0, (n_members, -1)).flatten(1, 2)
 
 
-def affine(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Multiply blocks (n_members * n_blocks, n, n_in) by (n_members, n_in, n_out) and add (n_members, 1, n_out).
+def affine(blocks: Tensor, weight: Tensor, bias: Tensor, activation: Activation | None = None) -> Tensor:
+    """Multiply blocks (n_members * n_blocks, n, n_in) by (n_members, n_in, n_out), add (n_members, 1, n_out), activate.
 
     The blocks of a member lie side by side and share its weights, which are not copied.
     """
     if torch.is_inference_mode_enabled() and _for_onednn(weight):
-        return _by_onednn(blocks, weight, bias)
+        fused = _FUSED.get(activation, "none")
+        results = _as_one_product(blocks, weight, bias, fused)
+        activation = None if fused != "none" else activation
+    else:
+        results = _as_many_products(blocks, weight, bias)
+    return results if activation is None else activation(results)
+
+
+def _as_many_products(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     n_members, n_blocks = len(weight), len(blocks) // len(weight)
     if n_blocks == 1:
         return torch.baddbmm(bias, blocks, weight)
@@ -69,18 +81,19 @@ def affine(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return results
 
 
+def _as_one_product(blocks: Tensor, weight: Tensor, bias: Tensor, activation: str) -> Tensor:
+    """One for each member, that is."""
+    linear = torch.ops.mkldnn._linear_pointwise
+    if len(weight) == 1:
+        return linear(blocks, weight[0].mT, bias[0, 0], activation, [], "")
+    members = zip(blocks.unflatten(0, (len(weight), -1)), weight, bias, strict=True)
+    return torch.cat([linear(own, matrix.mT, offset[0], activation, [], "") for own, matrix, offset in members])
+
+
 def _for_onednn(weight: Tensor) -> bool:
     n_members, n_in, n_out = weight.shape
     known = _ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32 and n_in < _MOST_ADDENDS
     return known and (n_members == 1 or n_in * n_out >= _WIDE)
-
-
-def _by_onednn(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    linear = torch.ops.mkldnn._linear_pointwise
-    if len(weight) == 1:
-        return linear(blocks, weight[0].mT, bias[0, 0], "none", [], "")
-    members = zip(blocks.unflatten(0, (len(weight), -1)), weight, bias, strict=True)
-    return torch.cat([linear(own, matrix.mT, offset[0], "none", [], "") for own, matrix, offset in members])
 
 
 def row_product(rows: Tensor, matrix: Tensor) -> Tensor:

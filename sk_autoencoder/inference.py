@@ -23,13 +23,12 @@ from sk_autoencoder.training.rows import Scaler, dense
 # devices choose kernels by it, and always get the same number.
 _BLOCK_ROWS = {"cpu": BLOCK_ROWS, "cuda": 4 * BLOCK_ROWS}
 _CELLS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 22}
-# On the CPU more rows go through the network alone: they come in a buffer, and only what layers make of them is fresh
-# memory, which has to be small to be had for nothing.
-_CELLS_IN_BUFFER = 1 << 22
-_CELLS_OF_LAYER = 1 << 21
+# On the CPU more rows go through a single network: scaled rows come in one buffer, and only what layers make of them is
+# fresh memory.
+_CELLS_ALONE, _ROWS_ALONE = 1 << 22, 1 << 14
 _CELLS_IN_CACHE = 1 << 18
 _FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
-_FEWEST_KEPT = 2  # a single row would be added up in another order
+_KEPT = 2  # an even number of rows, since a single one would be added up in another order
 # Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
 _LARGEST_CELL = 1e15
 
@@ -65,8 +64,10 @@ class Inference:
         # Powers of two keep two threads, or four, equally busy.
         self._n_blocks = _power_of_two(cells // (self._block_rows * widest))
         self._cached_rows = _power_of_two(_CELLS_IN_CACHE // self.shape.n_features)
-        self._more_encoded = self._times(max(_FEWEST_COLUMNS, *self.shape.hidden_layer_sizes, self.shape.n_encoded))
-        self._more_alone = self._times(widest)
+        alone = min(_ROWS_ALONE, _CELLS_ALONE // widest) // (self._n_blocks * self._block_rows)
+        single = self._on_cpu and self.shape.n_members == 1
+        # Of networks without layers, widths do not tell how much they make.
+        self._times_alone = _power_of_two(alone) if single and self.network.layers() else 1
 
     def turn_code(self, axes: Axes) -> None:
         """Give codes, and take them, on new axes."""
@@ -74,7 +75,7 @@ class Inference:
 
     def encode(self, X: np.ndarray) -> np.ndarray:
         """(n, n_features) raw rows -> (n_members, n, n_components) codes."""
-        return self._map(self._encode, X, self._scaled(), self.shape.n_components, times=self._more_encoded)
+        return self._map(self._encode, X, self._scaled(), self.shape.n_components, times=self._times_alone)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """(n, n_components) codes -> (n_members, n, n_features) rows in original units."""
@@ -122,23 +123,21 @@ class Inference:
         return Evaluation.concatenate(pieces, dim=1)
 
     def score(
-        self,
-        X: np.ndarray,
-        objective: Objective | None,
-        loss: Loss,
-        function: Callable[[Evaluation, State], Tensor],
-        compares: bool,
+        self, X: np.ndarray, objective: Objective | None, loss: Loss, function: Callable[[Evaluation, State], Tensor]
     ) -> np.ndarray:
         """Average a score function over members: (n, ...) float64.
 
         The function takes an evaluation, (n_members, n, ...), and the state. Without an objective, evaluations have no
-        parts. One that compares with references works on fewer rows at once.
+        parts, and more rows go through the network than through the function.
         """
+        step = self._n_blocks * self._block_rows
 
         def averaged(blocks: Tensor, n_kept: int) -> Tensor:
-            return mean_of(function(self._evaluate(blocks, n_kept, objective, loss), self.state))
+            evaluation = self._evaluate(blocks, n_kept, objective, loss)
+            starts = range(0, evaluation.target.shape[1], step)
+            return torch.cat([mean_of(function(evaluation[:, i : i + step], self.state)) for i in starts])
 
-        times = 1 if compares or objective is not None else self._more_alone
+        times = self._times_alone if objective is None else 1
         pieces = self._stream(averaged, X, self._scaled(), times)
         return np.concatenate([scores[: _size(part)].cpu().numpy() for part, scores in pieces])
 
@@ -167,7 +166,7 @@ class Inference:
 
     def _scale_into(self, X: np.ndarray, result: Tensor) -> Tensor:
         """Scale rows, in pieces that stay in the processor's cache, and have those with odd cells checked."""
-        step = self._cached_rows if self._on_cpu else len(X)
+        step = self._cached_rows * torch.get_num_threads() if self._on_cpu else len(X)
         for start in range(0, len(X), step):
             rows = X[start : start + step]
             cells = self._scalers[X.dtype.type](rows, out=result[start : start + step]).view(-1)
@@ -235,7 +234,7 @@ class Inference:
             try:
                 with torch.inference_mode():
                     blocks = self._blocks(take(dense(X[part])))
-                    n_kept = max(_size(part), _FEWEST_KEPT) if self._on_cpu else n_blocks * self._block_rows
+                    n_kept = _size(part) + _size(part) % _KEPT if self._on_cpu else n_blocks * self._block_rows
                     result = function(blocks, n_kept)
             except torch.OutOfMemoryError:
                 if not self._halve():
@@ -256,13 +255,6 @@ class Inference:
     def _rows(self, blocks: Tensor, n_kept: int) -> Tensor:
         """(n_members * n_blocks, _block_rows, ...) -> (n_members, n_kept, ...)."""
         return joined(blocks, self.shape.n_members)[:, :n_kept]
-
-    def _times(self, layer: int) -> int:
-        """How many times as many blocks go through the network alone, if its layers are at most so wide."""
-        if not self._on_cpu or not self.network.layers():  # widths do not tell how much other networks' layers make
-            return 1
-        most = min(_CELLS_IN_BUFFER // self.shape.n_features, _CELLS_OF_LAYER // (layer * self.shape.n_members))
-        return _power_of_two(most // (self._n_blocks * self._block_rows))
 
     def _halve(self) -> bool:
         """Let fewer rows at once onto the device; return whether that was possible."""

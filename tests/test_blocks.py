@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sk_autoencoder import blocks as blocks_module
 from sk_autoencoder.blocks import BLOCK_ROWS, affine, cut, joined, mean_of, row_product
 
 
@@ -36,6 +37,52 @@ class TestBlocks:
         product = row_product(rows, matrix)
         torch.testing.assert_close(product, rows @ matrix)
         assert torch.equal(row_product(rows[:, -1:], matrix), product[:, -1:])
+
+
+@pytest.fixture(params=[1, 2, 16])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(2, 16), (20, 64), (784, 128), (5000, 32), (16383, 16), (20000, 16)])
+@pytest.mark.parametrize("n_members", [1, 2])
+@pytest.mark.usefixtures("threads")
+class TestInference:
+    def tensors(self, n_members, n_in, n_out, n_blocks):
+        shapes = (n_members * n_blocks, BLOCK_ROWS, n_in), (n_members, n_in, n_out), (n_members, 1, n_out)
+        return [draw(*shape, seed=seed).float() for seed, shape in enumerate(shapes)]
+
+    def test_bits_do_not_depend_on_the_number_of_blocks(self, n_members, n_in, n_out):
+        n_blocks = 128 if n_in < 1000 else 16
+        blocks, weight, bias = self.tensors(n_members, n_in, n_out, n_blocks)
+        of_member = blocks.unflatten(0, (n_members, n_blocks))
+        with torch.inference_mode():
+            whole = affine(blocks, weight, bias, torch.relu).unflatten(0, (n_members, n_blocks))
+            for few in (2, 3, n_blocks // 2):
+                for chosen in (slice(0, few), slice(n_blocks - few, n_blocks)):
+                    found = affine(of_member[:, chosen].flatten(0, 1), weight, bias, torch.relu)
+                    assert torch.equal(found.unflatten(0, (n_members, few)), whole[:, chosen])
+
+    def test_every_kernel_computes_the_same(self, n_members, n_in, n_out, monkeypatch):
+        blocks, weight, bias = self.tensors(n_members, n_in, n_out, 3)
+        expected = (blocks.unflatten(0, (n_members, 3)) @ weight[:, None] + bias[:, None]).flatten(0, 1)
+        for activation in (None, torch.relu, torch.relu_, torch.tanh):
+            activated = expected if activation is None else activation(expected.clone())
+            for known in (True, False):
+                monkeypatch.setattr(blocks_module, "_ONEDNN", known and blocks_module._ONEDNN)
+                with torch.inference_mode():
+                    found = affine(blocks, weight, bias, activation)
+                torch.testing.assert_close(found, activated, rtol=1e-4, atol=1e-3)
+            monkeypatch.undo()
+
+
+def test_gradients_pass_through_layers():
+    rows, weight = draw(2, BLOCK_ROWS, 5), draw(2, 5, 7, seed=1).requires_grad_()
+    affine(rows, weight, draw(2, 1, 7, seed=2), torch.relu).sum().backward()
+    assert weight.grad is not None
 
 
 def test_fewest_blocks():

@@ -18,11 +18,21 @@ def test_every_row_comes_back(n_rows):
 
 
 def test_many_blocks_side_by_side():
-    X = np.random.default_rng(0).normal(size=(9000, 7))
+    X = np.random.default_rng(0).normal(size=(20_000, 7))
     model = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X[:500])
     whole = model.transform(X)
-    for first in (0, 63, 64, 4095, 4096, 8191, 8999):
+    for first in (0, 63, 64, 4095, 4096, 8191, 16_383, 19_999):
         np.testing.assert_array_equal(model.transform(X[first : first + 3]), whole[first : first + 3])
+
+
+@pytest.mark.parametrize("score", ["reconstruction", "mahalanobis"])
+@pytest.mark.parametrize("n_rows", [8191, 8193, 16_385])
+def test_scores_of_many_rows(score, n_rows):
+    X = np.random.default_rng(0).normal(size=(n_rows, 7))
+    model = AutoencoderOutlierDetector(n_estimators=1, outlier_score=score, max_iter=1, random_state=0).fit(X[:500])
+    whole = model.score_samples(X)
+    for first in (0, 8190, n_rows - 1):
+        np.testing.assert_array_equal(model.score_samples(X[first : first + 2]), whole[first : first + 2])
 
 
 def test_number_of_blocks_at_once_changes_no_bit():

@@ -127,11 +127,10 @@ class DenseAutoencoder(Autoencoder):
         turned = self.tied_weights and layers is self._decoder
         last = len(layers) - 1
         for layer, (weight, bias) in enumerate(layers):
-            x = affine(x, weight.mT if turned else weight, bias)
-            if layer < last:
-                x = self._activation(x)
-                if self.dropout and self.training:
-                    x = self._drop(x)
+            hidden = layer < last
+            x = affine(x, weight.mT if turned else weight, bias, self._activation if hidden else None)
+            if hidden and self.dropout and self.training:
+                x = self._drop(x)
         return x
 
     def _drop(self, x: Tensor) -> Tensor:
