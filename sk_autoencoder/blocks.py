@@ -111,5 +111,5 @@ def mean_of(tensors: Iterable[Tensor]) -> Tensor:
 
     ``torch.mean`` groups its addends by the place of an entry in memory.
     """
-    tensors = list(tensors)
-    return sum(tensors[1:], start=tensors[0]) / len(tensors)
+    first, *others = tensors
+    return sum(others, start=first) / (1 + len(others)) if others else first

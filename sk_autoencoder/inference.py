@@ -63,6 +63,7 @@ class Inference:
         cells = _CELLS_AT_ONCE.get(device.type, _CELLS_AT_ONCE["cpu"]) // self.shape.n_members
         # Powers of two keep two threads, or four, equally busy.
         self._n_blocks = _power_of_two(cells // (self._block_rows * widest))
+        self._rows_in_piece = max(self._block_rows, _power_of_two(cells // self.shape.n_features))
         self._cached_rows = _power_of_two(_CELLS_IN_CACHE // self.shape.n_features)
         alone = min(_ROWS_ALONE, _CELLS_ALONE // widest) // (self._n_blocks * self._block_rows)
         single = self._on_cpu and self.shape.n_members == 1
@@ -123,14 +124,19 @@ class Inference:
         return Evaluation.concatenate(pieces, dim=1)
 
     def score(
-        self, X: np.ndarray, objective: Objective | None, loss: Loss, function: Callable[[Evaluation, State], Tensor]
+        self,
+        X: np.ndarray,
+        objective: Objective | None,
+        loss: Loss,
+        function: Callable[[Evaluation, State], Tensor],
+        compares: bool,
     ) -> np.ndarray:
         """Average a score function over members: (n, ...) float64.
 
-        The function takes an evaluation, (n_members, n, ...), and the state. Without an objective, evaluations have no
-        parts, and more rows go through the network than through the function.
+        The function takes an evaluation, (n_members, n, ...), and the state; if it compares with references, it takes
+        fewer rows at once. Without an objective, evaluations have no parts, and more rows go through the network.
         """
-        step = self._n_blocks * self._block_rows
+        step = self._n_blocks * self._block_rows if compares else self._rows_in_piece
 
         def averaged(blocks: Tensor, n_kept: int) -> Tensor:
             evaluation = self._evaluate(blocks, n_kept, objective, loss)

@@ -477,7 +477,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return -self._scored(X, self._score)
 
     def _scored(self, X: np.ndarray, function: Callable[[Evaluation, State], torch.Tensor]) -> np.ndarray:
-        return self._inference.score(X, self._read_objective(), self._plan.loss, function)
+        return self._inference.score(X, self._read_objective(), self._plan.loss, function, self._score.compares)
 
     def _read_objective(self) -> Objective | None:
         """Return the objective if the score reads its parts."""

@@ -51,7 +51,7 @@ class ReconstructionError(Score):
         if self.normalize == "log":
             return self.feature_scores(evaluation, state).sum(dim=-1)
         ratios = self._ratios(evaluation, state)
-        return torch.linalg.vector_norm(ratios, dim=-1).double().square() / ratios.shape[-1]
+        return torch.linalg.vector_norm(ratios, dim=-1).double().square_().div_(ratios.shape[-1])
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return each feature's addend of the mean."""
