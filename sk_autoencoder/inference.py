@@ -52,9 +52,7 @@ class Inference:
         self.shape, self.device, self._check = network.shape, device, check
         self.state: State = {}
         self._axes: tuple[Tensor, ...] | None = None
-        self._scalers = {
-            kind: Scaler(affine, np.dtype(kind), device, self.shape.torch_dtype) for kind in (np.float32, np.float64)
-        }
+        self._scaler = Scaler(affine, device, self.shape.torch_dtype)
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
         widest = max(_FEWEST_COLUMNS, self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
@@ -175,7 +173,7 @@ class Inference:
         step = self._cached_rows * torch.get_num_threads() if self._on_cpu else len(X)
         for start in range(0, len(X), step):
             rows = X[start : start + step]
-            cells = self._scalers[X.dtype.type](rows, out=result[start : start + step]).view(-1)
+            cells = self._scaler(rows, out=result[start : start + step]).view(-1)
             if not cells.dot(cells) < _LARGEST_CELL**2 / 2:  # half, for rounding; NaN is not
                 self._check(rows)
                 cells.clamp_(-_LARGEST_CELL, _LARGEST_CELL)

@@ -10,13 +10,13 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.preprocessing import RobustScaler
-from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from sk_autoencoder._parts import Part
 
 __all__ = ["SCALINGS", "Affine", "ColumnStatistics", "MinMax", "Robust", "Scaling", "Standard", "column_statistics"]
 
 _BLOCK_CELLS = 1 << 18
+_SMALLEST_VALUE = 1e-290  # a hundredth of which still has a finite inverse
 _ROBUST_ROWS = 50_000
 _ROBUST_CELLS = 1 << 22
 
@@ -34,27 +34,25 @@ class ColumnStatistics:
 
     mean: np.ndarray
     variance: np.ndarray
-    scale: np.ndarray  # standard deviation, 1 for constant columns
+    scale: np.ndarray  # standard deviation; what stands for it in constant columns, without zeros
     low: np.ndarray
     high: np.ndarray
 
 
-def row_blocks(X: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield consecutive blocks of rows that fit into the processor's cache."""
+def row_blocks(X: Any) -> Iterator[np.ndarray]:
+    """Yield consecutive dense blocks of rows that fit into the processor's cache."""
     step = max(1, _BLOCK_CELLS // X.shape[1])
     for start in range(0, X.shape[0], step):
-        yield X[start : start + step]
+        block = X[start : start + step]
+        yield block.toarray() if issparse(block) else block
 
 
 def column_statistics(X: Any) -> ColumnStatistics:
     """Mean, variance and range of each column of an array or a CSR matrix in one pass, without a second copy of X.
 
-    Blocks are joined by the update of Chan, Golub and LeVeque (The American Statistician 37, 1983).
+    Blocks are joined by the update of Chan, Golub and LeVeque (The American Statistician 37, 1983). Equal numbers give
+    equal bits, whatever their float type, their order in memory, and whether X is sparse.
     """
-    if issparse(X):
-        mean, variance = mean_variance_axis(X.astype(np.float64), axis=0)
-        low, high = min_max_axis(X, axis=0)
-        return ColumnStatistics(mean, variance, _spread(mean, variance, X.shape[0]), low, high)
     n_features = X.shape[1]
     mean, squares, n_seen = np.zeros(n_features), np.zeros(n_features), 0
     low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
@@ -74,9 +72,13 @@ def column_statistics(X: Any) -> ColumnStatistics:
 
 
 def _spread(mean: np.ndarray, variance: np.ndarray, n_rows: int) -> np.ndarray:
-    """Standard deviation; 1 for columns that are constant but for rounding."""
-    spread = np.sqrt(variance)
-    return np.where(spread > n_rows * np.finfo(np.float64).eps * np.abs(mean), spread, 1.0)
+    """Standard deviation; for columns that are constant but for rounding a hundredth of their value, or 1 for zeros.
+
+    A change of a constant column is measured by its value, whatever its unit.
+    """
+    spread, value = np.sqrt(variance), abs(mean)
+    constant = np.where(value > _SMALLEST_VALUE, value / 100, 1.0)
+    return np.where(spread > n_rows * np.finfo(np.float64).eps * value, spread, constant)
 
 
 class Scaling(Part):
@@ -117,7 +119,7 @@ class MinMax(Scaling):
         if not low < high:
             raise ValueError(f"MinMax needs feature_range=(low, high) with low < high, got {self.feature_range!r}.")
         span = statistics.high - statistics.low
-        scale = np.where(span > 0, span, 1.0) / (high - low)
+        scale = np.where(span > 0, span, statistics.scale) / (high - low)
         return Affine(statistics.low - low * scale, scale)
 
 

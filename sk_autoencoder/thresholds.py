@@ -1,7 +1,7 @@
 """Where scores of strangeness turn into outliers: rules that need no labels.
 
 A rule sees the scores (larger = stranger) of the training rows and of rows while they were held out of training,
-and returns the threshold above which a row is an outlier.
+and returns the threshold. A row is an outlier if its score is larger, by more than rounding.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 
 from sk_autoencoder._parts import Part
+from sk_autoencoder._rounding import rounding
 from sk_autoencoder._validation import reals
 
 
@@ -179,7 +180,7 @@ class Auto(Threshold):
         """Return the lower of both limits."""
         limit = Hampel(self.n_deviations)(scores, held_out)
         lowest = Conformal(self.max_alarms)(scores, held_out)
-        below_strangest = float(np.nextafter(scores.max(), -np.inf))
+        below_strangest = float(scores.max() - 2 * rounding(scores.max()))
         return min(limit, max(below_strangest, lowest))
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from sk_autoencoder import MinMax, Robust, Standard, scaling
@@ -34,7 +35,20 @@ def test_agrees_with_scikit_learn(part, reference, dtype, rows):
     ("part", "expected"), [(Standard(), 0), (MinMax(), 0), (MinMax(feature_range=(-1.0, 1.0)), -1), (Robust(), 0)]
 )
 def test_constant_columns(part, expected):
-    np.testing.assert_array_equal(scaled(part, np.full((5, 2), 0.1)), expected)
+    np.testing.assert_allclose(scaled(part, np.full((5, 2), 0.1)), expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("part", [Standard(), MinMax(), Robust()], ids=repr)
+@pytest.mark.parametrize("value", [0.1, -7.0, 1e6, 3e-12, 1e-280])
+def test_a_change_of_a_constant_column_is_measured_by_its_value(part, value):
+    X = np.full((300, 1), value)
+    affine = part.fit(X, column_statistics(X))
+    assert (1.5 * value - value) / affine.scale == pytest.approx(50 * np.sign(value), rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-300, 5e-324])
+def test_a_constant_column_of_zeros_has_no_unit(value):
+    assert column_statistics(np.full((5, 1), value)).scale[0] == 1.0
 
 
 def test_robust_falls_back_on_the_deviation():
@@ -82,6 +96,21 @@ class TestStatistics:
         found, expected = column_statistics(np.asfortranarray(rows)), column_statistics(rows)
         np.testing.assert_array_equal(found.mean, expected.mean)
         np.testing.assert_array_equal(found.variance, expected.variance)
+
+    @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix, np.float32, np.asfortranarray])
+    def test_equal_numbers_give_equal_bits(self, container):
+        X = np.random.default_rng(0).integers(0, 4, size=(300, 5)) / 8
+        found, expected = column_statistics(container(X)), column_statistics(X)
+        for ours, theirs in zip(vars(found).values(), vars(expected).values(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    def test_repeated_entries_stand_for_their_sum(self):
+        X = sparse.csr_array(([1.0, 2.0, 5.0], [0, 0, 1], [0, 3, 3]), shape=(2, 2))
+        assert not X.has_canonical_format
+        found = column_statistics(X)
+        np.testing.assert_array_equal(found.mean, [1.5, 2.5])
+        np.testing.assert_array_equal(found.variance, [1.5**2, 2.5**2])
+        np.testing.assert_array_equal(found.high, [3, 5])
 
     def test_float32_is_summed_in_float64(self):
         X = np.full((100_000, 1), 16_777_217 / 3, dtype=np.float32)

@@ -289,7 +289,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return self._rows(X, positions, source), validation
 
     def _rows(self, X: np.ndarray, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
-        scaler = Scaler(self._affine, X.dtype, torch.device(self.net_.device), self._shape.torch_dtype)
+        scaler = Scaler(self._affine, torch.device(self.net_.device), self._shape.torch_dtype)
         return RowDataset(X, scaler, positions, source)
 
     def _train(

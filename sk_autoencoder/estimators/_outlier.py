@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._parts import resolve
+from sk_autoencoder._rounding import rounding
 from sk_autoencoder._validation import StrOptions, check_rows, fit_context, integers, reals
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators import _assembly
@@ -29,6 +30,12 @@ from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
 def _explains_features(estimator: AutoencoderOutlierDetector) -> bool:
     score = SCORES[estimator.outlier_score]() if isinstance(estimator.outlier_score, str) else estimator.outlier_score
     return score.explains_features
+
+
+def _offset(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> float:
+    """Return the offset of ``decision_function``: scores that equal the threshold but for rounding are not above it."""
+    limit = threshold(scores, held_out)
+    return -(limit + rounding(limit))
 
 
 class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
@@ -315,7 +322,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self._score = score
         self._calibrate(X)
         self._training_scores = -self._score_samples(X)
-        self.offset_ = -threshold(self._training_scores, self.calibration_scores_)
+        self.offset_ = _offset(threshold, self._training_scores, self.calibration_scores_)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -381,7 +388,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         """
         scores = -self.score_samples(X)
         n_held_out = len(self.calibration_scores_)
-        stranger = n_held_out - np.searchsorted(self.calibration_scores_, scores, side="left")
+        as_strange = self.calibration_scores_ + rounding(self.calibration_scores_)
+        stranger = n_held_out - np.searchsorted(as_strange, scores, side="left")
         return (1 + stranger) / (1 + n_held_out)
 
     def recalibrate(
@@ -404,10 +412,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         check_is_fitted(self)
         threshold = self._threshold(self.contamination if contamination is None else contamination)
         if X is None:
-            self.offset_ = -threshold(self._training_scores, self.calibration_scores_)
+            self.offset_ = _offset(threshold, self._training_scores, self.calibration_scores_)
         else:
             scores = -self._score_samples(self._check(X))
-            self.offset_ = -threshold(scores, np.sort(scores))
+            self.offset_ = _offset(threshold, scores, np.sort(scores))
         return self
 
     @available_if(_explains_features)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sk_autoencoder._parts import Part
+from sk_autoencoder._rounding import rounding
 from sk_autoencoder.objectives import Evaluation
 
 State = dict[str, Tensor]
@@ -84,9 +85,13 @@ def ordered_columns(rows: Tensor) -> Tensor:
 
 
 def counts_below(rows: Tensor, ordered: Tensor) -> tuple[Tensor, Tensor]:
-    """How many of the ordered values lie below each cell, and how many below or at it: (n_members, n_features, n)."""
+    """How many of the ordered values lie below each cell, and how many below or at it: (n_members, n_features, n).
+
+    Values that are equal but for rounding lie at the cell.
+    """
     values = rows.mT.contiguous()
-    return torch.searchsorted(ordered, values), torch.searchsorted(ordered, values, right=True)
+    margin = rounding(values)
+    return torch.searchsorted(ordered, values - margin), torch.searchsorted(ordered, values + margin, right=True)
 
 
 # References are limited in number and in cells, so that a row's cost and the state's size are.

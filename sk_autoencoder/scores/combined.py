@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sk_autoencoder._parts import resolve
+from sk_autoencoder._rounding import ROUNDING
 from sk_autoencoder._validation import integers
 from sk_autoencoder.blocks import mean_of
 from sk_autoencoder.objectives import Evaluation
@@ -20,7 +21,6 @@ from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError
 from sk_autoencoder.scores.tails import FeatureTails
 from sk_autoencoder.scores.variational import Divergence, NegativeELBO
 
-_SMALLEST_SCORE = 1e-12
 T = TypeVar("T")
 
 PLAIN_SCORES: dict[str, type[Score]] = {
@@ -208,7 +208,7 @@ def _name(score: Score) -> str:
 
 
 def _log(score: Score, values: Tensor) -> Tensor:
-    return values if score.is_logarithm else values.clamp(min=_SMALLEST_SCORE).log()
+    return values if score.is_logarithm else values.clamp(min=ROUNDING).log()
 
 
 # The bulk of held-out rows whose spread tells how fast the share of stranger rows falls: outliers among them, up to

@@ -22,7 +22,9 @@ CHUNK_CELLS = 1 << 20
 CHUNK_CELLS_ON_CUDA = 1 << 24  # larger, because the host waits for the device once a chunk
 # Rows lie on the device while they are trained on if they take no more than this share of its free memory.
 RESIDENT_SHARE = 0.5
-# Rows of a memory map are shuffled in runs, and single rows only within windows of runs.
+# Up to this many cells are shuffled freely. More, which may lie on a disk, are shuffled in runs, and single rows only
+# within windows of runs. The order depends on the shape alone, never on where the rows lie.
+SHUFFLED_CELLS = 1 << 27
 RUN_ROWS = 1 << 8
 WINDOW_ROWS = 1 << 16
 
@@ -33,28 +35,18 @@ def dense(rows: Any) -> np.ndarray:
 
 
 class Scaler:
-    """Raw rows of one number type to scaled tensors on the network's device and in its type.
+    """Raw rows of any float type to scaled tensors on the network's device and in its type.
 
-    The center is subtracted in the rows' own type. What a float32 center cannot hold is subtracted after it, so that a
-    large offset (epoch seconds) costs no digit.
+    Rows are widened to float64 and scaled there: equal numbers give equal bits whatever their type, and a large offset
+    (epoch seconds) costs no digit.
     """
 
-    def __init__(self, affine: Affine, source: np.dtype, device: torch.device, dtype: torch.dtype):
-        center, factor = affine.center, 1 / affine.scale
-        with np.errstate(over="ignore"):
-            narrow = center.astype(np.float32).astype(np.float64)
-        rest = center - narrow
-        fits = np.abs(narrow).max() < _FLOAT32_SAFE and factor.max() < _FLOAT32_SAFE
-        if source == np.float32 and dtype == torch.float32 and fits:
-            self.type, center = torch.float32, narrow
-            self.rest_matters = bool(np.abs(rest * factor).max() > np.finfo(np.float32).eps / 2)
-        else:
-            self.type, self.rest_matters = torch.float64, False
+    def __init__(self, affine: Affine, device: torch.device, dtype: torch.dtype):
         self.device, self.dtype = device, dtype
-        self.width = len(center)
+        self.width = len(affine.center)
         copies = 1 << max(0, (_FAST_WIDTH // self.width).bit_length() - 1)  # a power of two divides whole blocks
-        constants = (np.tile(constant, copies) for constant in (center, rest, factor))
-        self.center, self.rest, self.factor = (torch.tensor(c, dtype=self.type, device=device) for c in constants)
+        constants = (np.tile(constant, copies) for constant in (affine.center, 1 / affine.scale))
+        self.center, self.factor = (torch.tensor(c, dtype=torch.float64, device=device) for c in constants)
 
     def __call__(self, rows: np.ndarray | Tensor, out: Tensor | None = None) -> Tensor:
         """Scale rows of any shape (..., n_features) into a new tensor, or into a contiguous one of their shape."""
@@ -63,19 +55,11 @@ class Scaler:
         if out is None:
             out = rows.new_empty(rows.shape, dtype=self.dtype)
         width = len(self.center) if rows.numel() % len(self.center) == 0 else self.width
-        result = out.view(-1, width)
-        scaled = torch.sub(
-            rows.to(self.type).reshape(-1, width), self.center[:width], out=result if self.type == self.dtype else None
-        )
-        if self.rest_matters:
-            scaled.sub_(self.rest[:width])
-        scaled.mul_(self.factor[:width])
-        if scaled is not result:
-            result.copy_(scaled)
+        scaled = rows.to(torch.float64, copy=True).reshape(-1, width)
+        out.view(-1, width).copy_(scaled.sub_(self.center[:width]).mul_(self.factor[:width]))
         return out
 
 
-_FLOAT32_SAFE = 1e30
 # Narrow rows are scaled several at a time, side by side: short runs of cells leave vector registers half empty.
 _FAST_WIDTH = 256
 
@@ -184,7 +168,8 @@ class TrainingBatches:
         n_rows = len(self.dataset)
         if not self.shuffle:
             return np.broadcast_to(np.arange(n_rows), (self.n_members, n_rows))
-        shuffled = _window_order if _on_disk(self.dataset.X) else _random_order
+        many = n_rows * self.dataset.X.shape[1] > SHUFFLED_CELLS
+        shuffled = _window_order if many else _random_order
         return np.stack([shuffled(n_rows, g) for g in seeded(seeds, torch.device("cpu"))])
 
     def _corrupt(self, clean: Tensor) -> Tensor:
@@ -205,13 +190,6 @@ def _window_order(n_rows: int, generator: torch.Generator) -> np.ndarray:
         window = order[first : first + WINDOW_ROWS]
         window[:] = window[_random_order(len(window), generator)]
     return order
-
-
-def _on_disk(X: np.ndarray | None) -> bool:
-    """Whether an array is a view of a memory map."""
-    while X is not None and not isinstance(X, np.memmap):
-        X = getattr(X, "base", None)
-    return X is not None
 
 
 class ValidationBatches:

@@ -14,8 +14,8 @@ from sk_autoencoder.training.rows import RowDataset, Scaler, TrainingBatches, Va
 CPU = torch.device("cpu")
 
 
-def scaler(center, scale, source=np.float64, dtype=torch.float64):
-    return Scaler(Affine(np.array(center), np.array(scale)), np.dtype(source), CPU, dtype)
+def scaler(center, scale, dtype=torch.float64):
+    return Scaler(Affine(np.array(center), np.array(scale)), CPU, dtype)
 
 
 def numbered(n_rows, n_features=2, positions=None):
@@ -38,7 +38,7 @@ class TestScaler:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_scales(self, source, dtype):
         X = np.array([[1.0, 20.0], [3.0, 40.0]], dtype=source)
-        found = scaler([1.0, 30.0], [2.0, 10.0], source, dtype)(X[:])
+        found = scaler([1.0, 30.0], [2.0, 10.0], dtype)(X[:])
         assert found.dtype == dtype
         np.testing.assert_allclose(found, [[0, -1], [1, 1]], rtol=1e-6)
         np.testing.assert_array_equal(X, [[1, 20], [3, 40]])
@@ -47,14 +47,24 @@ class TestScaler:
     def test_large_offset_costs_no_digit(self, source):
         X = (1.7e9 + np.arange(0.0, 2000.0, 128.0))[:, None].astype(source)
         center = X.astype(np.float64).mean() + 0.3
-        found = scaler([center], [500.0], source, torch.float32)(X[:])
+        found = scaler([center], [500.0], torch.float32)(X[:])
         np.testing.assert_allclose(found, (X.astype(np.float64) - center) / 500, rtol=1e-5, atol=1e-7)
 
     @pytest.mark.parametrize(("center", "scale"), [(1e38, 1.0), (0.0, 1e-38), (-1e300, 1e290)])
     def test_constants_beyond_float32(self, center, scale):
         X = np.array([[0.0], [1.0]], dtype=np.float32)
-        found = scaler([center], [scale], np.float32, torch.float64)(X[:])
+        found = scaler([center], [scale], torch.float64)(X[:])
         np.testing.assert_allclose(found, (X.astype(np.float64) - center) / scale, rtol=1e-12)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("shape", [(500, 3), (40, 300), (1, 1), (7, 2, 5)])
+    def test_equal_numbers_give_equal_bits(self, shape, dtype):
+        rng = np.random.default_rng(0)
+        X = (rng.normal(size=shape) * 10.0 ** rng.integers(-20, 20, size=shape)).astype(np.float32)
+        constants = scaler(rng.normal(size=shape[-1]), 10.0 ** rng.uniform(-20, 20, size=shape[-1]), dtype)
+        found, expected = constants(X), constants(X.astype(np.float64))
+        assert found.dtype == expected.dtype
+        assert torch.equal(found, expected)
 
     def test_views_and_read_only_rows_are_not_written_to(self):
         X = np.ones((4, 2))
@@ -124,32 +134,40 @@ class TestTraining:
         torch.testing.assert_close(whole, cut, rtol=0, atol=0)
 
 
-class TestMemoryMaps:
-    @pytest.fixture
-    def mapped(self, tmp_path):
-        np.save(tmp_path / "X.npy", np.arange(1000.0)[:, None])
-        X = np.load(tmp_path / "X.npy", mmap_mode="r")
-        return RowDataset(X, scaler([0.0], [1.0]))
+class TestManyRows:
+    """More cells than are put into any order, wherever they lie."""
 
-    def test_every_row_once(self, mapped, monkeypatch):
+    @pytest.fixture(params=["array", "memory map", "csr"])
+    def dataset(self, request, tmp_path, monkeypatch):
+        monkeypatch.setattr(engine, "SHUFFLED_CELLS", 999)
         monkeypatch.setattr(engine, "RUN_ROWS", 16)
         monkeypatch.setattr(engine, "WINDOW_ROWS", 128)
-        found = order(batches(mapped, n_members=2))
+        X = np.arange(1000.0)[:, None]
+        if request.param == "memory map":
+            np.save(tmp_path / "X.npy", X)
+            X = np.load(tmp_path / "X.npy", mmap_mode="r")
+        return RowDataset(sparse.csr_array(X) if request.param == "csr" else X, scaler([0.0], [1.0]))
+
+    def test_every_row_once(self, dataset):
+        found = order(batches(dataset, n_members=2))
         for member in found.T:
             assert sorted(member) == list(range(1000))
         assert not np.array_equal(found[:, 0], found[:, 1])
 
-    def test_reads_runs(self, mapped, monkeypatch):
-        monkeypatch.setattr(engine, "RUN_ROWS", 16)
-        monkeypatch.setattr(engine, "WINDOW_ROWS", 128)
-        found = order(batches(mapped))[:, 0]
+    def test_reads_runs(self, dataset):
+        found = order(batches(dataset))[:, 0]
         for first in range(0, 896, 128):
             runs = np.unique(found[first : first + 128] // 16)
             assert len(runs) <= 10
 
-    def test_small_ones_are_shuffled_whole(self, mapped):
-        found = order(batches(mapped))[:, 0]
-        assert np.abs(np.corrcoef(found, np.arange(1000))[0, 1]) < 0.2
+    def test_order_depends_on_the_shape_only(self, dataset, monkeypatch):
+        expected = order(batches(numbered(1000, n_features=1)))
+        np.testing.assert_array_equal(order(batches(dataset)), expected)
+        monkeypatch.setattr(engine, "SHUFFLED_CELLS", 1000)
+        whole = order(batches(dataset))
+        assert not np.array_equal(whole, expected)
+        np.testing.assert_array_equal(whole, order(batches(numbered(1000, n_features=1))))
+        assert np.abs(np.corrcoef(whole[:, 0], np.arange(1000))[0, 1]) < 0.2
 
 
 def test_validation_rows_come_in_order_and_for_every_member(monkeypatch):
@@ -183,7 +201,7 @@ class TestResident:
         source = engine.resident(X, CPU)
         assert isinstance(source, torch.Tensor)
         np.testing.assert_array_equal(source, X)
-        constants = scaler([1.0, 2.0, 3.0], [0.5, 1.0, 2.0], dtype)
+        constants = scaler([1.0, 2.0, 3.0], [0.5, 1.0, 2.0])
         for positions in (None, np.arange(5, 15), np.array([np.arange(10), np.arange(10, 20)])):
             here, there = (RowDataset(X, constants, positions, where) for where in (None, source))
             for index in (np.array([[3, 1], [4, 9]]), *([slice(2, 5)] if np.ndim(positions) < 2 else [])):
