@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of, row_product
 from sk_autoencoder.losses import Loss
-from sk_autoencoder.networks import Autoencoder
+from sk_autoencoder.networks import Autoencoder, InputBounds
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import Affine
 from sk_autoencoder.scores import State
@@ -47,8 +47,15 @@ class Inference:
     ``check`` is the estimator's: it is given raw rows in which a scaled cell is huge or no number, and may refuse them.
     """
 
-    def __init__(self, network: Autoencoder, affine: Affine, device: torch.device, check: Callable[[np.ndarray], None]):
-        self.network = network.for_inference()
+    def __init__(
+        self,
+        network: Autoencoder,
+        affine: Affine,
+        bounds: InputBounds | None,
+        device: torch.device,
+        check: Callable[[np.ndarray], None],
+    ):
+        self.network, self._bounds = network.for_inference(), bounds
         self.shape, self.device, self._check = network.shape, device, check
         self.state: State = {}
         self._axes: tuple[Tensor, ...] | None = None
@@ -87,21 +94,19 @@ class Inference:
             results[part] = rows[: _size(part)].cpu().numpy()
         return results
 
-    def squared_errors(self, X: np.ndarray) -> np.ndarray:
-        """(n, n_features) raw rows -> (n,) squared errors of the reconstruction, summed over features."""
-        sums = np.empty(X.shape[0])
+    def squared_errors(self, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield consecutive parts of raw rows, and the squared errors of their reconstruction, (n, n_features)."""
         for part, rows in self._stream(self._mean_reconstruction, X, self._scaled()):
             difference = dense(X[part]).astype(np.float64) - rows[: _size(part)].cpu().numpy()
-            sums[part] = np.square(difference, out=difference).sum(axis=1)
-        return sums
+            yield part, np.square(difference, out=difference)
 
     def apply(
-        self, function: Callable[[Autoencoder, Tensor], Tensor], X: np.ndarray, width: int, dtype: Any = None
+        self, function: Callable[[Autoencoder, Batch], Tensor], X: np.ndarray, width: int, dtype: Any = None
     ) -> np.ndarray:
-        """Map a function of (network, scaled rows) that gives ``width`` numbers for each row: (n_members, n, width)."""
+        """Map a function of (network, batch) that gives ``width`` numbers for each row: (n_members, n, width)."""
 
         def applied(blocks: Tensor, n_kept: int) -> Tensor:
-            return self._rows(function(self.network, blocks), n_kept)
+            return self._rows(function(self.network, Batch(self._seen(blocks), blocks)), n_kept)
 
         return self._map(applied, X, self._scaled(), width, dtype)
 
@@ -147,10 +152,10 @@ class Inference:
 
     def _evaluate(self, blocks: Tensor, n_kept: int, objective: Objective | None, loss: Loss) -> Evaluation:
         if objective is None:
-            code = self.network.encode(blocks)[..., : self.shape.n_components]
+            code = self._code(blocks)
             evaluation = Evaluation.without_parts(code, self.network.decode(code), blocks)
         else:
-            evaluation = objective(self.network, Batch(blocks, blocks), loss)
+            evaluation = objective(self.network, Batch(self._seen(blocks), blocks), loss)
         return evaluation.map(lambda tensor: self._rows(tensor, n_kept))
 
     def _scaled(self) -> Callable[[np.ndarray], Tensor]:
@@ -182,8 +187,14 @@ class Inference:
     def _plain(self, codes: np.ndarray) -> Tensor:
         return torch.from_numpy(codes.copy()).to(self.device, self.shape.torch_dtype)
 
+    def _seen(self, blocks: Tensor) -> Tensor:
+        return blocks if self._bounds is None else self._bounds.needed(blocks)
+
+    def _code(self, blocks: Tensor) -> Tensor:
+        return self.network.encode(self._seen(blocks))[..., : self.shape.n_components]
+
     def _encode(self, blocks: Tensor, n_kept: int) -> Tensor:
-        codes = self._rows(self.network.encode(blocks)[..., : self.shape.n_components], n_kept)
+        codes = self._rows(self._code(blocks), n_kept)
         if self._axes is None:
             return codes
         center, turn, _ = self._axes
@@ -200,8 +211,7 @@ class Inference:
         return self.network.decode(codes).to(torch.float64) * self._scale + self._center
 
     def _mean_reconstruction(self, blocks: Tensor, n_kept: int) -> Tensor:
-        codes = self.network.encode(blocks)[..., : self.shape.n_components]
-        return mean_of(self._rows(self._unscaled(codes), n_kept))
+        return mean_of(self._rows(self._unscaled(self._code(blocks)), n_kept))
 
     def _map(
         self,

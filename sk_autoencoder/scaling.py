@@ -16,6 +16,8 @@ from sk_autoencoder._parts import Part
 __all__ = ["SCALINGS", "Affine", "ColumnStatistics", "MinMax", "Robust", "Scaling", "Standard", "column_statistics"]
 
 _BLOCK_CELLS = 1 << 18
+_SAMPLED_CELLS = 1 << 21
+_EQUAL = 1e-12  # relative distance of values that are equal but for rounding
 _SMALLEST_VALUE = 1e-290  # a hundredth of which still has a finite inverse
 _ROBUST_ROWS = 50_000
 _ROBUST_CELLS = 1 << 22
@@ -34,7 +36,8 @@ class ColumnStatistics:
 
     mean: np.ndarray
     variance: np.ndarray
-    scale: np.ndarray  # standard deviation; what stands for it in constant columns, without zeros
+    varies: np.ndarray  # whether the column varies by more than rounding
+    scale: np.ndarray  # the unit of the column, without zeros
     low: np.ndarray
     high: np.ndarray
 
@@ -68,17 +71,35 @@ def column_statistics(X: Any) -> ColumnStatistics:
             mean += shift * (n_rows / n_both)
             n_seen = n_both
     variance = squares / n_seen
-    return ColumnStatistics(mean, variance, _spread(mean, variance, n_seen), low, high)
+    varies = np.sqrt(variance) > X.shape[0] * np.finfo(np.float64).eps * abs(mean)
+    return ColumnStatistics(mean, variance, varies, _unit(X, mean, variance, varies), low, high)
 
 
-def _spread(mean: np.ndarray, variance: np.ndarray, n_rows: int) -> np.ndarray:
-    """Standard deviation; for columns that are constant but for rounding a hundredth of their value, or 1 for zeros.
+def _unit(X: Any, mean: np.ndarray, variance: np.ndarray, varies: np.ndarray) -> np.ndarray:
+    """Standard deviation, but at least the usual deviation of the values that differ from the median.
 
-    A change of a constant column is measured by its value, whatever its unit.
+    A column of zeros and ones has a unit of 1 however rare the ones are: the standard deviation of rare values is so
+    small that a new one would be scaled to hundreds. A column that is constant but for rounding has a hundredth of its
+    value, so that its changes are measured by its value, and a column of zeros has 1.
     """
-    spread, value = np.sqrt(variance), abs(mean)
-    constant = np.where(value > _SMALLEST_VALUE, value / 100, 1.0)
-    return np.where(spread > n_rows * np.finfo(np.float64).eps * value, spread, constant)
+    constant = np.where(abs(mean) > _SMALLEST_VALUE, abs(mean) / 100, 1.0)
+    return np.where(varies, np.maximum(np.sqrt(variance), _usual_deviation(X)), constant)
+
+
+def _usual_deviation(X: Any) -> np.ndarray:
+    """Median of the absolute deviations from the median that are not 0; of long tables, of some evenly spaced rows."""
+    rows = X[:: max(1, X.shape[0] * X.shape[1] // _SAMPLED_CELLS)]
+    step = max(1, _SAMPLED_CELLS // rows.shape[0])
+    return np.concatenate([_usual(rows[:, first : first + step]) for first in range(0, X.shape[1], step)])
+
+
+def _usual(rows: Any) -> np.ndarray:
+    columns = np.array((rows.toarray() if issparse(rows) else rows).T, dtype=np.float64, order="C")
+    center = np.median(columns, axis=1, keepdims=True)
+    deviations = np.sort(abs(columns - center), axis=1)
+    n_rows, n_equal = rows.shape[0], (deviations <= _EQUAL * abs(center)).sum(axis=1)
+    middle = np.minimum((n_equal + n_rows) // 2, n_rows - 1)
+    return np.where(n_equal < n_rows, np.take_along_axis(deviations, middle[:, None], axis=1)[:, 0], 0.0)
 
 
 class Scaling(Part):

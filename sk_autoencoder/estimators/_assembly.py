@@ -13,7 +13,7 @@ from sk_autoencoder._parts import resolve
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _auto
 from sk_autoencoder.losses import LOSSES, Loss
-from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
+from sk_autoencoder.networks import NETWORKS, Bounds, Network, NetworkShape
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics, Scaling
 
@@ -150,6 +150,15 @@ def check_domain(estimator: Any, assembly: Assembly, low: np.ndarray, high: np.n
 def scaled_range(affine: Affine, statistics: ColumnStatistics) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest scaled value of each column."""
     return (statistics.low - affine.center) / affine.scale, (statistics.high - affine.center) / affine.scale
+
+
+def input_bounds(estimator: Any, affine: Affine, statistics: ColumnStatistics) -> Bounds | None:
+    """Widen the training range of each scaled column by ``input_margin`` standard deviations."""
+    if estimator.input_margin is None:
+        return None
+    unit = statistics.scale / affine.scale
+    low, high = scaled_range(affine, statistics)
+    return Bounds(low - estimator.input_margin * unit, high + estimator.input_margin * unit, unit)
 
 
 def divergence_message(estimator: Any, affine: Affine, statistics: ColumnStatistics) -> str:

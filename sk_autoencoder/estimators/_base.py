@@ -22,7 +22,7 @@ from sk_autoencoder.estimators import _assembly, _auto
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
-from sk_autoencoder.networks import NETWORKS, Network
+from sk_autoencoder.networks import NETWORKS, InputBounds, Network
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import SCALINGS, ColumnStatistics, Scaling, column_statistics
@@ -61,6 +61,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "loss": [StrOptions(set(LOSSES)), Loss],
         "corruption": [StrOptions(set(CORRUPTIONS)), Corruption, None],
         "scaling": [_AUTO, StrOptions(set(SCALINGS)), Scaling, None],
+        "input_margin": [reals(0), None],
         "solver": [StrOptions(set(SOLVERS))],
         "learning_rate_init": [reals(0, closed="neither")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
@@ -113,21 +114,34 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         X = self._check(X)
         return self._inference.reconstruct(X)
 
-    def reconstruction_error(self, X: Any) -> np.ndarray:
-        """Mean squared error of each row's reconstruction.
+    def reconstruction_error(self, X: Any, *, standardize: bool = False) -> np.ndarray:
+        """Mean squared error of the reconstruction of each sample.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
+        standardize : bool, default=False
+            Whether the squared error of each feature is divided by the variance of the feature in the training set.
+            Features that were constant in the training set are then left out.
 
         Returns
         -------
         errors : ndarray of shape (n_samples,)
-            Mean over features of the squared error, in the squared units of X.
+            Mean over features of the squared error, in the squared units of X, or without unit with
+            ``standardize=True``.
         """
         X = self._check(X)
-        return self._inference.squared_errors(X) / X.shape[1]
+        weights = self._feature_weights() if standardize else np.full(X.shape[1], 1 / X.shape[1])
+        errors = np.empty(X.shape[0])
+        for part, squares in self._inference.squared_errors(X):
+            errors[part] = (squares * weights).sum(axis=1)
+        return errors
+
+    def _feature_weights(self) -> np.ndarray:
+        """Return one over the training variance of each feature and over their number, 0 for constant features."""
+        varies, variance = self._statistics.varies, self._statistics.variance
+        return np.divide(1 / max(1, varies.sum()), variance, out=np.zeros_like(variance), where=varies)
 
     def _check(self, X: Any) -> np.ndarray:
         """Validate rows for ``_inference``, which comes back with those that may hold NaN or infinity."""
@@ -221,6 +235,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         )
         self._assembly, self._shape, self._plan = assembly, shape, plan
         self._affine, self._statistics = affine, statistics
+        self._bounds = _assembly.input_bounds(self, affine, statistics)
         self._streams = False
         net = self._new_net(device)
         if self.layerwise_pretraining and not net.module_.stages():
@@ -290,7 +305,11 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _rows(self, X: np.ndarray, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
         scaler = Scaler(self._affine, torch.device(self.net_.device), self._shape.torch_dtype)
-        return RowDataset(X, scaler, positions, source)
+        return RowDataset(X, scaler, positions, source, self._input_bounds())
+
+    def _input_bounds(self) -> InputBounds | None:
+        """Build what bounds the network's input, on its device."""
+        return None if self._bounds is None else InputBounds(self._bounds, self._shape.torch_dtype).to(self.net_.device)
 
     def _train(
         self,
@@ -337,7 +356,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self.best_loss_ = min(self.validation_loss_curve_ or self.loss_curve_, default=None)
         self.n_components_ = self._shape.n_components
         check = partial(check_finite, estimator_name=type(self).__name__)
-        self._inference = Inference(self.net_.module_, self._affine, torch.device(self.net_.device), check)
+        device = torch.device(self.net_.device)
+        self._inference = Inference(self.net_.module_, self._affine, self._input_bounds(), device, check)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -92,7 +92,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         deviation of 0.3 in scaled units.
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
         How columns are scaled inside the network. "auto" is "standard", or "minmax" for the binary cross-entropy.
-        None is for rows that are already scaled.
+        None is for rows that are already scaled. The unit of "standard" is the standard deviation, but at least the
+        median deviation of the values that differ from the median: 1 for rare ones among zeros.
+    input_margin : float or None, default=None
+        How far beyond its range in the training set a feature enters the network unchanged, in units of standard
+        scaling. A distance d beyond that enters as ``log(1 + d)``, so that one extreme cell does not decide the whole
+        reconstruction. Targets, residuals and outlier scores are not bounded. None sets no bound.
     solver : {"adam", "sgd"}, default="adam"
         Optimizer; "sgd" uses Nesterov's momentum.
     learning_rate_init : float, default=0.005
@@ -224,6 +229,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "gaussian",
         scaling: str | Scaling | None = "auto",
+        input_margin: float | None = None,
         solver: str = "adam",
         learning_rate_init: float = 0.005,
         learning_rate: str = "onecycle",
@@ -259,6 +265,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.loss = loss
         self.corruption = corruption
         self.scaling = scaling
+        self.input_margin = input_margin
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate

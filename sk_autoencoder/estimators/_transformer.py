@@ -21,7 +21,7 @@ from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._latent import N_CODES, draw_like, one_row, principal_axes
 from sk_autoencoder.export import Mean, Scale, Unscale, linear
 from sk_autoencoder.losses import Loss
-from sk_autoencoder.networks import Network
+from sk_autoencoder.networks import InputBounds, Network
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import Scaling
 from sk_autoencoder.training import RowDataset
@@ -90,7 +90,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         undo some noise carry over better to new rows, above all when there are few to learn from.
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
         How columns are scaled inside the network. "auto" is "standard", or "minmax" for the binary cross-entropy.
-        None is for rows that are already scaled.
+        None is for rows that are already scaled. The unit of "standard" is the standard deviation, but at least the
+        median deviation of the values that differ from the median: 1 for rare ones among zeros.
+    input_margin : float or None, default=1.0
+        How far beyond its range in the training set a feature enters the network unchanged, in units of standard
+        scaling. A distance d beyond that enters as ``log(1 + d)``, so that one extreme cell does not decide the whole
+        reconstruction. Targets, residuals and outlier scores are not bounded. None sets no bound.
     solver : {"adam", "sgd"}, default="adam"
         Optimizer; "sgd" uses Nesterov's momentum.
     learning_rate_init : float, default=0.005
@@ -202,6 +207,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = None,
         scaling: str | Scaling | None = "auto",
+        input_margin: float | None = 1.0,
         solver: str = "adam",
         learning_rate_init: float = 0.005,
         learning_rate: str = "onecycle",
@@ -233,6 +239,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.loss = loss
         self.corruption = corruption
         self.scaling = scaling
+        self.input_margin = input_margin
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
@@ -440,9 +447,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._inference.decode((1 - share) * first + share * last)[0]
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Minus the share of the training variance that the reconstruction misses; 0 is perfect.
+        """Mean over the features of the share of their variance that the reconstruction explains.
 
-        Comparable between losses, scalings and parts, and so fit for a search. -1 is what the column means achieve.
+        The score of a feature is 1 minus its mean squared error, divided by its variance in the training set: 1 is
+        perfect, and the means of the training set have about 0. Each feature counts alike, whatever its unit, and no
+        parameter of the estimator changes the yardstick, so that a search can compare losses and scalings. Features
+        that were constant in the training set are left out.
 
         Parameters
         ----------
@@ -454,12 +464,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Returns
         -------
         score : float
-            Minus the sum of squared errors, divided by the rows and the training variance summed over features. If
-            the training rows were all equal, the variance counts as 1.
+            The mean, at most 1. No feature counts less than -1, so that one with rare values cannot decide. 0 if all
+            features were constant.
         """
         X = self._check(X)
-        variance = float(self._statistics.variance.sum()) or 1.0
-        return -float(self._inference.squared_errors(X).sum()) / (X.shape[0] * variance)
+        sums = np.zeros(X.shape[1])
+        for _, squares in self._inference.squared_errors(X):
+            sums += squares.sum(axis=0)
+        varies = self._statistics.varies
+        scores = 1 - sums[varies] / self._statistics.variance[varies] / X.shape[0]
+        return float(np.maximum(scores, -1).mean()) if varies.any() else 0.0
 
     def to_torch(self) -> tuple[nn.Module, nn.Module]:
         """Give the encoder and the decoder as plain torch modules in original units.
@@ -490,7 +504,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             center, turn, back = self._axes
             last.append(linear(turn, -center @ turn, self._shape.torch_dtype))
             first.append(linear(back, center, self._shape.torch_dtype))
-        modules = nn.Sequential(scale, *encoder, *last), nn.Sequential(*first, *decoder, Unscale(*self._affine))
+        bounds = [] if self._bounds is None else [InputBounds(self._bounds, self._shape.torch_dtype)]
+        modules = (
+            nn.Sequential(scale, *bounds, *encoder, *last),
+            nn.Sequential(*first, *decoder, Unscale(*self._affine)),
+        )
         return modules[0].to(self.net_.device).eval(), modules[1].to(self.net_.device).eval()
 
     def _train(self, rows: RowDataset, *args: Any, **kwargs: Any) -> None:

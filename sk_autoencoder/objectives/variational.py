@@ -103,18 +103,18 @@ class Variational(Objective):
         total = (parts["reconstruction"] + weight * parts["kl"]).mean(dim=-1)
         return Evaluation(total, parts, mean, reconstruction, batch.clean)
 
-    def posterior(self, network: Autoencoder, rows: Tensor) -> Tensor:
+    def posterior(self, network: Autoencoder, batch: Batch) -> Tensor:
         """Return means and standard deviations of the codes side by side, (m, n, 2 * n_components)."""
-        mean, log_variance = _split(network.encode(rows))
+        mean, log_variance = _split(network.encode(batch.corrupted))
         return torch.cat([mean, (0.5 * log_variance).exp()], dim=-1)
 
-    def log_likelihood(self, network: Autoencoder, rows: Tensor, loss: Loss, noise: Tensor) -> Tensor:
-        """Estimate the log-likelihood of scaled rows, (m, n, 1), from draws (n_draws, n_components) of a normal.
+    def log_likelihood(self, network: Autoencoder, batch: Batch, loss: Loss, noise: Tensor) -> Tensor:
+        """Estimate the log-likelihood of the clean rows, (m, n, 1), from draws (n_draws, n_components) of a normal.
 
         The draws, moved to the posterior of each row, are weighted by how much likelier the model finds them.
         """
-        mean, log_variance = _split(network.encode(rows))
-        weights = []
+        mean, log_variance = _split(network.encode(batch.corrupted))
+        rows, weights = batch.clean, []
         for draws in noise[:, None, None, :].split(max(1, _CELLS_AT_ONCE // rows.numel())):
             codes = mean + (0.5 * log_variance).exp() * draws  # (d, m, n, k)
             repeated = rows.repeat_interleave(len(draws), dim=0)

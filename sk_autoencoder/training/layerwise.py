@@ -21,7 +21,8 @@ class CodeDataset(RowDataset):
     """Rows as the layers below return them, computed when they are taken."""
 
     def __init__(self, rows: RowDataset, below: list[Autoencoder]):
-        super().__init__(rows.X, rows.scaler, rows.positions, rows.source)
+        # Codes have no bounds; training samples, which the layers below see, lie inside theirs.
+        super().__init__(rows.X, rows.scaler, rows.positions, rows.source, None if below else rows.bounds)
         self.below = below
 
     def take(self, index: np.ndarray | slice) -> Tensor:

@@ -190,7 +190,7 @@ class AutoencoderNet(NeuralNet):
         """Reconstruct a chunk, for skorch callbacks that predict."""
         self._set_training(training)
         with torch.set_grad_enabled(training):
-            return self.module_(batch[1].transpose(0, 1)).transpose(0, 1)
+            return self.module_(batch[0].transpose(0, 1)).transpose(0, 1)
 
     def _step(self, batch: Batch) -> Evaluation:
         if self.schedule_ is not constant:  # a constant rate is left to the user's callbacks

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sk_autoencoder.corruptions import Corruption
+from sk_autoencoder.networks import InputBounds
 from sk_autoencoder.scaling import Affine
 from sk_autoencoder.training.devices import free_memory
 from sk_autoencoder.training.seeding import epoch_seeds, seeded
@@ -87,11 +88,18 @@ class RowDataset(Dataset):
     """Rows of an array or a sparse matrix, scaled when they are taken.
 
     ``positions`` chooses rows, the same for all members, (n,), or different ones for each, (n_members, n). ``source``
-    is X or a tensor of it on the device, from which rows are taken.
+    is X or a tensor of it on the device, from which rows are taken. ``bounds`` limit what the network is given of them.
     """
 
-    def __init__(self, X: Any, scaler: Scaler, positions: np.ndarray | None = None, source: Any = None):
-        self.X, self.scaler, self.positions = X, scaler, positions
+    def __init__(
+        self,
+        X: Any,
+        scaler: Scaler,
+        positions: np.ndarray | None = None,
+        source: Any = None,
+        bounds: InputBounds | None = None,
+    ):
+        self.X, self.scaler, self.positions, self.bounds = X, scaler, positions, bounds
         self.source = X if source is None else source
         self.device = scaler.device
 
@@ -101,6 +109,10 @@ class RowDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """One scaled row and no target, as skorch expects of a data set."""
         return self.take(np.array([index]))[0], torch.zeros((), device=self.device)
+
+    def seen(self, rows: Tensor) -> Tensor:
+        """Return what the network is given of scaled rows."""
+        return rows if self.bounds is None else self.bounds.needed(rows)
 
     def take(self, index: np.ndarray | slice) -> Tensor:
         """Return the scaled rows of an index of any shape, (*index.shape, n_features)."""
@@ -158,7 +170,7 @@ class TrainingBatches:
         order = self._order(seeds[:, 0])
         for start in range(0, order.shape[1], self.chunk_rows):
             clean = self.dataset.take(order[:, start : start + self.chunk_rows])  # (m, r, f)
-            noisy = self._corrupt(clean)
+            noisy = self.dataset.seen(self._corrupt(clean))
             step = self.batch_size if self.single_steps else clean.shape[1]
             for first in range(0, clean.shape[1], step):
                 part = slice(first, first + step)
@@ -203,4 +215,4 @@ class ValidationBatches:
         for start in range(0, len(self.dataset), step):
             rows = self.dataset.take(slice(start, start + step))  # (n, f), or (m, n, f)
             rows = rows[:, None].expand(-1, self.n_members, -1) if rows.ndim == 2 else rows.transpose(0, 1)
-            yield rows, rows
+            yield self.dataset.seen(rows), rows

@@ -32,23 +32,63 @@ def test_methods_agree(fitted, rows):
     np.testing.assert_allclose(fitted.reconstruction_error(rows), errors, rtol=1e-12)
 
 
-def test_score_is_the_share_of_the_training_variance_that_is_missed(fitted, rows):
-    other = rows[::2] + 0.1
-    missed = ((other - fitted.reconstruct(other)) ** 2).sum()
-    assert fitted.score(other) == pytest.approx(-missed / (len(other) * rows.var(axis=0).sum()))
-    assert fitted.score(other, y=np.arange(len(other))) == fitted.score(other)
+class TestScore:
+    """The mean over features of 1 - mean squared error / training variance."""
+
+    def test_value(self, fitted, rows):
+        other = rows[::2] + 0.1
+        explained = 1 - ((other - fitted.reconstruct(other)) ** 2).mean(axis=0) / rows.var(axis=0)
+        assert explained.min() > -1
+        assert fitted.score(other) == pytest.approx(explained.mean())
+        assert fitted.score(other, y=np.arange(len(other))) == fitted.score(other)
+
+    def test_one_sample(self, fitted, rows):
+        explained = 1 - (rows[:1] - fitted.reconstruct(rows[:1])) ** 2 / rows.var(axis=0)
+        assert fitted.score(rows[:1]) == pytest.approx(np.maximum(explained, -1).mean())
+
+    def test_units_do_not_matter(self, rows):
+        units = np.array([1, 1e9, 1e-9, 1e3, 7])
+        scores = [AutoencoderTransformer(2, max_iter=5, random_state=0).fit(X).score(X) for X in (rows, rows * units)]
+        assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+    def test_one_feature_cannot_decide(self, rows):
+        X = np.c_[rows, np.zeros(120)]
+        X[0, 5] = 1e-3
+        model = AutoencoderTransformer(2, max_iter=5, random_state=0).fit(X)
+        wild = X.copy()
+        wild[:, 5] = 1e6
+        explained = 1 - ((wild - model.reconstruct(wild)) ** 2).mean(axis=0) / X.var(axis=0)
+        assert explained[5] < -1e9
+        assert model.score(wild) == pytest.approx((np.maximum(explained[:5], -1).sum() - 1) / 6)
+
+    def test_constant_features_are_left_out(self, rows):
+        X = np.c_[rows, np.full(120, 0.1)]
+        model = AutoencoderTransformer(2, max_iter=5, random_state=0).fit(X)
+        explained = 1 - ((rows - model.reconstruct(X)[:, :5]) ** 2).mean(axis=0) / rows.var(axis=0)
+        assert model.score(X) == pytest.approx(explained.mean())
+        assert model.score(np.c_[rows, np.full(120, 0.2)]) == pytest.approx(model.score(X), abs=0.1)
+
+
+def test_standardized_errors_make_up_the_score(rows):
+    X = np.c_[rows, np.full(120, 0.1)]
+    model = AutoencoderTransformer(2, max_iter=5, random_state=0).fit(X)
+    errors = model.reconstruction_error(X, standardize=True)
+    expected = ((rows - model.reconstruct(X)[:, :5]) ** 2 / rows.var(axis=0)).mean(axis=1)
+    np.testing.assert_allclose(errors, expected)
+    assert model.score(X) == pytest.approx(1 - errors.mean())
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_score_means_the_same_under_every_loss(loss, rows):
     model = AutoencoderTransformer(2, loss=loss, max_iter=200, random_state=0).fit(rows)
-    assert -1 < model.score(rows) < -1e-4
-    assert model.score(np.tile(rows.mean(axis=0), (4, 1))) < 0
+    assert 0 < model.score(rows) < 1 - 1e-4
+    assert model.score(np.tile(rows.mean(axis=0), (4, 1))) < 1
 
 
-def test_score_on_constant_rows(fitted):
+def test_nothing_to_explain():
     model = AutoencoderTransformer(1, max_iter=2).fit(np.full((10, 3), 4.0))
-    assert model.score(np.full((2, 3), 4.0)) == pytest.approx(-((4 - model.reconstruct([[4.0] * 3])) ** 2).sum())
+    assert model.score(np.full((2, 3), 4.0)) == 0
+    assert model.reconstruction_error(np.full((2, 3), 9.0), standardize=True).tolist() == [0, 0]
 
 
 def test_fit_transform(rows):
@@ -164,8 +204,8 @@ class TestAgreementWithPCA:
         model = AutoencoderTransformer(
             4, activation="identity", scaling=None, learning_rate="cosine", max_iter=400, random_state=0
         ).fit(X - X.mean(axis=0))
-        missed = ((X - pca.inverse_transform(pca.transform(X))) ** 2).sum() / (len(X) * X.var(axis=0).sum())
-        assert -missed * 1.05 < model.score(X - X.mean(axis=0)) <= -missed * 0.9999
+        missed = ((X - pca.inverse_transform(pca.transform(X))) ** 2).mean()
+        assert missed * 0.9999 <= model.reconstruction_error(X - X.mean(axis=0)).mean() < missed * 1.05
 
     @staticmethod
     def _scaled(model, X):
@@ -176,9 +216,9 @@ class TestAgreementWithPCA:
 def test_nonlinear_code_beats_pca_on_digits():
     X = load_digits().data
     pca = PCA(2).fit(X)
-    missed = ((X - pca.inverse_transform(pca.transform(X))) ** 2).sum() / (len(X) * X.var(axis=0).sum())
+    missed = ((X - pca.inverse_transform(pca.transform(X))) ** 2).mean()
     model = AutoencoderTransformer(2, scaling="minmax", learning_rate_init=0.005, max_iter=100, random_state=0).fit(X)
-    assert model.score(X) > -missed + 0.2
+    assert model.reconstruction_error(X).mean() < missed - 0.2 * X.var(axis=0).mean()
 
 
 class TestToTorch:

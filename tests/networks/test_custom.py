@@ -127,7 +127,7 @@ def test_stored_models_and_plain_modules_are_equal(rows):
 def test_learns(precision):
     X = np.random.default_rng(0).normal(size=(200, 2)) @ np.random.default_rng(1).normal(size=(2, 6))
     fitted = model(custom(dropout=0.0), max_iter=100, precision=precision).fit(X)
-    assert fitted.score(X) > -0.2
+    assert fitted.score(X) > 0.8
 
 
 def test_frozen_weights_stay(rows):
