@@ -51,11 +51,38 @@ def test_a_constant_column_of_zeros_has_no_unit(value):
     assert column_statistics(np.full((5, 1), value)).scale[0] == 1.0
 
 
-def test_robust_falls_back_on_the_deviation():
-    X = np.zeros((100, 1))
-    X[:10] = 5
-    affine = Robust().fit(X, column_statistics(X))
-    assert affine.scale[0] == pytest.approx(X.std())
+@pytest.mark.parametrize("part", [Standard(), Robust()], ids=repr)
+@pytest.mark.parametrize("n_rare", [1, 10, 49])
+def test_the_unit_of_rare_values_is_their_deviation(part, n_rare):
+    X = np.full((100, 1), 3.0)
+    X[:n_rare] += np.linspace(4, 6, n_rare)[:, None] if n_rare > 1 else 5
+    affine = part.fit(X, column_statistics(X))
+    assert affine.scale[0] == pytest.approx(5.0, rel=0.03)
+
+
+def test_one_sentinel_among_rare_values_does_not_make_their_unit():
+    X = np.zeros((1000, 1))
+    X[:10], X[10] = 1.0, 1e9
+    statistics = column_statistics(X)
+    assert statistics.scale[0] == pytest.approx(X.std())
+    assert scaling._usual_deviation(X)[0] == 1.0
+
+
+def test_units_of_long_and_sparse_tables(monkeypatch):
+    X = np.random.default_rng(0).integers(0, 2, size=(500, 7)) * np.arange(1.0, 8)
+    X[np.random.default_rng(1).random(X.shape) < 0.7] = 0
+    whole = column_statistics(X).scale
+    np.testing.assert_array_equal(whole, np.arange(1, 8))
+    for cells in (100, 1000):  # some rows; some rows, in several blocks of columns
+        monkeypatch.setattr(scaling, "_SAMPLED_CELLS", cells)
+        np.testing.assert_array_equal(column_statistics(sparse.csr_array(X)).scale, whole)
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_the_unit_of_other_columns_is_their_standard_deviation(size):
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.normal(size=(500, 1)), rng.uniform(size=(500, 1)), rng.lognormal(size=(500, 1))] * size
+    np.testing.assert_allclose(column_statistics(X).scale, X.std(axis=0))
 
 
 def test_robust_is_not_moved_by_a_few_rows(rows):
