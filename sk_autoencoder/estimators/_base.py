@@ -16,7 +16,15 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_finite, check_rows, integers, reals
+from sk_autoencoder._validation import (
+    ParameterizedEstimator,
+    StrOptions,
+    check_finite,
+    check_rows,
+    check_validation_rows,
+    integers,
+    reals,
+)
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _assembly, _auto
 from sk_autoencoder.estimators._identity import training_identity
@@ -150,11 +158,13 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
         """Train on validated rows: from new weights, or from the present ones with ``warm_start``."""
         if X_val is not None:
-            X_val = check_rows(self, X_val, reset=False)
+            X_val = check_validation_rows(self, X_val)
         if self._continues():
             self._renew()
         else:
             self._prepare(X, X_val, save=self.checkpoint is not None)
+        if X_val is not None:
+            _assembly.warn_of_foreign_samples(self, X_val, self._statistics, X.shape[0])
         rows, validation = self._datasets(X, X_val)
         batch_size = _auto.batch_size(len(rows)) if self.batch_size == "auto" else min(self.batch_size, len(rows))
         epochs = (
@@ -167,7 +177,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 f"Training ended after max_iter={epochs} epochs, before the {stopping.monitor} loss had ceased to "
                 f"fall by {stopping.tol:g} for n_iter_no_change={self.n_iter_no_change} epochs; raise max_iter.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _continues(self) -> bool:

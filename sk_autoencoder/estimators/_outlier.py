@@ -274,7 +274,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, X_val: Any = None) -> AutoencoderOutlierDetector:
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> AutoencoderOutlierDetector:
         """Train on rows, most of which are normal.
 
         Parameters
@@ -284,7 +284,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         y : Ignored
             Not used, present for API consistency by convention.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
-            Rows to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it.
+            Samples to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it. They
+            must have passed the same steps as X; a warning tells when they lie far from it. Behind a scaler write
+            ``Pipeline(steps, transform_input=["X_val"])``, see the example in ``AutoencoderTransformer.fit``.
 
         Returns
         -------

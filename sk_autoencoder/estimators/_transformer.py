@@ -255,7 +255,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, X_val: Any = None) -> AutoencoderTransformer:
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> AutoencoderTransformer:
         """Train on rows.
 
         Parameters
@@ -265,7 +265,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         y : Ignored
             Not used, present for API consistency by convention.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
-            Rows to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it.
+            Samples to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it. They
+            must have passed the same steps as X; a warning tells when they lie far from it. Behind a scaler write
+            ``Pipeline(steps, transform_input=["X_val"])``, see the example below.
 
         Returns
         -------
@@ -276,6 +278,23 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ------
         ValueError
             If X holds anything but finite numbers, if parts do not fit together, or if the loss diverges.
+
+        Examples
+        --------
+        A pipeline that sends ``X_val`` through its first step too:
+
+        >>> import sklearn
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.pipeline import Pipeline
+        >>> from sklearn.preprocessing import PowerTransformer
+        >>> from sk_autoencoder import AutoencoderTransformer
+        >>> X = load_wine().data
+        >>> autoencoder = AutoencoderTransformer(max_iter=20, random_state=0)
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     steps = [("power", PowerTransformer()), ("code", autoencoder.set_fit_request(X_val=True))]
+        ...     pipeline = Pipeline(steps, transform_input=["X_val"]).fit(X[::2], X_val=X[1::2])
+        >>> len(pipeline["code"].validation_loss_curve_)
+        20
         """
         self._fit(check_rows(self, X, reset=not self._continues()), X_val)
         return self

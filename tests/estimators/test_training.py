@@ -172,7 +172,7 @@ class TestValidation:
 
     @pytest.mark.parametrize(
         ("change", "message"),
-        [(lambda X: X[:, :4], "X has 4 features, but"), (lambda X: np.full_like(X, np.nan), "contains NaN")],
+        [(lambda X: X[:, :4], "X_val has 4 features, but"), (lambda X: np.full_like(X, np.nan), "contains NaN")],
     )
     def test_is_checked(self, change, message, rows):
         with pytest.raises(ValueError, match=message):
