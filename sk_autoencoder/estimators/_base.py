@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import ABCMeta
 from functools import partial
 from typing import Any, ClassVar
@@ -11,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -26,7 +24,7 @@ from sk_autoencoder._validation import (
     reals,
 )
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
-from sk_autoencoder.estimators import _assembly, _auto
+from sk_autoencoder.estimators import _assembly, _auto, _course
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
@@ -80,7 +78,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "tol": [reals(0), None],
         "early_stopping": ["boolean"],
         "validation_fraction": [reals(0, 1, closed="neither")],
-        "n_iter_no_change": [integers(1)],
+        "n_iter_no_change": [_AUTO, integers(1)],
         "layerwise_pretraining": ["boolean"],
         "warm_start": ["boolean"],
         "device": [str],
@@ -170,15 +168,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         epochs = (
             _auto.max_iter(len(rows), batch_size, self._training_steps) if self.max_iter == "auto" else self.max_iter
         )
-        self._train(rows, validation, batch_size, epochs, self.learning_rate)
-        rules = [callback for _, callback in self.net_.callbacks_ if isinstance(callback, Stopping)]
-        for stopping in (rule for rule in rules if rule.patience is not None and not rule.stopped_.all()):
-            warnings.warn(
-                f"Training ended after max_iter={epochs} epochs, before the {stopping.monitor} loss had ceased to "
-                f"fall by {stopping.tol:g} for n_iter_no_change={self.n_iter_no_change} epochs; raise max_iter.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
+        learning_rate = _course.schedule(self)
+        before = len(self.net_.history) - self.net_.epochs_done_
+        self._train(rows, validation, batch_size, epochs, learning_rate)
+        _course.warn_afterwards(self, epochs, len(self.net_.history) - before, learning_rate)
 
     def _continues(self) -> bool:
         """Whether ``fit`` goes on from the present weights."""
@@ -286,7 +279,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             )
         if self.early_stopping or self.tol is not None:
             monitor = "valid" if self.early_stopping else "train"
-            callbacks.append(Stopping(monitor, self.tol or 0.0, self.n_iter_no_change, restore=self.early_stopping))
+            # How long it waits depends on the epochs, and is set when training begins.
+            callbacks.append(Stopping(monitor, self.tol or 0.0, patience=None, restore=self.early_stopping))
         return callbacks
 
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:
@@ -314,6 +308,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Run the engine; whatever ends it, what was learnt is kept, unless the loss has diverged."""
         try:
             epochs = self._pretrain(rows, batch_size, epochs, learning_rate)
+            _course.set_patience(self.net_, self.n_iter_no_change, epochs)
             self.net_.train(
                 rows, validation, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, endless=endless
             )

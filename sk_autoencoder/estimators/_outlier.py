@@ -91,7 +91,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     learning_rate_init : float, default=0.005
         Learning rate, the highest one if it follows a schedule.
     learning_rate : {"constant", "cosine", "onecycle"}, default="onecycle"
-        How the rate moves from the first to the last step of ``fit``.
+        How the rate moves from the first to the last step of ``fit``: "onecycle" starts at a 25th, rises for 30 % of
+        the steps, and falls to 0. A callback that sets the rate, like skorch's ``LRScheduler``, takes its place, with a
+        warning unless it is "constant".
     momentum : float in [0, 1), default=0.9
         Momentum of "sgd" and first moment's decay of "adam".
     alpha : float, default=0.0
@@ -110,8 +112,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         the data. These are the rows that the member holds out anyway, or ``X_val``.
     validation_fraction : float in (0, 1) or None, default=None
         Share of the rows that all members hold out to validate on; None is each member's own held-out rows.
-    n_iter_no_change : int or None, default=None
-        Epochs to wait for progress before a member stops. None trains for ``max_iter`` epochs in any case.
+    n_iter_no_change : int, "auto" or None, default=None
+        Epochs to wait for progress before a member stops. None trains for ``max_iter`` epochs in any case. "auto" is a
+        tenth of all epochs, at least 10. A warning tells when a smaller number stops training while the rate of
+        "onecycle" is still low.
     layerwise_pretraining : bool, default=False
         Let each layer of a dense network first learn alone, as a shallow autoencoder (denoising, with a corruption) of
         what the layer below returns, then all together. Half of the epochs go to the layers in equal parts, at least
@@ -228,7 +232,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         tol: float | None = None,
         early_stopping: bool = True,
         validation_fraction: float | None = None,
-        n_iter_no_change: int | None = None,
+        n_iter_no_change: int | str | None = None,
         layerwise_pretraining: bool = False,
         warm_start: bool = False,
         device: str = "auto",

@@ -96,7 +96,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     learning_rate_init : float, default=0.005
         Learning rate, the highest one if it follows a schedule.
     learning_rate : {"constant", "cosine", "onecycle"}, default="onecycle"
-        How the rate moves from the first to the last step of ``fit``. ``partial_fit`` keeps it constant.
+        How the rate moves from the first to the last step of ``fit``: "onecycle" starts at a 25th, rises for 30 % of
+        the steps, and falls to 0. ``partial_fit`` keeps it constant. A callback that sets the rate, like skorch's
+        ``LRScheduler``, takes its place, with a warning unless it is "constant".
     momentum : float in [0, 1), default=0.9
         Momentum of "sgd" and first moment's decay of "adam".
     alpha : float, default=0.1
@@ -115,8 +117,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         restore the weights that were best for them.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out, drawn at random.
-    n_iter_no_change : int, default=10
-        Epochs to wait for progress.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs to wait for progress. "auto" is a tenth of all epochs, at least 10: while the rate of "onecycle" is
+        low, progress is slow and uneven. A warning tells when a smaller number stops training at that stage.
     layerwise_pretraining : bool, default=False
         Let each layer of a dense network first learn alone, as a shallow autoencoder (denoising, with a corruption) of
         what the layer below returns, then all together. Half of the epochs go to the layers in equal parts, at least
@@ -213,7 +216,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         tol: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: int | str = "auto",
         layerwise_pretraining: bool = False,
         warm_start: bool = False,
         device: str = "auto",

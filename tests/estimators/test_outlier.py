@@ -604,7 +604,7 @@ class TestLength:
         assert len(model.validation_loss_curve_) == 3
 
     def test_stops_when_told_how_long_to_wait(self, X):
-        model = detector(max_iter=50, n_iter_no_change=2, tol=1e12).fit(X)
+        model = detector(max_iter=9, n_iter_no_change=2, tol=1e12).fit(X)
         assert model.n_iter_ == 3
 
     @pytest.mark.parametrize("n_rows", [1, 5, 9])
@@ -760,7 +760,7 @@ class TestRows:
             call(X[0])
 
     def test_early_stopping_and_own_validation_rows(self, X):
-        parameters = {"tol": 1.0, "n_iter_no_change": 2, "max_iter": 50}
+        parameters = {"tol": 1.0, "n_iter_no_change": 2, "max_iter": 50, "learning_rate": "constant"}
         held_out = detector(validation_fraction=0.1, **parameters).fit(X)
         own = detector(**parameters).fit(X)
         given = detector(**parameters).fit(X, X_val=draw(30, 4))
