@@ -24,14 +24,15 @@ from sk_autoencoder._validation import (
     reals,
 )
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
-from sk_autoencoder.estimators import _assembly, _auto, _course
+from sk_autoencoder.estimators import _assembly, _auto, _changes, _course
+from sk_autoencoder.estimators._assembly import Assembly
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
-from sk_autoencoder.networks import NETWORKS, Network
+from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Objective
-from sk_autoencoder.scaling import SCALINGS, ColumnStatistics, Scaling, column_statistics
+from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics, Scaling, column_statistics
 from sk_autoencoder.training import (
     SCHEDULES,
     SOLVERS,
@@ -50,7 +51,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
@@ -99,6 +100,13 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     net_: AutoencoderNet
     n_features_in_: int
     stage_loss_curves_: list[list[float]]
+    # What training began with.
+    _given: dict[str, Any]
+    _assembly: Assembly
+    _shape: NetworkShape
+    _plan: TrainingPlan
+    _affine: Affine
+    _statistics: ColumnStatistics
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -143,6 +151,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _n_members(self) -> int:
         return 1
 
+    def _bound(self) -> dict[str, bool]:
+        """Parameters that trained weights do not show but depend on, and whether the present value asks for others."""
+        return {"random_state": self.random_state is not None, "layerwise_pretraining": self.layerwise_pretraining}
+
     def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Positions of the rows to train on (None: all) and, if told so, of rows held out to validate on.
 
@@ -158,7 +170,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if X_val is not None:
             X_val = check_validation_rows(self, X_val)
         if self._continues():
-            self._renew()
+            self._check_checkpoint()
+            self._renew(X)
         else:
             self._prepare(X, X_val, save=self.checkpoint is not None)
         if X_val is not None:
@@ -177,17 +190,41 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Whether ``fit`` goes on from the present weights."""
         return self.warm_start and self.__sklearn_is_fitted__()
 
-    def _renew(self) -> None:
-        """Let the present net follow callbacks, stopping rule and learning rate, which may have changed."""
-        self.net_.callbacks, self.net_.lr = self._callbacks(), float(self.learning_rate_init)
-        self.net_.initialize_callbacks()
-        for group in self.net_.optimizer_.param_groups:
-            group["lr"] = self.net_.lr
+    def _renew(self, X: np.ndarray) -> None:
+        """Let the present net follow parameters that have changed, as far as its weights can."""
+        now = _changes.given(self)
+        changes = _changes.changed(self._given, now)
+        n_members = self._shape.n_members
+        if changes:
+            device = resolve_device(self.device)
+            assembly = _assembly.assemble(self)
+            shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
+            before = _changes.fixed(self._assembly, self._shape, self._plan.solver, torch.device(self.net_.device))
+            _changes.refuse(self, changes, before, _changes.fixed(assembly, shape, self.solver, device))
+            for statistics in (self._statistics, *([] if assembly.scaling else [column_statistics(X)])):
+                _assembly.check_domain(self, assembly, *_assembly.scaled_range(self._affine, statistics))
+            plan = self._new_plan(assembly, mixed_precision(self.precision, device), self._plan.seed)
+            self._assembly, self._shape, self._plan, self._given = assembly, shape, plan, now
+        if self._shape.n_members > n_members:
+            self._add_members()
+        else:
+            self.net_.renew(self._plan, float(self.learning_rate_init), self._callbacks())
+
+    def _add_members(self) -> None:
+        """Put the net's weights into a larger one; the solver's state begins anew, which is one for all members."""
+        old, self.net_ = self.net_, self._new_net(torch.device(self.net_.device))
+        self.net_.history.extend(old.history)
+        for member in range(old.module_.shape.n_members):
+            pairs = (net.module_.of_member(net.module_.state_dict(), member).values() for net in (self.net_, old))
+            for new, trained in zip(*pairs, strict=True):
+                new.copy_(trained)
 
     def _partial_fit(self, X: np.ndarray) -> None:
         """Train one epoch on validated rows, with the scaling of the first call."""
         if not self.__sklearn_is_fitted__():
             self._prepare(X, None)
+        elif _changes.changed(self._given, _changes.given(self)):
+            self._renew(X)
         self._streams = True
         batch_size = _auto.batch_size(X.shape[0]) if self.batch_size == "auto" else min(self.batch_size, X.shape[0])
         # A schedule needs an end, which a stream does not have.
@@ -211,18 +248,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         checkpoint = self._open_checkpoint(X, X_val, statistics) if save else None
         if checkpoint and checkpoint.arrays:
             seed = checkpoint.notes["seed"]
-        plan = TrainingPlan(
-            loss=assembly.loss,
-            corruption=assembly.corruption,
-            solver=self.solver,
-            momentum=float(self.momentum),
-            alpha=float(self.alpha),
-            shuffle=bool(self.shuffle),
-            mixed_precision=mixed_precision(self.precision, device),
-            seed=seed,
-            trim=float(self.trim),
-        )
-        self._assembly, self._shape, self._plan = assembly, shape, plan
+        self._assembly, self._shape, self._given = assembly, shape, _changes.given(self)
+        self._plan = self._new_plan(assembly, mixed_precision(self.precision, device), seed)
         self._affine, self._statistics = affine, statistics
         self._streams = False
         net = self._new_net(device)
@@ -237,12 +264,32 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 checkpoint.restore(net)
         self.net_, self.stage_loss_curves_ = net, []
 
+    def _new_plan(self, assembly: Assembly, mixed_precision: bool, seed: int) -> TrainingPlan:
+        """Say how a net with these parts trains."""
+        return TrainingPlan(
+            loss=assembly.loss,
+            corruption=assembly.corruption,
+            solver=self.solver,
+            momentum=float(self.momentum),
+            alpha=float(self.alpha),
+            shuffle=bool(self.shuffle),
+            mixed_precision=mixed_precision,
+            seed=seed,
+            trim=float(self.trim),
+        )
+
     def _open_checkpoint(self, X: np.ndarray, X_val: np.ndarray | None, statistics: ColumnStatistics) -> Checkpoint:
         """Open the checkpoint's file; there may be one of an interrupted training."""
+        self._check_checkpoint()
+        return Checkpoint(self.checkpoint, training_identity(self, X, statistics, X_val))
+
+    def _check_checkpoint(self) -> None:
+        """Refuse what a checkpoint does not keep."""
+        if self.checkpoint is None:
+            return
         for name, without in (("warm_start", False), ("layerwise_pretraining", False), ("trim", 0.0)):
             if getattr(self, name) != without:
                 raise ValueError(f"checkpoint keeps one plain training; use it with {name}={without}, or leave it out.")
-        return Checkpoint(self.checkpoint, training_identity(self, X, statistics, X_val))
 
     def _new_net(self, device: torch.device) -> AutoencoderNet:
         """Build an initialized net for the shape and plan that were fixed when training began."""

@@ -121,7 +121,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         what the layer below returns, then all together. Half of the epochs go to the layers in equal parts, at least
         one to each, and the rest to the whole. Helps deep networks whose activations stop gradients, like "sigmoid".
     warm_start : bool, default=False
-        Let ``fit`` go on from the present weights and scaling.
+        Let ``fit`` go on from the present weights and scaling. Parameters that have changed are followed where
+        weights can: loss, corruption, alpha, rate, momentum, batches, epochs, stopping, callbacks. A change of the
+        network, its widths, objective, scaling, solver, precision, device or seed raises an error. A larger
+        ``n_estimators`` adds new members, and the solver's state begins anew.
     device : str, default="auto"
         A torch device. "auto" is CUDA if there is one, else the CPU.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
@@ -203,6 +206,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     _wide_code = True
 
     offset_: float
+    calibration_scores_: np.ndarray
 
     def __init__(
         self,
@@ -471,6 +475,13 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     def _n_members(self) -> int:
         return self.n_estimators
+
+    def _bound(self) -> dict[str, bool]:
+        # Samples once held out stay held out: scores are calibrated on them.
+        return super()._bound() | {
+            "validation_fraction": True,
+            "early_stopping": self.validation_fraction is not None,
+        }
 
     def _threshold(self, choice: float | str | Threshold) -> Threshold:
         if isinstance(choice, str) and choice not in THRESHOLDS:

@@ -125,7 +125,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         what the layer below returns, then all together. Half of the epochs go to the layers in equal parts, at least
         one to each, and the rest to the whole. Helps deep networks whose activations stop gradients, like "sigmoid".
     warm_start : bool, default=False
-        Let ``fit`` go on from the present weights and scaling.
+        Let ``fit`` go on from the present weights and scaling. Parameters that have changed are followed where
+        weights can: loss, corruption, alpha, rate, momentum, batches, epochs, stopping, callbacks. A change of the
+        network, its widths, objective, scaling, solver, precision, device or seed raises an error.
     device : str, default="auto"
         A torch device. "auto" is CUDA if there is one, else the CPU.
     precision : {"float32", "float64", "bfloat16"}, default="float32"

@@ -94,6 +94,14 @@ class AutoencoderNet(NeuralNet):
             group["initial_lr"] = self.lr
         return optimizer
 
+    def renew(self, plan: TrainingPlan, lr: float, callbacks: list[Any]) -> None:
+        """Go on with another plan, rate and callbacks; the solver keeps its state and takes the new settings."""
+        self.plan, self.lr, self.callbacks = plan, lr, callbacks
+        self.initialize_callbacks()
+        for group in self.optimizer_.param_groups:
+            settings = self._make_optimizer(group["params"]).param_groups[0]
+            group.update({name: value for name, value in settings.items() if name != "params"})
+
     def train(
         self,
         rows: RowDataset,

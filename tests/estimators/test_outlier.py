@@ -542,12 +542,32 @@ class TestMembers:
                 np.testing.assert_array_equal(one, two)
             np.testing.assert_array_equal(check_random_state(None).get_state()[1], state)
 
-    @pytest.mark.parametrize(("before", "after"), [(5, 3), (2, 5)])
-    def test_warm_start_keeps_the_members(self, before, after, X):
-        model = detector(warm_start=True, n_estimators=before).fit(X)
-        model.set_params(n_estimators=after).fit(X)
-        assert len(members(model)) == before
-        assert np.isfinite(model.score_samples(X)).all()
+    @pytest.mark.parametrize("network", ["dense", "convolutional"])
+    def test_warm_start_adds_members(self, network, X):
+        model = detector(warm_start=True, n_estimators=2, network=network, early_stopping=False).fit(X)
+        trained = members(model)
+        model.set_params(n_estimators=7, learning_rate_init=1e-12).fit(X)
+        drawn = detector(n_estimators=7, network=network, early_stopping=False, learning_rate_init=1e-12).fit(X)
+        np.testing.assert_allclose(members(model), np.vstack([trained, members(drawn)[2:]]), atol=1e-9)
+        assert model.n_iter_ == 6
+        assert_finite(model, X)
+
+    def test_warm_start_trains_added_members(self, X):
+        model = detector(warm_start=True, n_estimators=2, max_iter=30).fit(X)
+        model.set_params(n_estimators=3).fit(X)
+        first, *_, last = model.net_.history
+        assert len(last["train_member_loss"]) == 3
+        assert max(last["train_member_loss"]) < 0.8 * min(first["train_member_loss"])
+
+    def test_warm_start_refuses_fewer_members(self, X):
+        model = detector(warm_start=True, n_estimators=3).fit(X)
+        with pytest.raises(ValueError, match=r"cannot follow n_estimators=2 \(was 3\)"):
+            model.set_params(n_estimators=2).fit(X)
+
+    def test_warm_start_does_not_add_members_beside_pretrained_ones(self, X):
+        model = detector(warm_start=True, n_estimators=2, layerwise_pretraining=True, max_iter=4).fit(X)
+        with pytest.raises(ValueError, match=r"cannot follow n_estimators=3 \(was 2\)"):
+            model.set_params(n_estimators=3).fit(X)
 
     def test_warm_start_goes_on(self, X):
         model = detector(warm_start=True, max_iter=5).fit(X)
