@@ -192,9 +192,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _renew(self, X: np.ndarray) -> None:
         """Let the present net follow parameters that have changed, as far as its weights can."""
-        now = _changes.given(self)
+        callbacks, n_members, now = self._callbacks(), self._shape.n_members, _changes.given(self)
         changes = _changes.changed(self._given, now)
-        n_members = self._shape.n_members
         if changes:
             device = resolve_device(self.device)
             assembly = _assembly.assemble(self)
@@ -208,7 +207,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if self._shape.n_members > n_members:
             self._add_members()
         else:
-            self.net_.renew(self._plan, float(self.learning_rate_init), self._callbacks())
+            self.net_.renew(self._plan, float(self.learning_rate_init), callbacks)
 
     def _add_members(self) -> None:
         """Put the net's weights into a larger one; the solver's state begins anew, which is one for all members."""

@@ -157,6 +157,12 @@ class TestRefusal:
         with pytest.raises(ValueError, match="checkpoint keeps one plain training; use it with warm_start=False"):
             model.fit(rows)
 
+    def test_what_is_wrong_leaves_the_model_as_it_was(self, rows):
+        model = _trained(AutoencoderOutlierDetector, rows).set_params(n_estimators=3, callbacks=["wrong"])
+        with pytest.raises(ValueError, match="is no skorch callback"):
+            model.fit(rows)
+        assert len(model.set_params(callbacks=None).fit(rows).net_.history[-1]["train_member_loss"]) == 3
+
     def test_samples_held_out_of_a_detector_stay_so(self, rows):
         model = _trained(AutoencoderOutlierDetector, rows, validation_fraction=0.2)
         with pytest.raises(ValueError, match=r"early_stopping=False \(was True\)"):
