@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import assert_all_finite
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_array, validate_data
 
 __all__ = [
     "FLOATS",
@@ -19,13 +21,40 @@ __all__ = [
     "StrOptions",
     "check_parameters",
     "check_rows",
+    "check_validation_rows",
     "fit_context",
     "integers",
     "reals",
 ]
 
-fit_context = _fit_context
 FLOATS = [np.float64, np.float32]
+
+
+def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """scikit-learn's decorator of ``fit`` and ``partial_fit``, which also says what is taken beside X and y."""
+    in_context = _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
+
+    def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
+        checked = in_context(method)
+
+        @wraps(method)
+        def wrapper(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+            called = f"{type(estimator).__name__}.{method.__name__}"
+            if len(args) > 2:
+                raise TypeError(
+                    f"{called} takes X and y by position, but got {len(args)} arguments. Samples to validate on are "
+                    "passed to fit by name, X_val=...; sample_weight is not supported."
+                )
+            if "sample_weight" in kwargs:
+                raise TypeError(
+                    f"{called} does not support sample_weight: all samples count alike. Leave it out, or repeat or "
+                    "draw samples of X by their weights."
+                )
+            return checked(estimator, *args, **kwargs)
+
+        return wrapper
+
+    return decorate
 
 
 def integers(low: float | None, high: float | None = None, closed: str = "left") -> Interval:
@@ -108,11 +137,8 @@ def _column_kinds(X: Any) -> list[tuple[str, str]]:
     return kinds
 
 
-def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = True, **options: Any) -> np.ndarray:
-    """Validate rows: numeric, finite, two-dimensional, the width seen in fit; float32 stays float32, CSR stays CSR.
-
-    With ``finite=False`` the caller sees to ``check_finite`` himself.
-    """
+def _as_array(estimator: BaseEstimator, X: Any) -> Any:
+    """Bring a tensor to numpy, and refuse columns that hold no numbers by their names."""
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
@@ -123,15 +149,41 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = 
             f"{type(estimator).__name__} takes numbers only; these columns hold something else: {listed}. Encode "
             "them first, for example with OneHotEncoder or OrdinalEncoder in a ColumnTransformer, or drop them."
         )
+    return X
+
+
+def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = True, **options: Any) -> np.ndarray:
+    """Validate rows: numeric, finite, two-dimensional, the width seen in fit; float32 stays float32, CSR stays CSR.
+
+    With ``finite=False`` the caller sees to ``check_finite`` himself.
+    """
+    X = _as_array(estimator, X)
     X = validate_data(estimator, X, reset=reset, dtype=FLOATS, accept_sparse="csr", ensure_all_finite=False, **options)
     if finite and not _sums_up(X):
         check_finite(X, type(estimator).__name__)
     return X
 
 
-def check_finite(X: Any, estimator_name: str) -> None:
+def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:
+    """Validate the rows of ``X_val`` against those seen in fit; errors speak of X_val."""
+    try:
+        X_val = _as_array(estimator, X_val)
+        checked = check_array(
+            X_val, dtype=FLOATS, accept_sparse="csr", ensure_all_finite=False, estimator=estimator, input_name="X_val"
+        )
+        if checked.shape[1] != estimator.n_features_in_:
+            raise ValueError(f"X_val has {checked.shape[1]} features, but X has {estimator.n_features_in_}.")
+        validate_data(estimator, X_val, reset=False, skip_check_array=True)
+        check_finite(checked, type(estimator).__name__, "X_val")
+    except (TypeError, ValueError) as error:
+        message = str(error) if "X_val" in str(error) else f"X_val cannot be used: {error}"
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from error
+    return checked
+
+
+def check_finite(X: Any, estimator_name: str, input_name: str = "X") -> None:
     """Raise scikit-learn's error if rows hold NaN or infinity."""
-    assert_all_finite(X, estimator_name=estimator_name, input_name="X")
+    assert_all_finite(X, estimator_name=estimator_name, input_name=input_name)
 
 
 def _sums_up(X: Any) -> bool:

@@ -16,9 +16,14 @@ from sk_autoencoder.losses import LOSSES, Loss
 from sk_autoencoder.networks import NETWORKS, Bounds, Network, NetworkShape
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics, Scaling
+from sk_autoencoder.training.rows import dense
 
 # Scaled cells beyond this overflow float32 once they are squared and summed.
 _LARGEST_CELL = 1e15
+# Samples of X_val that are compared with the columns of X; how far out, in standard deviations, their medians may lie.
+_N_COMPARED = 256
+_FAR = 4.0
+_FEWEST_SAMPLES = 50  # below, the standard deviations of X say too little about heavy tails
 # Scaled cells beyond this are named as the likely cause when training diverges.
 SUSPICIOUS_CELL = 1e3
 
@@ -78,7 +83,7 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
             f"n_components={n_components} exceeds the {n_features} features and nothing keeps the network from "
             "copying its input; set a corruption (for example corruption='masking') or a smaller code.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
     return NetworkShape(
         n_features=n_features,
@@ -144,6 +149,33 @@ def check_domain(estimator: Any, assembly: Assembly, low: np.ndarray, high: np.n
             f"loss={estimator.loss!r} needs rows in [{lower:g}, {upper:g}] after scaling, but with scaling="
             f"{estimator.scaling!r} column {_names(estimator, outside)} spans [{low[outside][0]:g}, "
             f"{high[outside][0]:g}]; use scaling='minmax' or another loss."
+        )
+
+
+def warn_of_foreign_samples(estimator: Any, X_val: Any, statistics: ColumnStatistics, n_samples: int) -> None:
+    """Warn when X_val looks as if it had not passed the steps that X has passed.
+
+    By Chebyshev's inequality, at most a quarter of a distribution lies more than two standard deviations from the mean,
+    whatever its tails. That half of m samples lie more than t away has a probability below (2 / t)^m, so t grows until
+    this is a thousandth for all columns together. Columns that are constant in X have no spread to measure by.
+    """
+    if n_samples < _FEWEST_SAMPLES:
+        return
+    compared = dense(X_val[:: -(-X_val.shape[0] // _N_COMPARED)])
+    away = np.median(np.abs(compared - statistics.mean), axis=0) / statistics.scale
+    away[statistics.low == statistics.high] = 0.0
+    limit = max(_FAR, 2.0 * (1000 * len(away)) ** (1 / len(compared)))
+    far = away > limit
+    if far.any():
+        worst = away == away.max()
+        warnings.warn(
+            f"X_val looks unlike X: in {far.sum()} of {len(away)} columns half of its samples lie more than "
+            f"{limit:.2g} standard deviations from the mean of X, in column {_names(estimator, worst)} more than "
+            f"{away.max():.3g}. Send X_val through the steps that X has passed: behind other steps of a pipeline write "
+            "Pipeline(steps, transform_input=['X_val']), with metadata routing enabled and "
+            f"{type(estimator).__name__}(...).set_fit_request(X_val=True), or transform X_val before fit.",
+            UserWarning,
+            stacklevel=6,
         )
 
 

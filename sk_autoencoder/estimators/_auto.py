@@ -8,6 +8,10 @@ from math import ceil, sqrt
 TRAINING_STEPS = 3000
 LARGEST_BATCH = 128
 
+# Epochs without progress before early stopping: the budget counts steps, and the rate needs some of them to rise.
+SHORTEST_PATIENCE = 10
+PATIENT_SHARE = 10
+
 
 def n_components(n_features: int) -> int:
     """The square root of the number of features, rounded up."""
@@ -22,3 +26,8 @@ def batch_size(n_rows: int) -> int:
 def max_iter(n_rows: int, batch: int, steps: int) -> int:
     """As many epochs as hold the budget of steps, at least one."""
     return max(1, ceil(steps / ceil(n_rows / batch)))
+
+
+def n_iter_no_change(epochs: int) -> int:
+    """A tenth of the epochs, at least 10."""
+    return max(SHORTEST_PATIENCE, epochs // PATIENT_SHARE)

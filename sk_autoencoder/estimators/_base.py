@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import ABCMeta
 from functools import partial
 from typing import Any, ClassVar
@@ -11,21 +10,29 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_finite, check_rows, integers, reals
+from sk_autoencoder._validation import (
+    ParameterizedEstimator,
+    StrOptions,
+    check_finite,
+    check_rows,
+    check_validation_rows,
+    integers,
+    reals,
+)
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
-from sk_autoencoder.estimators import _assembly, _auto
+from sk_autoencoder.estimators import _assembly, _auto, _changes, _course
+from sk_autoencoder.estimators._assembly import Assembly
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
-from sk_autoencoder.networks import NETWORKS, InputBounds, Network
+from sk_autoencoder.networks import NETWORKS, Bounds, InputBounds, Network, NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Objective
-from sk_autoencoder.scaling import SCALINGS, ColumnStatistics, Scaling, column_statistics
+from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics, Scaling, column_statistics
 from sk_autoencoder.training import (
     SCHEDULES,
     SOLVERS,
@@ -44,7 +51,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
@@ -73,7 +80,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "tol": [reals(0), None],
         "early_stopping": ["boolean"],
         "validation_fraction": [reals(0, 1, closed="neither")],
-        "n_iter_no_change": [integers(1)],
+        "n_iter_no_change": [_AUTO, integers(1)],
         "layerwise_pretraining": ["boolean"],
         "warm_start": ["boolean"],
         "device": [str],
@@ -94,6 +101,14 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     net_: AutoencoderNet
     n_features_in_: int
     stage_loss_curves_: list[list[float]]
+    # What training began with.
+    _given: dict[str, Any]
+    _assembly: Assembly
+    _shape: NetworkShape
+    _plan: TrainingPlan
+    _affine: Affine
+    _statistics: ColumnStatistics
+    _bounds: Bounds | None
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -151,6 +166,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _n_members(self) -> int:
         return 1
 
+    def _tied_choices(self) -> dict[str, bool]:
+        """Parameters that trained weights do not show but depend on, and whether the present value asks for others."""
+        return {"random_state": self.random_state is not None, "layerwise_pretraining": self.layerwise_pretraining}
+
     def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Positions of the rows to train on (None: all) and, if told so, of rows held out to validate on.
 
@@ -164,41 +183,63 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
         """Train on validated rows: from new weights, or from the present ones with ``warm_start``."""
         if X_val is not None:
-            X_val = check_rows(self, X_val, reset=False)
+            X_val = check_validation_rows(self, X_val)
         if self._continues():
-            self._renew()
+            self._check_checkpoint()
+            self._renew(X)
         else:
             self._prepare(X, X_val, save=self.checkpoint is not None)
+        if X_val is not None:
+            _assembly.warn_of_foreign_samples(self, X_val, self._statistics, X.shape[0])
         rows, validation = self._datasets(X, X_val)
         batch_size = _auto.batch_size(len(rows)) if self.batch_size == "auto" else min(self.batch_size, len(rows))
         epochs = (
             _auto.max_iter(len(rows), batch_size, self._training_steps) if self.max_iter == "auto" else self.max_iter
         )
-        self._train(rows, validation, batch_size, epochs, self.learning_rate)
-        rules = [callback for _, callback in self.net_.callbacks_ if isinstance(callback, Stopping)]
-        for stopping in (rule for rule in rules if rule.patience is not None and not rule.stopped_.all()):
-            warnings.warn(
-                f"Training ended after max_iter={epochs} epochs, before the {stopping.monitor} loss had ceased to "
-                f"fall by {stopping.tol:g} for n_iter_no_change={self.n_iter_no_change} epochs; raise max_iter.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+        learning_rate = _course.schedule(self)
+        before = len(self.net_.history) - self.net_.epochs_done_
+        self._train(rows, validation, batch_size, epochs, learning_rate)
+        _course.warn_afterwards(self, epochs, len(self.net_.history) - before, learning_rate)
 
     def _continues(self) -> bool:
         """Whether ``fit`` goes on from the present weights."""
         return self.warm_start and self.__sklearn_is_fitted__()
 
-    def _renew(self) -> None:
-        """Let the present net follow callbacks, stopping rule and learning rate, which may have changed."""
-        self.net_.callbacks, self.net_.lr = self._callbacks(), float(self.learning_rate_init)
-        self.net_.initialize_callbacks()
-        for group in self.net_.optimizer_.param_groups:
-            group["lr"] = self.net_.lr
+    def _renew(self, X: np.ndarray) -> None:
+        """Let the present net follow parameters that have changed, as far as its weights can."""
+        callbacks, n_members, now = self._callbacks(), self._shape.n_members, _changes.given(self)
+        changes = _changes.changed(self._given, now)
+        if changes:
+            device = resolve_device(self.device)
+            assembly = _assembly.assemble(self)
+            shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
+            before = _changes.fixed(self._assembly, self._shape, self._plan.solver, torch.device(self.net_.device))
+            _changes.refuse(self, changes, before, _changes.fixed(assembly, shape, self.solver, device))
+            for statistics in (self._statistics, *([] if assembly.scaling else [column_statistics(X)])):
+                _assembly.check_domain(self, assembly, *_assembly.scaled_range(self._affine, statistics))
+            plan = self._new_plan(assembly, mixed_precision(self.precision, device), self._plan.seed)
+            self._assembly, self._shape, self._plan, self._given = assembly, shape, plan, now
+            self._bounds = _assembly.input_bounds(self, self._affine, self._statistics)
+        if self._shape.n_members > n_members:
+            self._add_members()
+        else:
+            self.net_.renew(self._plan, float(self.learning_rate_init), callbacks)
+
+    def _add_members(self) -> None:
+        """Put the net's weights into a larger one; the solver's state begins anew, which is one for all members."""
+        old, self.net_ = self.net_, self._new_net(torch.device(self.net_.device))
+        self.net_.history.extend(old.history)
+        for member in range(old.module_.shape.n_members):
+            pairs = (net.module_.of_member(net.module_.state_dict(), member).values() for net in (self.net_, old))
+            for new, trained in zip(*pairs, strict=True):
+                new.copy_(trained)
 
     def _partial_fit(self, X: np.ndarray) -> None:
         """Train one epoch on validated rows, with the scaling of the first call."""
         if not self.__sklearn_is_fitted__():
             self._prepare(X, None)
+        elif _changes.changed(self._given, _changes.given(self)):
+            self._renew(X)
         self._streams = True
         batch_size = _auto.batch_size(X.shape[0]) if self.batch_size == "auto" else min(self.batch_size, X.shape[0])
         # A schedule needs an end, which a stream does not have.
@@ -222,18 +263,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         checkpoint = self._open_checkpoint(X, X_val, statistics) if save else None
         if checkpoint and checkpoint.arrays:
             seed = checkpoint.notes["seed"]
-        plan = TrainingPlan(
-            loss=assembly.loss,
-            corruption=assembly.corruption,
-            solver=self.solver,
-            momentum=float(self.momentum),
-            alpha=float(self.alpha),
-            shuffle=bool(self.shuffle),
-            mixed_precision=mixed_precision(self.precision, device),
-            seed=seed,
-            trim=float(self.trim),
-        )
-        self._assembly, self._shape, self._plan = assembly, shape, plan
+        self._assembly, self._shape, self._given = assembly, shape, _changes.given(self)
+        self._plan = self._new_plan(assembly, mixed_precision(self.precision, device), seed)
         self._affine, self._statistics = affine, statistics
         self._bounds = _assembly.input_bounds(self, affine, statistics)
         self._streams = False
@@ -249,12 +280,32 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 checkpoint.restore(net)
         self.net_, self.stage_loss_curves_ = net, []
 
+    def _new_plan(self, assembly: Assembly, mixed_precision: bool, seed: int) -> TrainingPlan:
+        """Say how a net with these parts trains."""
+        return TrainingPlan(
+            loss=assembly.loss,
+            corruption=assembly.corruption,
+            solver=self.solver,
+            momentum=float(self.momentum),
+            alpha=float(self.alpha),
+            shuffle=bool(self.shuffle),
+            mixed_precision=mixed_precision,
+            seed=seed,
+            trim=float(self.trim),
+        )
+
     def _open_checkpoint(self, X: np.ndarray, X_val: np.ndarray | None, statistics: ColumnStatistics) -> Checkpoint:
         """Open the checkpoint's file; there may be one of an interrupted training."""
+        self._check_checkpoint()
+        return Checkpoint(self.checkpoint, training_identity(self, X, statistics, X_val))
+
+    def _check_checkpoint(self) -> None:
+        """Refuse what a checkpoint does not keep."""
+        if self.checkpoint is None:
+            return
         for name, without in (("warm_start", False), ("layerwise_pretraining", False), ("trim", 0.0)):
             if getattr(self, name) != without:
                 raise ValueError(f"checkpoint keeps one plain training; use it with {name}={without}, or leave it out.")
-        return Checkpoint(self.checkpoint, training_identity(self, X, statistics, X_val))
 
     def _new_net(self, device: torch.device) -> AutoencoderNet:
         """Build an initialized net for the shape and plan that were fixed when training began."""
@@ -291,7 +342,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             )
         if self.early_stopping or self.tol is not None:
             monitor = "valid" if self.early_stopping else "train"
-            callbacks.append(Stopping(monitor, self.tol or 0.0, self.n_iter_no_change, restore=self.early_stopping))
+            # How long it waits depends on the epochs, and is set when training begins.
+            callbacks.append(Stopping(monitor, self.tol or 0.0, patience=None, restore=self.early_stopping))
         return callbacks
 
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:
@@ -323,6 +375,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Run the engine; whatever ends it, what was learnt is kept, unless the loss has diverged."""
         try:
             epochs = self._pretrain(rows, batch_size, epochs, learning_rate)
+            _course.set_patience(self.net_, self.n_iter_no_change, epochs)
             self.net_.train(
                 rows, validation, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, endless=endless
             )

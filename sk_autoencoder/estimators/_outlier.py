@@ -103,7 +103,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     learning_rate_init : float, default=0.005
         Learning rate, the highest one if it follows a schedule.
     learning_rate : {"constant", "cosine", "onecycle"}, default="onecycle"
-        How the rate moves from the first to the last step of ``fit``.
+        How the rate moves from the first to the last step of ``fit``: "onecycle" starts at a 25th, rises for 30 % of
+        the steps, and falls to 0. A callback that sets the rate, like skorch's ``LRScheduler``, takes its place, with a
+        warning unless it is "constant".
     momentum : float in [0, 1), default=0.9
         Momentum of "sgd" and first moment's decay of "adam".
     alpha : float, default=0.0
@@ -122,14 +124,19 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         the data. These are the rows that the member holds out anyway, or ``X_val``.
     validation_fraction : float in (0, 1) or None, default=None
         Share of the rows that all members hold out to validate on; None is each member's own held-out rows.
-    n_iter_no_change : int or None, default=None
-        Epochs to wait for progress before a member stops. None trains for ``max_iter`` epochs in any case.
+    n_iter_no_change : int, "auto" or None, default=None
+        Epochs to wait for progress before a member stops. None trains for ``max_iter`` epochs in any case. "auto" is a
+        tenth of all epochs, at least 10. A warning tells when a smaller number stops training while the rate of
+        "onecycle" is still low.
     layerwise_pretraining : bool, default=False
         Let each layer of a dense network first learn alone, as a shallow autoencoder (denoising, with a corruption) of
         what the layer below returns, then all together. Half of the epochs go to the layers in equal parts, at least
         one to each, and the rest to the whole. Helps deep networks whose activations stop gradients, like "sigmoid".
     warm_start : bool, default=False
-        Let ``fit`` go on from the present weights and scaling.
+        Let ``fit`` go on from the present weights and scaling. Parameters that have changed are followed where
+        weights can: loss, corruption, alpha, rate, momentum, batches, epochs, stopping, callbacks. A change of the
+        network, its widths, objective, scaling, solver, precision, device or seed raises an error. A larger
+        ``n_estimators`` adds new members, and the solver's state begins anew.
     device : str, default="auto"
         A torch device. "auto" is CUDA if there is one, else the CPU.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
@@ -211,6 +218,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     _wide_code = True
 
     offset_: float
+    calibration_scores_: np.ndarray
 
     def __init__(
         self,
@@ -241,7 +249,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         tol: float | None = None,
         early_stopping: bool = True,
         validation_fraction: float | None = None,
-        n_iter_no_change: int | None = None,
+        n_iter_no_change: int | str | None = None,
         layerwise_pretraining: bool = False,
         warm_start: bool = False,
         device: str = "auto",
@@ -288,7 +296,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, X_val: Any = None) -> AutoencoderOutlierDetector:
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> AutoencoderOutlierDetector:
         """Train on rows, most of which are normal.
 
         Parameters
@@ -298,7 +306,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         y : Ignored
             Not used, present for API consistency by convention.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
-            Rows to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it.
+            Samples to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it. They
+            must have passed the same steps as X; a warning tells when they lie far from it. Behind a scaler write
+            ``Pipeline(steps, transform_input=["X_val"])``, see the example in ``AutoencoderTransformer.fit``.
 
         Returns
         -------
@@ -480,6 +490,13 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     def _n_members(self) -> int:
         return self.n_estimators
+
+    def _tied_choices(self) -> dict[str, bool]:
+        # Samples once held out stay held out: scores are calibrated on them.
+        return super()._tied_choices() | {
+            "validation_fraction": True,
+            "early_stopping": self.validation_fraction is not None,
+        }
 
     def _threshold(self, choice: float | str | Threshold) -> Threshold:
         if isinstance(choice, str) and choice not in THRESHOLDS:

@@ -101,7 +101,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     learning_rate_init : float, default=0.005
         Learning rate, the highest one if it follows a schedule.
     learning_rate : {"constant", "cosine", "onecycle"}, default="onecycle"
-        How the rate moves from the first to the last step of ``fit``. ``partial_fit`` keeps it constant.
+        How the rate moves from the first to the last step of ``fit``: "onecycle" starts at a 25th, rises for 30 % of
+        the steps, and falls to 0. ``partial_fit`` keeps it constant. A callback that sets the rate, like skorch's
+        ``LRScheduler``, takes its place, with a warning unless it is "constant".
     momentum : float in [0, 1), default=0.9
         Momentum of "sgd" and first moment's decay of "adam".
     alpha : float, default=0.1
@@ -120,14 +122,17 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         restore the weights that were best for them.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out, drawn at random.
-    n_iter_no_change : int, default=10
-        Epochs to wait for progress.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs to wait for progress. "auto" is a tenth of all epochs, at least 10: while the rate of "onecycle" is
+        low, progress is slow and uneven. A warning tells when a smaller number stops training at that stage.
     layerwise_pretraining : bool, default=False
         Let each layer of a dense network first learn alone, as a shallow autoencoder (denoising, with a corruption) of
         what the layer below returns, then all together. Half of the epochs go to the layers in equal parts, at least
         one to each, and the rest to the whole. Helps deep networks whose activations stop gradients, like "sigmoid".
     warm_start : bool, default=False
-        Let ``fit`` go on from the present weights and scaling.
+        Let ``fit`` go on from the present weights and scaling. Parameters that have changed are followed where
+        weights can: loss, corruption, alpha, rate, momentum, batches, epochs, stopping, callbacks. A change of the
+        network, its widths, objective, scaling, solver, precision, device or seed raises an error.
     device : str, default="auto"
         A torch device. "auto" is CUDA if there is one, else the CPU.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
@@ -219,7 +224,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         tol: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: int | str = "auto",
         layerwise_pretraining: bool = False,
         warm_start: bool = False,
         device: str = "auto",
@@ -262,7 +267,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, X_val: Any = None) -> AutoencoderTransformer:
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> AutoencoderTransformer:
         """Train on rows.
 
         Parameters
@@ -272,7 +277,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         y : Ignored
             Not used, present for API consistency by convention.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
-            Rows to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it.
+            Samples to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it. They
+            must have passed the same steps as X; a warning tells when they lie far from it. Behind a scaler write
+            ``Pipeline(steps, transform_input=["X_val"])``, see the example below.
 
         Returns
         -------
@@ -283,6 +290,23 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ------
         ValueError
             If X holds anything but finite numbers, if parts do not fit together, or if the loss diverges.
+
+        Examples
+        --------
+        A pipeline that sends ``X_val`` through its first step too:
+
+        >>> import sklearn
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.pipeline import Pipeline
+        >>> from sklearn.preprocessing import PowerTransformer
+        >>> from sk_autoencoder import AutoencoderTransformer
+        >>> X = load_wine().data
+        >>> autoencoder = AutoencoderTransformer(max_iter=20, random_state=0)
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     steps = [("power", PowerTransformer()), ("code", autoencoder.set_fit_request(X_val=True))]
+        ...     pipeline = Pipeline(steps, transform_input=["X_val"]).fit(X[::2], X_val=X[1::2])
+        >>> len(pipeline["code"].validation_loss_curve_)
+        20
         """
         self._fit(check_rows(self, X, reset=not self._continues()), X_val)
         return self

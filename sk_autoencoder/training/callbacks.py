@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 from tqdm import tqdm
+
+__all__ = ["Callback", "LRScheduler", "ProgressBar", "StopTraining", "Stopping"]
 
 
 class StopTraining(Exception):  # noqa: N818 - no error, a signal

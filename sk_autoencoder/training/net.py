@@ -60,6 +60,7 @@ class AutoencoderNet(NeuralNet):
     """
 
     epochs_done_ = 0  # of the training that begins next, when it was resumed
+    foreign_rate_: float | None  # a learning rate that a callback has set against the schedule
 
     def __init__(self, module: Any, criterion: Any, *, plan: TrainingPlan, **kwargs: Any):
         super().__init__(module, criterion, **kwargs)
@@ -82,10 +83,24 @@ class AutoencoderNet(NeuralNet):
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> AutoencoderNet:
         """Build the plan's solver over all weights."""
         del triggered_directly
-        parameters = [parameter for _, parameter in self.get_all_learnable_params()]
-        make = SOLVERS[self.plan.solver]
-        self.optimizer_ = make(parameters, lr=self.lr, momentum=self.plan.momentum, alpha=self.plan.alpha)
+        self.optimizer_ = self._make_optimizer([parameter for _, parameter in self.get_all_learnable_params()])
         return self
+
+    def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Make one, with the initial rate that torch's schedulers look for when training goes on."""
+        make = SOLVERS[self.plan.solver]
+        optimizer = make(parameters, lr=self.lr, momentum=self.plan.momentum, alpha=self.plan.alpha)
+        for group in optimizer.param_groups:
+            group["initial_lr"] = self.lr
+        return optimizer
+
+    def renew(self, plan: TrainingPlan, lr: float, callbacks: list[Any]) -> None:
+        """Go on with another plan, rate and callbacks; the solver keeps its state and takes the new settings."""
+        self.plan, self.lr, self.callbacks = plan, lr, callbacks
+        self.initialize_callbacks()
+        for group in self.optimizer_.param_groups:
+            settings = self._make_optimizer(group["params"]).param_groups[0]
+            group.update({name: value for name, value in settings.items() if name != "params"})
 
     def train(
         self,
@@ -107,6 +122,7 @@ class AutoencoderNet(NeuralNet):
         self.schedule_, self.endless_ = SCHEDULES[learning_rate], endless
         self.steps_done_ = done * -(-len(rows) // batch_size)
         self._trimming = Trimming(self.module_, self.plan.trim) if self.plan.trim else None
+        self._rate, self.foreign_rate_ = self.optimizer_.param_groups[0]["lr"], None
         self.notify("on_train_begin", X=rows, y=None)
         try:
             with repeatable(torch.device(self.device)):
@@ -193,9 +209,7 @@ class AutoencoderNet(NeuralNet):
             return self.module_(batch[0].transpose(0, 1)).transpose(0, 1)
 
     def _step(self, batch: Batch) -> Evaluation:
-        if self.schedule_ is not constant:  # a constant rate is left to the user's callbacks
-            for group in self.optimizer_.param_groups:
-                group["lr"] = self.lr * self.schedule_(self.steps_done_ / self.total_steps_)
+        self._follow_schedule()
         if self._trimming is not None:
             with self._precision():
                 batch = self._trimming(batch, self.criterion_, self.plan.loss)
@@ -208,6 +222,18 @@ class AutoencoderNet(NeuralNet):
             self._trimming.follow()
         self.steps_done_ += 1
         return evaluation
+
+    def _follow_schedule(self) -> None:
+        """Set the rate of the next step. A rate that a callback has set stays, and the rest is left to callbacks."""
+        if self.schedule_ is constant:
+            return
+        rate = self.lr * self.schedule_(self.steps_done_ / self.total_steps_)
+        for group in self.optimizer_.param_groups:
+            if group["lr"] not in (self._rate, self.lr):
+                self.schedule_, self.foreign_rate_ = constant, group["lr"]
+                return
+            group["lr"] = rate
+        self._rate = rate
 
     def _evaluate_with_gradients(self, batch: Batch) -> Evaluation:
         hooked = False

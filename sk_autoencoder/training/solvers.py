@@ -15,14 +15,15 @@ class DecoupledSGD(torch.optim.SGD):
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float, decay: float):
         super().__init__(params, lr=lr, momentum=momentum, nesterov=momentum > 0)
-        self.decay = decay
+        for group in self.param_groups:
+            group["decay"] = decay
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Shrink the weights, then follow the gradient."""
-        if self.decay:
-            for group in self.param_groups:
-                torch._foreach_mul_(group["params"], 1 - group["lr"] * self.decay)
+        for group in self.param_groups:
+            if group["decay"]:
+                torch._foreach_mul_(group["params"], 1 - group["lr"] * group["decay"])
         return super().step(closure)
 
 

@@ -7,7 +7,7 @@ import pytest
 import skorch.callbacks
 from sklearn.base import clone
 
-from sk_autoencoder import AutoencoderTransformer, Gaussian
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Gaussian
 
 
 class Silent(skorch.callbacks.Callback):
@@ -106,6 +106,47 @@ def test_learning_rate_scheduler(model, rows):
     fitted = model.set_params(callbacks=[schedule], learning_rate="constant", learning_rate_init=0.01).fit(rows)
     np.testing.assert_allclose(fitted.net_.history[:, "event_lr"], [1e-2, 1e-3, 1e-4, 1e-5])
     assert fitted.net_.optimizer_.param_groups[0]["lr"] == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("estimator", [AutoencoderTransformer, AutoencoderOutlierDetector])
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+def test_learning_rate_scheduler_takes_the_place_of_a_schedule(estimator, schedule, rows):
+    falling = skorch.callbacks.LRScheduler("StepLR", step_size=1, gamma=0.1)
+    model = estimator(2, callbacks=[falling], max_iter=4, learning_rate_init=0.01, random_state=0)
+    with pytest.warns(UserWarning, match=f"hold LRScheduler, .*; learning_rate='{schedule}' is not followed") as caught:
+        ruled = clone(model).set_params(learning_rate=schedule).fit(rows)
+    assert [warning.filename for warning in caught] == [__file__]
+    np.testing.assert_allclose(ruled.net_.history[:, "event_lr"], [1e-2, 1e-3, 1e-4, 1e-5])
+    assert ruled.loss_curve_ == clone(model).set_params(learning_rate="constant").fit(rows).loss_curve_
+
+
+class Frozen(skorch.callbacks.Callback):
+    """Let nothing move from the third epoch on."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 3:
+            net.optimizer_.param_groups[0]["lr"] = 1e-12
+
+
+def test_rate_of_a_callback_stays(rows):
+    model = AutoencoderTransformer(2, callbacks=[Frozen()], max_iter=6, precision="float64", random_state=0)
+    with pytest.warns(
+        UserWarning, match="A callback set the learning rate to 1e-12; from then on .*'onecycle' was"
+    ) as w:
+        curve = model.fit(rows).loss_curve_
+    assert [warning.filename for warning in w] == [__file__]
+    assert curve[0] > curve[1] > curve[2]
+    np.testing.assert_allclose(curve[3:], curve[3], rtol=1e-6)
+
+
+def test_base_rate_of_a_callback_is_followed_by_the_schedule(rows):
+    class Halved(skorch.callbacks.Callback):
+        def on_train_begin(self, net, **kwargs):
+            net.set_params(lr=0.005)
+
+    model = AutoencoderTransformer(2, max_iter=3, learning_rate="cosine", random_state=0)
+    curve = clone(model).set_params(callbacks=[Halved()], learning_rate_init=0.01).fit(rows).loss_curve_
+    assert curve == model.set_params(learning_rate_init=0.005).fit(rows).loss_curve_
 
 
 def test_checkpoint(model, rows, tmp_path):

@@ -544,12 +544,32 @@ class TestMembers:
                 np.testing.assert_array_equal(one, two)
             np.testing.assert_array_equal(check_random_state(None).get_state()[1], state)
 
-    @pytest.mark.parametrize(("before", "after"), [(5, 3), (2, 5)])
-    def test_warm_start_keeps_the_members(self, before, after, X):
-        model = detector(warm_start=True, n_estimators=before).fit(X)
-        model.set_params(n_estimators=after).fit(X)
-        assert len(members(model)) == before
-        assert np.isfinite(model.score_samples(X)).all()
+    @pytest.mark.parametrize("network", ["dense", "convolutional"])
+    def test_warm_start_adds_members(self, network, X):
+        model = detector(warm_start=True, n_estimators=2, network=network, early_stopping=False).fit(X)
+        trained = members(model)
+        model.set_params(n_estimators=7, learning_rate_init=1e-12).fit(X)
+        drawn = detector(n_estimators=7, network=network, early_stopping=False, learning_rate_init=1e-12).fit(X)
+        np.testing.assert_allclose(members(model), np.vstack([trained, members(drawn)[2:]]), atol=1e-9)
+        assert model.n_iter_ == 6
+        assert_finite(model, X)
+
+    def test_warm_start_trains_added_members(self, X):
+        model = detector(warm_start=True, n_estimators=2, max_iter=30).fit(X)
+        model.set_params(n_estimators=3).fit(X)
+        first, *_, last = model.net_.history
+        assert len(last["train_member_loss"]) == 3
+        assert max(last["train_member_loss"]) < 0.8 * min(first["train_member_loss"])
+
+    def test_warm_start_refuses_fewer_members(self, X):
+        model = detector(warm_start=True, n_estimators=3).fit(X)
+        with pytest.raises(ValueError, match=r"cannot follow n_estimators=2 \(was 3\)"):
+            model.set_params(n_estimators=2).fit(X)
+
+    def test_warm_start_does_not_add_members_beside_pretrained_ones(self, X):
+        model = detector(warm_start=True, n_estimators=2, layerwise_pretraining=True, max_iter=4).fit(X)
+        with pytest.raises(ValueError, match=r"cannot follow n_estimators=3 \(was 2\)"):
+            model.set_params(n_estimators=3).fit(X)
 
     def test_warm_start_goes_on(self, X):
         model = detector(warm_start=True, max_iter=5).fit(X)
@@ -606,7 +626,7 @@ class TestLength:
         assert len(model.validation_loss_curve_) == 3
 
     def test_stops_when_told_how_long_to_wait(self, X):
-        model = detector(max_iter=50, n_iter_no_change=2, tol=1e12).fit(X)
+        model = detector(max_iter=9, n_iter_no_change=2, tol=1e12).fit(X)
         assert model.n_iter_ == 3
 
     @pytest.mark.parametrize("n_rows", [1, 5, 9])
@@ -762,7 +782,7 @@ class TestRows:
             call(X[0])
 
     def test_early_stopping_and_own_validation_rows(self, X):
-        parameters = {"tol": 1.0, "n_iter_no_change": 2, "max_iter": 50}
+        parameters = {"tol": 1.0, "n_iter_no_change": 2, "max_iter": 50, "learning_rate": "constant"}
         held_out = detector(validation_fraction=0.1, **parameters).fit(X)
         own = detector(**parameters).fit(X)
         given = detector(**parameters).fit(X, X_val=draw(30, 4))

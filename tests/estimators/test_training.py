@@ -6,7 +6,9 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
 
 from sk_autoencoder import AutoencoderTransformer, Dense, Gaussian, Masking, SquaredError
 from sk_autoencoder.training import AutoencoderNet
@@ -172,7 +174,7 @@ class TestValidation:
 
     @pytest.mark.parametrize(
         ("change", "message"),
-        [(lambda X: X[:, :4], "X has 4 features, but"), (lambda X: np.full_like(X, np.nan), "contains NaN")],
+        [(lambda X: X[:, :4], "X_val has 4 features, but"), (lambda X: np.full_like(X, np.nan), "contains NaN")],
     )
     def test_is_checked(self, change, message, rows):
         with pytest.raises(ValueError, match=message):
@@ -248,7 +250,44 @@ class TestStopping:
             warnings.simplefilter("error")
             AutoencoderTransformer(2, max_iter=1).fit(rows)
             AutoencoderTransformer(2, max_iter=1).fit(rows, X_val=rows)
-            AutoencoderTransformer(2, tol=1e12, n_iter_no_change=1).fit(rows)
+            AutoencoderTransformer(2, tol=1e12, n_iter_no_change=1, learning_rate="constant").fit(rows)
+
+    @pytest.mark.parametrize(("max_iter", "patience"), [(1000, 100), (50, 10)])
+    def test_auto_waits_for_a_tenth_of_the_epochs(self, max_iter, patience, rows):
+        model = AutoencoderTransformer(2, tol=1e12, max_iter=max_iter, learning_rate="constant", random_state=0)
+        assert model.n_iter_no_change == "auto"
+        assert model.fit(rows).n_iter_ == 1 + patience
+
+    @pytest.mark.parametrize("load", [load_iris, load_wine])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_early_stopping_lets_small_tables_learn(self, load, seed):
+        X = StandardScaler().fit_transform(load().data)[np.random.default_rng(seed).permutation(len(load().data))]
+        train, test = X[: len(X) * 2 // 3], X[len(X) * 2 // 3 :]
+        score = AutoencoderTransformer(2, early_stopping=True, random_state=seed).fit(train).score(test)
+        assert score > (-0.2 if load is load_iris else -0.7)  # column means reach about -1
+
+    def test_warns_when_training_stops_before_the_rate_has_risen(self, rows):
+        message = (
+            r"stopped after 4 of 3000 epochs, because the train loss did not fall by 1e\+12 for n_iter_no_change=3"
+            r" epochs.*learning_rate='onecycle' had only begun.*write n_iter_no_change='auto' \(here 300 epochs\)"
+        )
+        with pytest.warns(ConvergenceWarning, match=message) as caught:
+            AutoencoderTransformer(2, tol=1e12, n_iter_no_change=3).fit(rows)
+        assert [warning.filename for warning in caught] == [__file__]
+
+    @pytest.mark.parametrize(
+        "choice",
+        [{"learning_rate": "cosine"}, {"n_iter_no_change": 40}, {"max_iter": 9}],
+        ids=["no warm-up", "later than auto", "warmed up"],
+    )
+    def test_does_not_warn_when_learning_had_begun(self, choice, rows):
+        model = AutoencoderTransformer(2, **{"tol": 1e12, "n_iter_no_change": 3, "max_iter": 300, **choice})
+        assert model.fit(rows).n_iter_ == model.n_iter_no_change + 1
+
+    def test_counts_the_epochs_of_this_training(self, rows):
+        model = AutoencoderTransformer(2, max_iter=20, warm_start=True, random_state=0).fit(rows)
+        with pytest.warns(ConvergenceWarning, match="stopped after 3 of 20 epochs"):
+            model.set_params(tol=1e12, n_iter_no_change=2).fit(rows)
 
     def test_partial_fit_does_not_warn(self, rows):
         with warnings.catch_warnings():
@@ -324,5 +363,5 @@ class TestPrinting:
         assert err.count("\n") == 1
 
     def test_bar_is_closed_when_training_stops_early(self, rows, capfd):
-        AutoencoderTransformer(2, max_iter=50, tol=1e12, n_iter_no_change=1, verbose=True).fit(rows)
-        assert "2/50" in capfd.readouterr().err.rstrip("\n").split("\r")[-1]
+        AutoencoderTransformer(2, max_iter=6, tol=1e12, n_iter_no_change=1, verbose=True).fit(rows)
+        assert "2/6" in capfd.readouterr().err.rstrip("\n").split("\r")[-1]

@@ -99,7 +99,7 @@ def test_members_are_separate_networks(rows):
 
 
 def test_each_member_keeps_its_best_weights(rows):
-    stopping = {"early_stopping": True, "n_iter_no_change": 2, "max_iter": 30, "learning_rate_init": 10.0, "tol": 1e12}
+    stopping = {"early_stopping": True, "n_iter_no_change": 2, "max_iter": 9, "learning_rate_init": 10.0, "tol": 1e12}
     detector = model(kind=AutoencoderOutlierDetector, n_estimators=2, **stopping).fit(rows)
     assert detector.n_iter_ == 3
     module = detector.net_.module_

@@ -1,0 +1,223 @@
+"""When training goes on, each parameter that has changed is followed, or refused by its name."""
+
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+import skorch.callbacks
+
+from sk_autoencoder import (
+    AutoencoderOutlierDetector,
+    AutoencoderTransformer,
+    Dense,
+    Huber,
+    Masking,
+    Reconstruction,
+    Standard,
+)
+from sk_autoencoder.training.callbacks import ProgressBar
+from tests.contracts.variants import ESTIMATORS, assert_equal, outputs
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # trainings are short
+each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
+
+
+class Watching(skorch.callbacks.Callback):
+    """Do nothing."""
+
+
+def _group(model):
+    return model.net_.optimizer_.param_groups[0]
+
+
+def _has(model, kind):
+    return any(isinstance(callback, kind) for _, callback in model.net_.callbacks_)
+
+
+def _scaled_maxima(model):
+    return (model._statistics.high - model._affine.center) / model._affine.scale
+
+
+# A new value of each parameter that trained weights cannot follow.
+REFUSED = {
+    "n_components": 4,
+    "hidden_layer_sizes": (7,),
+    "activation": "tanh",
+    "out_activation": "tanh",
+    "network": Dense(tied_weights=True),
+    "sample_shape": (1, 5),
+    "objective": Reconstruction(sparsity="l1"),
+    "scaling": "minmax",
+    "solver": "sgd",
+    "precision": "float64",
+    "device": "meta",
+    "layerwise_pretraining": True,
+    "checkpoint": "directory",
+    "random_state": 1,
+}
+# A new value of each other parameter, and how it shows that the second training followed it.
+FOLLOWED = {
+    "loss": ("huber", lambda m: isinstance(m._plan.loss, Huber)),
+    "corruption": ("masking", lambda m: isinstance(m._plan.corruption, Masking)),
+    "input_margin": (0.5, lambda m: np.allclose(m._inference._bounds.high, _scaled_maxima(m) + 0.5)),
+    "learning_rate_init": (1e-3, lambda m: m.net_.lr == 1e-3),
+    "learning_rate": ("constant", lambda m: _group(m)["lr"] == 0.005),
+    "momentum": (0.5, lambda m: _group(m)["betas"] == (0.5, 0.999)),
+    "alpha": (5.0, lambda m: _group(m)["weight_decay"] == 5.0),
+    "batch_size": (7, lambda m: m.net_.batch_size == 7),
+    "max_iter": (5, lambda m: m.n_iter_ == 6 + 5),
+    "shuffle": (False, lambda m: m.net_.plan.shuffle is False),
+    "tol": (1e12, lambda m: m.n_iter_ == 6 + 3),
+    "early_stopping": (None, lambda m: ("valid_loss" in m.net_.history[-1]) is m.early_stopping),
+    "validation_fraction": (0.5, lambda m: m.net_._rows == {"train": 60, "valid": 60}),
+    "n_iter_no_change": (3, lambda m: m.n_iter_ == 3 + 4),
+    "warm_start": (False, lambda m: m.n_iter_ == 6),
+    "callbacks": ([Watching()], lambda m: _has(m, Watching)),
+    "verbose": (True, lambda m: _has(m, ProgressBar)),
+    "outlier_score": ("mahalanobis", lambda m: type(m._score).__name__ == "Mahalanobis"),
+    "contamination": (0.5, lambda m: (m.predict(m.X) == 1).sum() == 60),
+    "n_estimators": (3, lambda m: m.net_.module_.shape.n_members == 3),
+    "trim": (0.3, lambda m: m.net_._trimming is not None),
+}
+BEFORE = {  # what the first training needs for the change to show
+    "validation_fraction": {"early_stopping": True},
+    "n_iter_no_change": {"tol": 1e12, "learning_rate": "constant"},
+}
+PAIRS = [(e, name) for e in ESTIMATORS for name in list(inspect.signature(e).parameters)]
+
+
+def _trained(estimator, rows, **parameters):
+    few = {"n_estimators": 2} if estimator is AutoencoderOutlierDetector else {}
+    settings = {"max_iter": 6, "n_iter_no_change": 2, "random_state": 0, "warm_start": True, "device": "cpu"}
+    return estimator(2, **{**settings, **few, **parameters}).fit(rows)
+
+
+def _bound_by_held_out_samples(estimator, name):
+    return estimator is AutoencoderOutlierDetector and name == "validation_fraction"
+
+
+@pytest.mark.parametrize(("estimator", "name"), PAIRS)
+def test_each_parameter_is_followed_or_refused(estimator, name, rows, tmp_path):
+    """A new parameter has to be entered in one of the two tables."""
+    if name in REFUSED or _bound_by_held_out_samples(estimator, name):
+        model = _trained(estimator, rows)
+        before, old = outputs(model, rows), getattr(model, name)
+        new = tmp_path if name == "checkpoint" else REFUSED.get(name, 0.5)
+        with pytest.raises(ValueError, match=name):
+            model.set_params(**{name: new}).fit(rows)
+        assert_equal(outputs(model, rows), before)
+        assert model.set_params(**{name: old}).fit(rows).n_iter_ == 12
+    else:
+        value, followed = FOLLOWED[name]
+        model = _trained(estimator, rows, **BEFORE.get(name, {}))
+        model.X = rows
+        value = not model.early_stopping if name == "early_stopping" else value
+        assert not followed(model) or name in ("early_stopping", "warm_start")
+        assert followed(model.set_params(**{name: value}).fit(rows))
+
+
+class TestRefusal:
+    def test_names_old_and_new_values_and_the_way_out(self, rows):
+        model = _trained(AutoencoderTransformer, rows).set_params(n_components=4, alpha=0.5, activation="tanh")
+        message = (
+            r"cannot follow n_components=4 \(was 2\), activation='tanh' \(was 'silu'\)\. "
+            r"Restore the earlier value, or train new weights: fit with warm_start=False\."
+        )
+        with pytest.raises(ValueError, match=message):
+            model.fit(rows)
+
+    def test_names_the_parameter_behind_a_width_that_follows_from_it(self, rows):
+        model = AutoencoderOutlierDetector(n_estimators=2, max_iter=2, warm_start=True, random_state=0).fit(rows)
+        message = r"n_components=3 \(was 128\)\. This follows from corruption=None \(was 'gaussian'\)\."
+        with pytest.raises(ValueError, match=message):
+            model.set_params(corruption=None).fit(rows)
+
+    def test_loss_that_brings_another_scaling(self, rows):
+        model = _trained(AutoencoderTransformer, rows).set_params(loss="binary_cross_entropy")
+        with pytest.raises(
+            ValueError, match=r"scaling=MinMax\(\) \(was Standard\(\)\).*from loss='binary_cross_entropy'"
+        ):
+            model.fit(rows)
+
+    def test_loss_that_does_not_suit_the_scaled_samples(self, rows):
+        model = _trained(AutoencoderTransformer, rows, scaling="standard", out_activation="sigmoid")
+        with pytest.raises(ValueError, match="loss='binary_cross_entropy' needs rows in"):
+            model.set_params(loss="binary_cross_entropy").fit(rows)
+
+    def test_parameter_of_a_part_that_was_changed_in_place(self, rows):
+        model = _trained(AutoencoderTransformer, rows, objective=Reconstruction(sparsity="l1", sparsity_weight=0.1))
+        with pytest.raises(
+            ValueError, match=r"cannot follow objective=Reconstruction\(.*0\.5\) \(was Reconstruction\("
+        ):
+            model.set_params(objective__sparsity_weight=0.5).fit(rows)
+
+    def test_partial_fit(self, rows):
+        model = AutoencoderTransformer(2, random_state=0).partial_fit(rows)
+        with pytest.raises(ValueError, match=r"cannot follow n_components=3 \(was 2\)"):
+            model.set_params(n_components=3).partial_fit(rows)
+
+    def test_checkpoint(self, rows, tmp_path):
+        model = _trained(AutoencoderTransformer, rows).set_params(checkpoint=tmp_path)
+        with pytest.raises(ValueError, match="checkpoint keeps one plain training; use it with warm_start=False"):
+            model.fit(rows)
+
+    def test_what_is_wrong_leaves_the_model_as_it_was(self, rows):
+        model = _trained(AutoencoderOutlierDetector, rows).set_params(n_estimators=3, callbacks=["wrong"])
+        with pytest.raises(ValueError, match="is no skorch callback"):
+            model.fit(rows)
+        assert len(model.set_params(callbacks=None).fit(rows).net_.history[-1]["train_member_loss"]) == 3
+
+    def test_samples_held_out_of_a_detector_stay_so(self, rows):
+        model = _trained(AutoencoderOutlierDetector, rows, validation_fraction=0.2)
+        with pytest.raises(ValueError, match=r"early_stopping=False \(was True\)"):
+            model.set_params(early_stopping=False).fit(rows)
+
+
+class TestGoesOn:
+    @pytest.mark.parametrize(
+        "same",
+        [
+            {"hidden_layer_sizes": [128, 64, 32]},
+            {"scaling": Standard()},
+            {"network": Dense()},
+            {"loss": Huber(), "random_state": None, "layerwise_pretraining": False},
+        ],
+    )
+    def test_with_the_same_choice_in_other_words(self, same, rows):
+        assert _trained(AutoencoderTransformer, rows).set_params(**same).fit(rows).n_iter_ == 12
+
+    @each_estimator
+    def test_after_storage(self, estimator, rows):
+        model = _trained(estimator, rows, network=Dense(dropout=0.1), callbacks=[Watching()])
+        assert pickle.loads(pickle.dumps(model)).fit(rows).n_iter_ == 12
+
+    def test_with_another_parameter_of_a_part(self, rows):
+        model = _trained(AutoencoderTransformer, rows, corruption=Masking(rate=0.1))
+        assert model.set_params(corruption__rate=0.7).fit(rows).net_.plan.corruption.rate == 0.7
+
+    def test_with_other_settings_of_sgd(self, rows):
+        model = _trained(AutoencoderTransformer, rows, solver="sgd", learning_rate_init=0.01)
+        momenta = [slot["momentum_buffer"] for slot in model.net_.optimizer_.state.values()]
+        group = _group(model.set_params(momentum=0.2, alpha=0.7).fit(rows))
+        assert (group["momentum"], group["decay"]) == (0.2, 0.7)
+        kept = [slot["momentum_buffer"] for slot in model.net_.optimizer_.state.values()]
+        assert all(one is other for one, other in zip(momenta, kept, strict=True))
+
+    def test_with_a_scheduler(self, rows):
+        model = _trained(AutoencoderTransformer, rows, learning_rate="constant")
+        stored = pickle.loads(pickle.dumps(model))
+        for going_on in (model, stored):
+            going_on.set_params(callbacks=[skorch.callbacks.LRScheduler("StepLR", step_size=1, gamma=0.5)]).fit(rows)
+            rates = [epoch["event_lr"] for epoch in going_on.net_.history[6:]]
+            np.testing.assert_allclose(np.divide(rates[1:], rates[:-1]), 0.5)
+
+    def test_partial_fit_follows(self, rows):
+        model = AutoencoderTransformer(2, random_state=0).partial_fit(rows)
+        model.set_params(alpha=0.5, learning_rate_init=1e-3).partial_fit(rows)
+        assert (_group(model)["weight_decay"], _group(model)["lr"]) == (0.5, 1e-3)
+
+    def test_partial_fit_keeps_callbacks_while_nothing_changes(self, rows):
+        model = AutoencoderTransformer(2, callbacks=[Watching()], random_state=0).partial_fit(rows)
+        callbacks = model.net_.callbacks_
+        assert model.partial_fit(rows).net_.callbacks_ is callbacks
