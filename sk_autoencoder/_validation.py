@@ -21,6 +21,7 @@ __all__ = [
     "check_rows",
     "fit_context",
     "integers",
+    "plain",
     "reals",
 ]
 
@@ -77,11 +78,27 @@ class ParameterizedEstimator(BaseEstimator):
             super().set_params(**nested)
         return self
 
+    def _plain(self, name: str) -> Any:
+        """Return a parameter as Python's own type; the attribute stays what the user gave."""
+        return plain(getattr(self, name))
+
     def _validate_params(self) -> None:
         for name, value in self.get_params(deep=False).items():
             if isinstance(value, type) and issubclass(value, BaseEstimator):
                 raise ValueError(f"{name}={value.__name__} is a class; write {name}={value.__name__}().")
         super()._validate_params()
+
+
+def plain(value: Any) -> Any:
+    """Turn a number, flag or text of another library into Python's own, also in a tuple; return the rest as it is.
+
+    torch refuses numpy's integers, and narrow ones (uint8) overflow where they are multiplied.
+    """
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value) if type(value) is tuple else value
+    kinds: tuple[tuple[Any, Any], ...]
+    kinds = ((bool | np.bool_, bool), (np.str_, str), (numbers.Integral, int), (numbers.Real, float))
+    return next((own(value) for kind, own in kinds if isinstance(value, kind)), value)
 
 
 def check_parameters(holder: BaseEstimator) -> None:

@@ -144,7 +144,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """
         if not hold_out:
             return None, None
-        n_held_out = min(n_rows - 1, max(1, round(self.validation_fraction * n_rows)))
+        n_held_out = min(n_rows - 1, max(1, round(self._plain("validation_fraction") * n_rows)))
         return tuple(train_test_split(np.arange(n_rows), test_size=n_held_out, random_state=self._plan.seed))
 
     def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
@@ -156,11 +156,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         else:
             self._prepare(X, X_val, save=self.checkpoint is not None)
         rows, validation = self._datasets(X, X_val)
-        batch_size = _auto.batch_size(len(rows)) if self.batch_size == "auto" else min(self.batch_size, len(rows))
-        epochs = (
-            _auto.max_iter(len(rows), batch_size, self._training_steps) if self.max_iter == "auto" else self.max_iter
-        )
-        self._train(rows, validation, batch_size, epochs, self.learning_rate)
+        batch_size, epochs = self._batch_size(len(rows)), self._plain("max_iter")
+        if epochs == "auto":
+            epochs = _auto.max_iter(len(rows), batch_size, self._training_steps)
+        self._train(rows, validation, batch_size, epochs, self._plain("learning_rate"))
         rules = [callback for _, callback in self.net_.callbacks_ if isinstance(callback, Stopping)]
         for stopping in (rule for rule in rules if rule.patience is not None and not rule.stopped_.all()):
             warnings.warn(
@@ -186,9 +185,13 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if not self.__sklearn_is_fitted__():
             self._prepare(X, None)
         self._streams = True
-        batch_size = _auto.batch_size(X.shape[0]) if self.batch_size == "auto" else min(self.batch_size, X.shape[0])
         # A schedule needs an end, which a stream does not have.
-        self._train(self._rows(X), None, batch_size, 1, "constant", endless=True)
+        self._train(self._rows(X), None, self._batch_size(X.shape[0]), 1, "constant", endless=True)
+
+    def _batch_size(self, n_rows: int) -> int:
+        """Samples of a mini-batch, of so many in all."""
+        chosen = self._plain("batch_size")
+        return _auto.batch_size(n_rows) if chosen == "auto" else min(chosen, n_rows)
 
     def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
         """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
@@ -211,7 +214,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         plan = TrainingPlan(
             loss=assembly.loss,
             corruption=assembly.corruption,
-            solver=self.solver,
+            solver=self._plain("solver"),
             momentum=float(self.momentum),
             alpha=float(self.alpha),
             shuffle=bool(self.shuffle),
@@ -276,7 +279,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             )
         if self.early_stopping or self.tol is not None:
             monitor = "valid" if self.early_stopping else "train"
-            callbacks.append(Stopping(monitor, self.tol or 0.0, self.n_iter_no_change, restore=self.early_stopping))
+            tol, patience = self._plain("tol") or 0.0, self._plain("n_iter_no_change")
+            callbacks.append(Stopping(monitor, tol, patience, restore=self._plain("early_stopping")))
         return callbacks
 
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:

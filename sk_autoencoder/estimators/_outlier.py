@@ -464,7 +464,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         super()._train(*args, **kwargs)
 
     def _n_members(self) -> int:
-        return self.n_estimators
+        return self._plain("n_estimators")
 
     def _threshold(self, choice: float | str | Threshold) -> Threshold:
         if isinstance(choice, str) and choice not in THRESHOLDS:
