@@ -96,9 +96,16 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, tuple):
         return tuple(plain(item) for item in value) if type(value) is tuple else value
-    kinds: tuple[tuple[Any, Any], ...]
-    kinds = ((bool | np.bool_, bool), (np.str_, str), (numbers.Integral, int), (numbers.Real, float))
-    return next((own(value) for kind, own in kinds if isinstance(value, kind)), value)
+    return next((own(value) for kind, own in _KINDS if isinstance(value, kind)), value)
+
+
+# Flags come first: Python counts its own among the integers.
+_KINDS: list[tuple[Any, Any]] = [
+    (bool | np.bool_, bool),
+    (np.str_, str),
+    (numbers.Integral, int),
+    (numbers.Real, float),
+]
 
 
 def check_parameters(holder: BaseEstimator) -> None:

@@ -75,7 +75,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "n_iter_no_change": [integers(1)],
         "layerwise_pretraining": ["boolean"],
         "warm_start": ["boolean"],
-        "device": [str],
+        "device": [str, torch.device],
         "precision": [StrOptions({"float32", "float64", "bfloat16"})],
         "callbacks": [list, None],
         "checkpoint": [str, os.PathLike, None],
@@ -351,6 +351,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def __getstate__(self) -> dict[str, Any]:
         """Arrays and plain values only: the net is rebuilt when the state is loaded."""
         state = dict(super().__getstate__())
+        state["device"] = str(self.device)
         if "net_" in state:
             goes_on = self.warm_start or self._streams
             state["_net_state"] = net_state(state.pop("net_"), with_optimizer=goes_on)

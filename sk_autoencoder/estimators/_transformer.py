@@ -123,8 +123,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         one to each, and the rest to the whole. Helps deep networks whose activations stop gradients, like "sigmoid".
     warm_start : bool, default=False
         Let ``fit`` go on from the present weights and scaling.
-    device : str, default="auto"
-        A torch device. "auto" is CUDA if there is one, else the CPU.
+    device : str or torch.device, default="auto"
+        "cpu", "cuda" or "cuda:<index>". "auto" is CUDA if there is one, else the CPU. A stored model opens on the CPU
+        where there is no such device.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Number type of the network. "bfloat16" trains in mixed precision: matrix products in bfloat16, weights in
         float32; a device without the instructions uses float32 and warns.
@@ -216,7 +217,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         n_iter_no_change: int = 10,
         layerwise_pretraining: bool = False,
         warm_start: bool = False,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: str = "float32",
         callbacks: list[Any] | None = None,
         checkpoint: Any = None,
