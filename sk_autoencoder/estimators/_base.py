@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
@@ -19,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_finite, check_rows, integers, reals
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _assembly, _auto
+from sk_autoencoder.estimators._callbacks import check_callbacks, check_storable, copied, nested_parameters, set_nested
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
@@ -37,7 +37,7 @@ from sk_autoencoder.training import (
     resident,
     split_epochs,
 )
-from sk_autoencoder.training.callbacks import Callback, ProgressBar, Stopping
+from sk_autoencoder.training.callbacks import ProgressBar, Stopping
 from sk_autoencoder.training.checkpoint import Checkpoint, Saving
 from sk_autoencoder.training.devices import available_device, mixed_precision, resolve_device
 from sk_autoencoder.training.seeding import weight_generators
@@ -89,10 +89,62 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     _wide_code: ClassVar[bool] = False  # whether noise on the input may take the place of a narrow code
 
     trim: float = 0.0  # a parameter of detectors
+    callbacks: list[Any] | None
 
     net_: AutoencoderNet
     n_features_in_: int
     stage_loss_curves_: list[list[float]]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get parameters, those of callbacks as ``callbacks__<name>__<parameter>``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to list the parameters of parts and callbacks too.
+
+        Returns
+        -------
+        params : dict
+            Parameters by name.
+        """
+        return super().get_params(deep) | (nested_parameters(self.callbacks) if deep else {})
+
+    def set_params(self, **params: Any) -> BaseAutoencoder:
+        """Set parameters, nested ones as ``<part>__<parameter>`` or ``callbacks__<name>__<parameter>``.
+
+        A callback's name is that of its pair (name, callback), or of its class, with a number from 1 behind it where
+        there are several, as in skorch.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of this estimator, of its parts or of its callbacks.
+
+        Returns
+        -------
+        self : object
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter does not exist, or a nested one is asked of a part given by its name.
+        """
+        of_callbacks = {name: params.pop(name) for name in list(params) if name.startswith("callbacks__")}
+        super().set_params(**params)
+        if of_callbacks:
+            changes = {name.removeprefix("callbacks__"): value for name, value in of_callbacks.items()}
+            self.callbacks = set_nested(self.callbacks, changes)
+        return self
+
+    def __sklearn_clone__(self) -> BaseAutoencoder:
+        """Clone all but callbacks, of which new ones share what the old ones hold."""
+        bare = object.__new__(type(self))
+        bare.__dict__.update(self.__dict__, callbacks=None)
+        cloned = super(BaseAutoencoder, bare).__sklearn_clone__()
+        cloned.callbacks = copied(self.callbacks)
+        return cloned
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -262,14 +314,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _callbacks(self) -> list[Any]:
         """Copies of the user's callbacks, then ours; stopping comes last, so that all others see its epoch."""
-        for position, callback in enumerate(self.callbacks or []):
-            held = callback[-1] if isinstance(callback, tuple) else callback
-            if not (isinstance(held, Callback) or (isinstance(held, type) and issubclass(held, Callback))):
-                raise ValueError(
-                    f"callbacks[{position}]={callback!r} is no skorch callback; write for example "
-                    "callbacks=[skorch.callbacks.LRScheduler()], or a pair (name, callback)."
-                )
-        callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
+        check_callbacks(self.callbacks)
+        callbacks = copied(self.callbacks) or []
         if self.verbose:
             callbacks.append(ProgressBar())
         if self.tol is not None and self.n_iter_no_change is None:
@@ -350,6 +396,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def __getstate__(self) -> dict[str, Any]:
         """Arrays and plain values only: the net is rebuilt when the state is loaded."""
+        check_storable(self.callbacks)
         state = dict(super().__getstate__())
         state["device"] = str(self.device)
         if "net_" in state:

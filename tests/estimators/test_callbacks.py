@@ -1,13 +1,18 @@
 """skorch callbacks of the user, and interrupts."""
 
+import copy
+import pickle
 import signal
+import threading
 
 import numpy as np
 import pytest
 import skorch.callbacks
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
 
-from sk_autoencoder import AutoencoderTransformer, Gaussian
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Gaussian
 
 
 class Silent(skorch.callbacks.Callback):
@@ -152,6 +157,133 @@ def test_no_callback_of_two_fits_is_shared(model, rows):
     first = _found(model.fit(rows), Counter)
     assert _found(model.fit(rows), Counter) is not first
     assert first.calls_["epoch"] == 4
+
+
+class Writing(skorch.callbacks.Callback):
+    """What a TensorBoard callback is: it holds a writer, which has a lock and an open file."""
+
+    def __init__(self, writer, step=1):
+        self.writer = writer
+        self.step = step
+
+    def on_epoch_end(self, net, **kwargs):
+        self.writer["seen"].append(self.step)
+
+
+@pytest.fixture
+def writer():
+    with open(__file__, encoding="utf-8") as file:
+        yield {"lock": threading.Lock(), "file": file, "seen": []}
+
+
+@pytest.mark.parametrize("estimator", [AutoencoderTransformer, AutoencoderOutlierDetector])
+@pytest.mark.parametrize("entry", [lambda callback: callback, lambda callback: ("own", callback)])
+class TestCallbacksThatCannotBeCopied:
+    def test_fit_shares_what_they_hold(self, entry, estimator, writer, rows):
+        own = Writing(writer)
+        fitted = estimator(max_iter=2, callbacks=[entry(own)]).fit(rows)
+        assert writer["seen"] == [1, 1]
+        assert _found(fitted, Writing) is not own
+        fitted.set_params(warm_start=True).fit(rows)
+        assert writer["seen"] == [1] * 4
+
+    def test_clone_and_search(self, entry, estimator, writer, rows):
+        own = Writing(writer)
+        model = estimator(max_iter=2, callbacks=[entry(own)])
+        cloned = clone(make_pipeline(model))[-1]
+        (held,) = (entry[-1] if isinstance(entry, tuple) else entry for entry in cloned.callbacks)
+        assert held is not own
+        assert (held.writer, held.step) == (writer, 1)
+        cross_val_score(model, rows, cv=2, scoring=_error, error_score="raise")
+        assert writer["seen"] == [1] * 4
+
+    def test_storing_names_the_callback(self, entry, estimator, writer, rows):
+        model = estimator(max_iter=1, callbacks=[Silent(), entry(Writing(writer))]).fit(rows)
+        for way in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(TypeError, match=r"callbacks\[1\]=.*Writing.* cannot be stored \(cannot pickle"):
+                way(model)
+        stored = pickle.dumps(model.set_params(callbacks=None))
+        np.testing.assert_array_equal(pickle.loads(stored).reconstruct(rows), model.reconstruct(rows))
+
+
+def _error(model, X, y=None):
+    return -model.reconstruction_error(X).mean()
+
+
+def test_clone_keeps_all_else(model):
+    model.set_params(callbacks=[Silent(), ("own", Counter)]).set_output(transform="pandas").fit(np.eye(5))
+    cloned = clone(model)
+    assert {n: v for n, v in cloned.get_params(deep=False).items() if n != "callbacks"} == {
+        n: v for n, v in model.get_params(deep=False).items() if n != "callbacks"
+    }
+    assert cloned.callbacks[1] == ("own", Counter)
+    assert cloned._sklearn_output_config == {"transform": "pandas"}
+    assert not hasattr(cloned, "net_")
+    for odd in ("EarlyStopping", None, [], 3):  # refused by fit only
+        assert clone(model.set_params(callbacks=odd)).callbacks == odd
+
+
+def test_callbacks_of_a_function_are_stored_where_they_can_be(model, rows):
+    class Local(skorch.callbacks.Callback):
+        pass
+
+    fitted = model.set_params(callbacks=[Local()]).fit(rows)
+    np.testing.assert_array_equal(copy.deepcopy(fitted).transform(rows), fitted.transform(rows))
+
+
+class TestParametersOfCallbacks:
+    """As ``callbacks__<name>__<parameter>``, with the names that skorch gives."""
+
+    @pytest.fixture
+    def model(self, model):
+        schedule = skorch.callbacks.LRScheduler("StepLR", step_size=1, gamma=0.1)
+        clip = skorch.callbacks.GradientNormClipping
+        return model.set_params(callbacks=[("lr", schedule), clip(1.0), Silent(), clip], learning_rate="constant")
+
+    def test_names_are_those_of_skorch(self, model, rows):
+        fitted = model.fit(rows)
+        names = {name.split("__")[1] for name in fitted.get_params() if name.startswith("callbacks__")}
+        assert names == {"lr", "GradientNormClipping_1"}  # a class has no parameters yet, Silent has none at all
+        assert names | {"GradientNormClipping_2", "Silent"} <= dict(fitted.net_.callbacks_).keys()
+        assert fitted.get_params()["callbacks__lr__gamma"] == 0.1
+        assert not any(name.startswith("callbacks__") for name in fitted.get_params(deep=False))
+
+    def test_set_params(self, model, rows):
+        before = model.callbacks
+        changed = model.set_params(callbacks__lr__gamma=0.5, callbacks__GradientNormClipping_1__gradient_clip_value=2.0)
+        changed.set_params(callbacks__GradientNormClipping_2__gradient_clip_value=3.0, max_iter=2)
+        assert before[3] is skorch.callbacks.GradientNormClipping  # the user's list stays
+        fitted = changed.fit(rows)
+        clips = [c for _, c in fitted.net_.callbacks_ if isinstance(c, skorch.callbacks.GradientNormClipping)]
+        assert [clip.gradient_clip_value for clip in clips] == [2.0, 3.0]
+        np.testing.assert_allclose(fitted.net_.history[:, "event_lr"], [5e-3, 2.5e-3])
+
+    def test_set_with_the_callbacks(self, model):
+        model.set_params(callbacks__Writing__step=5, callbacks=[Writing({})])
+        assert model.callbacks[0].step == 5
+
+    @pytest.mark.parametrize("n_jobs", [None, 2])
+    def test_search(self, n_jobs, model, rows):
+        model.set_params(callbacks=model.callbacks[:2])  # workers import what they are sent
+        search = GridSearchCV(model, {"callbacks__lr__gamma": [0.1, 1.0]}, cv=2, n_jobs=n_jobs).fit(rows)
+        assert search.best_params_ == {"callbacks__lr__gamma": 1.0}
+        np.testing.assert_allclose(search.best_estimator_.net_.history[:, "event_lr"], 5e-3)
+        assert model.callbacks[0][1].gamma == 0.1  # that of the user stays
+
+    @pytest.mark.parametrize("name", ["callbacks__schedule__gamma", "callbacks__lr", "callbacks__LRScheduler__gamma"])
+    def test_wrong_name(self, name, model):
+        choices = r"\['GradientNormClipping_1', 'GradientNormClipping_2', 'Silent', 'lr'\]"
+        message = rf"{name}=0.5 names no parameter of a callback; write callbacks__<name>__<parameter> .* {choices}"
+        with pytest.raises(ValueError, match=message):
+            model.set_params(**{name: 0.5})
+
+    def test_wrong_parameter(self, model):
+        with pytest.raises(ValueError, match=r"Invalid parameter 'rate'.*Valid parameters are: \['policy'"):
+            model.set_params(callbacks__lr__rate=0.5)
+
+    def test_without_callbacks(self):
+        with pytest.raises(ValueError, match=r"callbacks__lr__gamma=0.5 .* with a name among \[\]"):
+            AutoencoderTransformer().set_params(callbacks__lr__gamma=0.5)
 
 
 @pytest.fixture
