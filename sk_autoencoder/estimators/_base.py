@@ -44,7 +44,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):

@@ -12,7 +12,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.helper import predefined_split
-from torch import Tensor, nn
+from torch import Tensor
 
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import Loss
@@ -75,12 +75,8 @@ class AutoencoderNet(NeuralNet):
         self.criterion_ = self.criterion
         return self
 
-    def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """All weights but frozen ones."""
-        return ((name, weight) for name, weight in super().get_all_learnable_params() if weight.requires_grad)
-
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> AutoencoderNet:
-        """Build the plan's solver over all weights."""
+        """Build the plan's solver over all weights; those that are frozen now may be set free later."""
         del triggered_directly
         parameters = [parameter for _, parameter in self.get_all_learnable_params()]
         make = SOLVERS[self.plan.solver]
@@ -220,12 +216,13 @@ class AutoencoderNet(NeuralNet):
         if evaluation is None:
             with self._precision():
                 evaluation = self.criterion_(self.module_, batch, self.plan.loss)
-            evaluation.loss.backward(torch.ones_like(evaluation.loss))
+            if evaluation.loss.requires_grad:  # not all weights are frozen
+                evaluation.loss.backward(torch.ones_like(evaluation.loss))
         return evaluation
 
     def _weights_by_member(self) -> Iterator[list[tuple[str, Tensor]]]:
         """The named weights and gradients of each member, so that callbacks (clipping) treat it as if it were alone."""
-        weights = dict(self.get_all_learnable_params())
+        weights = {name: weight for name, weight in self.get_all_learnable_params() if weight.requires_grad}
         if self.module_.shape.n_members == 1:
             yield list(weights.items())
             return

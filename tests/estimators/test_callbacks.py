@@ -8,11 +8,12 @@ import threading
 import numpy as np
 import pytest
 import skorch.callbacks
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Gaussian
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Dense, Gaussian
 
 
 class Silent(skorch.callbacks.Callback):
@@ -208,6 +209,81 @@ class TestCallbacksThatCannotBeCopied:
 
 def _error(model, X, y=None):
     return -model.reconstruction_error(X).mean()
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("estimator", [AutoencoderTransformer, AutoencoderOutlierDetector])
+class TestFreezing:
+    """Frozen weights stay, whatever the solver does with weights (decay, momentum), and may be set free again."""
+
+    @pytest.fixture
+    def fitted(self, estimator, solver, rows):
+        def fit(n_epochs, *callbacks, **choices):
+            plain = {"alpha": 0.1, "early_stopping": False, "learning_rate": "constant", "learning_rate_init": 0.01}
+            model = estimator(2, solver=solver, max_iter=n_epochs, batch_size=50, random_state=0, **(plain | choices))
+            return model.set_params(callbacks=list(callbacks)).fit(rows)
+
+        return fit
+
+    # backpropagation that is written out, and autograd's
+    NETWORKS = pytest.mark.parametrize("choice", [{}, {"network": Dense(dropout=0.1)}, {"network": "convolutional"}])
+
+    @NETWORKS
+    def test_freezer(self, choice, fitted):
+        start = self._weights(fitted(1, skorch.callbacks.Freezer("*"), **choice))  # nothing moves at all
+        for n_epochs in (1, 3):
+            found = self._weights(fitted(n_epochs, skorch.callbacks.Freezer(["encoder*", "*biases*"]), **choice))
+            for name, weight in found.items():
+                assert torch.equal(weight, start[name]) == (name.startswith("encoder") or "biases" in name), name
+
+    def test_freezer_in_a_later_epoch(self, fitted):
+        two = self._weights(fitted(2))
+        four = self._weights(fitted(4, skorch.callbacks.Freezer("encoder*", at=3)))
+        for name, weight in four.items():
+            assert torch.equal(weight, two[name]) == name.startswith("encoder"), name
+
+    @NETWORKS
+    def test_unfreezer(self, choice, fitted):
+        callbacks = skorch.callbacks.Freezer("encoder*"), skorch.callbacks.Unfreezer("encoder*", at=3)
+        one, two, three = (self._weights(fitted(n, *callbacks, **choice)) for n in (1, 2, 3))
+        for name in one:
+            assert torch.equal(one[name], two[name]) == name.startswith("encoder"), name
+            assert not torch.equal(two[name], three[name]), name
+
+    def test_param_mapper(self, fitted):
+        mapper = skorch.callbacks.ParamMapper("decoder_weights*", fn=_zero, at=2)
+        mapped = fitted(2, mapper, skorch.callbacks.Freezer("decoder_weights*", at=2))
+        for name, weight in self._weights(mapped).items():
+            assert (not weight.any()) == name.startswith("decoder_weights"), name
+
+    def test_stored_models_stay_frozen(self, fitted, estimator, rows, tmp_path):
+        freezer, options = skorch.callbacks.Freezer("encoder*"), {"learning_rate": "cosine"}
+        model = pickle.loads(pickle.dumps(fitted(2, freezer, warm_start=True)))
+        before = self._weights(model)
+        after = self._weights(model.fit(rows))
+        assert {name for name in before if torch.equal(before[name], after[name])} == {
+            name for name in before if name.startswith("encoder")
+        }
+        with pytest.raises(ZeroDivisionError):
+            fitted(4, freezer, Dying(3), checkpoint=tmp_path, **options)
+        resumed, whole = fitted(4, freezer, checkpoint=tmp_path, **options), fitted(4, freezer, **options)
+        assert all(torch.equal(w, self._weights(whole)[name]) for name, w in self._weights(resumed).items())
+
+    def _weights(self, model):
+        return {name: weight.detach().clone() for name, weight in model.net_.module_.named_parameters()}
+
+
+def _zero(parameter):
+    parameter.data.zero_()
+
+
+class Dying(skorch.callbacks.Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            raise ZeroDivisionError
 
 
 def test_clone_keeps_all_else(model):

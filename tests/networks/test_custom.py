@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import skorch.callbacks
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -128,6 +129,18 @@ def test_learns(precision):
     X = np.random.default_rng(0).normal(size=(200, 2)) @ np.random.default_rng(1).normal(size=(2, 6))
     fitted = model(custom(dropout=0.0), max_iter=100, precision=precision).fit(X)
     assert fitted.score(X) > -0.2
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_weights_frozen_by_their_maker_can_be_set_free(solver, rows):
+    network = Custom(encoder=frozen_first_layer, decoder=Perceptron)
+    free = skorch.callbacks.Unfreezer("encoders.0.0.*", at=3)
+    weights = {
+        n: model(network, max_iter=n, solver=solver, callbacks=[free]).fit(rows).net_.module_.encoders[0][0].weight
+        for n in (1, 2, 3)
+    }
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[2], weights[3])
 
 
 def test_frozen_weights_stay(rows):
