@@ -19,7 +19,7 @@ from sk_autoencoder.losses import Loss
 from sk_autoencoder.objectives import Batch, Evaluation
 from sk_autoencoder.training.callbacks import StopTraining
 from sk_autoencoder.training.devices import repeatable
-from sk_autoencoder.training.rows import RowDataset, TrainingBatches, ValidationBatches
+from sk_autoencoder.training.rows import RowDataset, TrainingBatches, ValidationBatches, rows_used
 from sk_autoencoder.training.solvers import SCHEDULES, SOLVERS, constant
 from sk_autoencoder.training.trimming import Trimming
 
@@ -101,7 +101,7 @@ class AutoencoderNet(NeuralNet):
         self.train_split = None if validation is None else predefined_split(validation)
         done, self.epochs_done_ = self.epochs_done_, 0
         self.schedule_, self.endless_ = SCHEDULES[learning_rate], endless
-        self.steps_done_ = done * -(-len(rows) // batch_size)
+        self.steps_done_ = done * -(-rows_used(len(rows), batch_size, self.module_.fewest_rows) // batch_size)
         self._trimming = Trimming(self.module_, self.plan.trim) if self.plan.trim else None
         self.notify("on_train_begin", X=rows, y=None)
         try:
@@ -134,6 +134,7 @@ class AutoencoderNet(NeuralNet):
             shuffle=self.plan.shuffle,
             corruption=self.plan.corruption,
             single_steps=self._overridden("on_batch_begin", "on_batch_end"),
+            fewest=self.module_.fewest_rows,
         )
         self.module_.noise = batches.noise
         self.total_steps_ = self.max_epochs * len(batches)
