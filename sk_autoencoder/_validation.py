@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,12 +23,34 @@ __all__ = [
     "check_rows",
     "fit_context",
     "integers",
+    "own_modes",
     "plain",
     "reals",
 ]
 
-fit_context = _fit_context
 FLOATS = [np.float64, np.float32]
+
+
+@contextmanager
+def own_modes() -> Iterator[None]:
+    """Compute as torch does by default, whatever the caller has set: with gradients, and without autocast."""
+    with ExitStack() as modes:
+        if torch.is_inference_mode_enabled():
+            modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                modes.enter_context(torch.autocast(device, enabled=False))
+        yield
+
+
+def fit_context(**options: Any) -> Callable[[Callable], Callable]:
+    """Validate parameters as scikit-learn does, and let torch compute in ``own_modes``."""
+
+    def decorate(method: Callable) -> Callable:
+        return _fit_context(**options)(own_modes()(method))
+
+    return decorate
 
 
 def integers(low: float | None, high: float | None = None, closed: str = "left") -> Interval:

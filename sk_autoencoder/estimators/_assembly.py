@@ -79,7 +79,7 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
             f"n_components={n_components} exceeds the {n_features} features and nothing keeps the network from "
             "copying its input; set a corruption (for example corruption='masking') or a smaller code.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
     return NetworkShape(
         n_features=n_features,

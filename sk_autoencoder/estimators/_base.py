@@ -15,7 +15,15 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_finite, check_rows, integers, reals
+from sk_autoencoder._validation import (
+    ParameterizedEstimator,
+    StrOptions,
+    check_finite,
+    check_rows,
+    integers,
+    own_modes,
+    reals,
+)
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _assembly, _auto
 from sk_autoencoder.estimators._callbacks import check_callbacks, check_storable, copied, nested_parameters, set_nested
@@ -218,7 +226,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 f"Training ended after max_iter={epochs} epochs, before the {stopping.monitor} loss had ceased to "
                 f"fall by {stopping.tol:g} for n_iter_no_change={self.n_iter_no_change} epochs; raise max_iter.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _continues(self) -> bool:
@@ -243,7 +251,17 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _batch_size(self, n_rows: int) -> int:
         """Samples of a mini-batch, of so many in all."""
         chosen = self._plain("batch_size")
-        return _auto.batch_size(n_rows) if chosen == "auto" else min(chosen, n_rows)
+        size = _auto.batch_size(n_rows) if chosen == "auto" else min(chosen, n_rows)
+        fewest = self.net_.module_.fewest_rows
+        if size < fewest:
+            if not self.net_.history:
+                del self.net_  # which was never trained
+            raise ValueError(
+                f"network={self.network!r} has batch normalisation, which needs at least {fewest} samples in a "
+                f"mini-batch, but batch_size={self.batch_size!r} and {n_rows} sample(s) to train on give {size}; use a "
+                f"batch_size of at least {fewest} and more samples, or modules without batch normalisation."
+            )
+        return size
 
     def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
         """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
@@ -406,6 +424,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             del state["_inference"]
         return state
 
+    @own_modes()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild the net on the device that this machine has."""
         arrays = state.pop("_net_state", None)

@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sk_autoencoder._validation import FLOATS, check_rows, fit_context
+from sk_autoencoder._validation import FLOATS, check_rows, fit_context, own_modes
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._latent import N_CODES, draw_like, one_row, principal_axes
@@ -462,6 +462,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         variance = float(self._statistics.variance.sum()) or 1.0
         return -float(self._inference.squared_errors(X).sum()) / (X.shape[0] * variance)
 
+    @own_modes()
     def to_torch(self) -> tuple[nn.Module, nn.Module]:
         """Give the encoder and the decoder as plain torch modules in original units.
 

@@ -45,7 +45,7 @@ def mixed_precision(choice: str, device: torch.device) -> bool:
         warnings.warn(
             f"precision='bfloat16' needs instructions that this {device.type} device lacks; float32 is used instead.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
     return supported
 
