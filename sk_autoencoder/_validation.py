@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import assert_all_finite
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
@@ -143,14 +144,14 @@ _NUMBERS = (numbers.Number, np.bool_, type(None))
 def _column_kinds(X: Any) -> list[tuple[str, str]]:
     """Names and types of the columns of a data frame that hold no numbers ([] for anything else)."""
     if hasattr(X, "schema") and hasattr(X, "to_numpy"):  # polars
-        return [(str(n), str(t)) for n, t in X.schema.items() if not (t.is_numeric() or str(t) == "Boolean")]
+        return [(str(n), str(t)) for n, t in X.schema.items() if not (t.is_numeric() or str(t) in ("Boolean", "Null"))]
     if not (hasattr(X, "dtypes") and hasattr(X.dtypes, "items")):
         return []
     kinds = []
     for (name, dtype), position in zip(X.dtypes.items(), range(X.shape[1]), strict=True):
         kind = getattr(dtype, "kind", "O")
         # Objects are looked at: they may be numbers, but also text, dates, periods or intervals.
-        odd = kind == "O" and not all(isinstance(v, _NUMBERS) for v in X.iloc[:, position])
+        odd = kind == "O" and not all(isinstance(v, _NUMBERS) or _is_missing(v) for v in X.iloc[:, position])
         if kind in "mMSUT" or odd or str(dtype).startswith(("category", "string", "str", "date", "time")):
             kinds.append((str(name), str(dtype)))
     return kinds
@@ -171,10 +172,37 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = 
             f"{type(estimator).__name__} takes numbers only; these columns hold something else: {listed}. Encode "
             "them first, for example with OneHotEncoder or OrdinalEncoder in a ColumnTransformer, or drop them."
         )
-    X = validate_data(estimator, X, reset=reset, dtype=FLOATS, accept_sparse="csr", ensure_all_finite=False, **options)
+    options |= {"dtype": FLOATS, "accept_sparse": "csr", "ensure_all_finite": False}
+    try:
+        X = validate_data(estimator, X, reset=reset, **options)
+    except TypeError:
+        if any(map(_is_missing, np.asarray(X, dtype=object).ravel())):  # which numpy cannot turn into NaN
+            check_finite(np.array([np.nan]), type(estimator).__name__)
+        raise
+    except ValueError as error:
+        if str(error).startswith("Found array with dim"):
+            raise ValueError(f"{error} {_as_table(np.shape(X))}") from error
+        raise
     if finite and not _sums_up(X):
         check_finite(X, type(estimator).__name__)
     return X
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell is one of the missing values of pandas that are no numbers."""
+    return is_pandas_na(value) or type(value).__name__ == "NaTType"
+
+
+def _as_table(shape: tuple[int, ...]) -> str:
+    """Say how samples with a shape of their own are passed."""
+    n_axes = len(shape) - 1
+    shapes = {
+        2: f" and sample_shape={(1, *shape[1:])} for images of one channel, or sample_shape={shape[1:]} for series,",
+        3: f" and sample_shape={shape[1:]}, if the axes are channels, height and width,",
+    }
+    read = shapes.get(n_axes, "")
+    network = " with network='convolutional'" if read else ""
+    return f"X has shape {shape}: each sample is one row here; write X.reshape(len(X), -1){read}{network}."
 
 
 def check_finite(X: Any, estimator_name: str) -> None:
