@@ -130,7 +130,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Number type of the network. "bfloat16" trains in mixed precision: matrix products in bfloat16, weights in
         float32; a device without the instructions uses float32 and warns.
     callbacks : list of skorch callbacks or None, default=None
-        Called by the training loop; copies are used, found afterwards in ``net_.callbacks_``.
+        Called by the training loop; shallow copies are used, found afterwards in ``net_.callbacks_``. Parameters of a
+        callback are ``callbacks__<name>__<parameter>``, with its name in a pair (name, callback) or its class's name.
     checkpoint : path-like or None, default=None
         A directory in which ``fit`` keeps one file, replaced after each epoch. The same ``fit`` in a new process goes
         on from there to the same bits; a file of other parameters or rows, or a damaged one, raises an error. The
