@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from sklearn.base import clone
 
-from sk_autoencoder._validation import ParameterizedEstimator, check_parameters
+from sk_autoencoder._validation import ParameterizedEstimator, check_parameters, plain
 
 
 class Part(ParameterizedEstimator):
@@ -21,7 +21,8 @@ AnyPart = TypeVar("AnyPart", bound=Part)
 
 
 def resolve(registry: dict[str, type[AnyPart]], choice: str | AnyPart) -> AnyPart:
-    """Turn a name of the registry, or a user's part, into a validated part of our own."""
+    """Turn a name of the registry, or a user's part, into a validated part of our own that holds Python's numbers."""
     part = registry[choice]() if isinstance(choice, str) else clone(choice)
     check_parameters(part)
+    part.set_params(**{name: plain(value) for name, value in part.get_params(deep=False).items()})
     return part

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import assert_all_finite
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, validate_data
 
@@ -24,18 +26,33 @@ __all__ = [
     "check_validation_rows",
     "fit_context",
     "integers",
+    "own_modes",
+    "plain",
     "reals",
 ]
 
 FLOATS = [np.float64, np.float32]
 
 
+@contextmanager
+def own_modes() -> Iterator[None]:
+    """Compute as torch does by default, whatever the caller has set: with gradients, and without autocast."""
+    with ExitStack() as modes:
+        if torch.is_inference_mode_enabled():
+            modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                modes.enter_context(torch.autocast(device, enabled=False))
+        yield
+
+
 def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """scikit-learn's decorator of ``fit`` and ``partial_fit``, which also says what is taken beside X and y."""
+    """scikit-learn's decorator of ``fit`` and ``partial_fit``, which also sets ``own_modes`` and checks arguments."""
     in_context = _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
-        checked = in_context(method)
+        checked = in_context(own_modes()(method))
 
         @wraps(method)
         def wrapper(estimator: Any, *args: Any, **kwargs: Any) -> Any:
@@ -106,11 +123,34 @@ class ParameterizedEstimator(BaseEstimator):
             super().set_params(**nested)
         return self
 
+    def _plain(self, name: str) -> Any:
+        """Return a parameter as Python's own type; the attribute stays what the user gave."""
+        return plain(getattr(self, name))
+
     def _validate_params(self) -> None:
         for name, value in self.get_params(deep=False).items():
             if isinstance(value, type) and issubclass(value, BaseEstimator):
                 raise ValueError(f"{name}={value.__name__} is a class; write {name}={value.__name__}().")
         super()._validate_params()
+
+
+def plain(value: Any) -> Any:
+    """Turn a number, flag or text of another library into Python's own, also in a tuple; return the rest as it is.
+
+    torch refuses numpy's integers, and narrow ones (uint8) overflow where they are multiplied.
+    """
+    if isinstance(value, tuple):
+        return tuple(plain(item) for item in value) if type(value) is tuple else value
+    return next((own(value) for kind, own in _KINDS if isinstance(value, kind)), value)
+
+
+# Flags come first: Python counts its own among the integers.
+_KINDS: list[tuple[Any, Any]] = [
+    (bool | np.bool_, bool),
+    (np.str_, str),
+    (numbers.Integral, int),
+    (numbers.Real, float),
+]
 
 
 def check_parameters(holder: BaseEstimator) -> None:
@@ -124,14 +164,14 @@ _NUMBERS = (numbers.Number, np.bool_, type(None))
 def _column_kinds(X: Any) -> list[tuple[str, str]]:
     """Names and types of the columns of a data frame that hold no numbers ([] for anything else)."""
     if hasattr(X, "schema") and hasattr(X, "to_numpy"):  # polars
-        return [(str(n), str(t)) for n, t in X.schema.items() if not (t.is_numeric() or str(t) == "Boolean")]
+        return [(str(n), str(t)) for n, t in X.schema.items() if not (t.is_numeric() or str(t) in ("Boolean", "Null"))]
     if not (hasattr(X, "dtypes") and hasattr(X.dtypes, "items")):
         return []
     kinds = []
     for (name, dtype), position in zip(X.dtypes.items(), range(X.shape[1]), strict=True):
         kind = getattr(dtype, "kind", "O")
         # Objects are looked at: they may be numbers, but also text, dates, periods or intervals.
-        odd = kind == "O" and not all(isinstance(v, _NUMBERS) for v in X.iloc[:, position])
+        odd = kind == "O" and not all(isinstance(v, _NUMBERS) or _is_missing(v) for v in X.iloc[:, position])
         if kind in "mMSUT" or odd or str(dtype).startswith(("category", "string", "str", "date", "time")):
             kinds.append((str(name), str(dtype)))
     return kinds
@@ -158,7 +198,9 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = 
     With ``finite=False`` the caller sees to ``check_finite`` himself.
     """
     X = _as_array(estimator, X)
-    X = validate_data(estimator, X, reset=reset, dtype=FLOATS, accept_sparse="csr", ensure_all_finite=False, **options)
+    options |= {"dtype": FLOATS, "accept_sparse": "csr", "ensure_all_finite": False}
+    with _explained(estimator, X, "X"):
+        X = validate_data(estimator, X, reset=reset, **options)
     if finite and not _sums_up(X):
         check_finite(X, type(estimator).__name__)
     return X
@@ -168,9 +210,9 @@ def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:
     """Validate the rows of ``X_val`` against those seen in fit; errors speak of X_val."""
     try:
         X_val = _as_array(estimator, X_val)
-        checked = check_array(
-            X_val, dtype=FLOATS, accept_sparse="csr", ensure_all_finite=False, estimator=estimator, input_name="X_val"
-        )
+        options = {"dtype": FLOATS, "accept_sparse": "csr", "ensure_all_finite": False}
+        with _explained(estimator, X_val, "X_val"):
+            checked = check_array(X_val, estimator=estimator, input_name="X_val", **options)
         if checked.shape[1] != estimator.n_features_in_:
             raise ValueError(f"X_val has {checked.shape[1]} features, but X has {estimator.n_features_in_}.")
         validate_data(estimator, X_val, reset=False, skip_check_array=True)
@@ -179,6 +221,39 @@ def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:
         message = str(error) if "X_val" in str(error) else f"X_val cannot be used: {error}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from error
     return checked
+
+
+@contextmanager
+def _explained(estimator: BaseEstimator, X: Any, name: str) -> Iterator[None]:
+    """Let errors about missing values and about samples with a shape of their own say what to do."""
+    try:
+        yield
+    except TypeError:
+        if any(map(_is_missing, np.asarray(X, dtype=object).ravel())):  # which numpy cannot turn into NaN
+            check_finite(np.array([np.nan]), type(estimator).__name__, name)
+        raise
+    except ValueError as error:
+        if str(error).startswith("Found array with dim"):
+            raise ValueError(f"{error} {_as_table(np.shape(X), name)}") from error
+        raise
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell is one of the missing values of pandas that are no numbers."""
+    return is_pandas_na(value) or type(value).__name__ == "NaTType"
+
+
+def _as_table(shape: tuple[int, ...], name: str) -> str:
+    """Say how samples with a shape of their own are passed."""
+    n_axes = len(shape) - 1
+    shapes = {
+        2: f" and sample_shape={(1, *shape[1:])} for images of one channel, or sample_shape={shape[1:]} for series,",
+        3: f" and sample_shape={shape[1:]}, if the axes are channels, height and width,",
+    }
+    read = shapes.get(n_axes, "")
+    network = " with network='convolutional'" if read else ""
+    table = f"{name}.reshape(len({name}), -1)"
+    return f"{name} has shape {shape}: each sample is one row here; write {table}{read}{network}."
 
 
 def check_finite(X: Any, estimator_name: str, input_name: str = "X") -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sk_autoencoder._validation import own_modes
 from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of, row_product
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder, InputBounds
@@ -246,7 +247,7 @@ class Inference:
             n_blocks = self._n_blocks * times
             part = slice(start, min(n_rows, start + n_blocks * self._block_rows))
             try:
-                with torch.inference_mode():
+                with own_modes(), torch.inference_mode():
                     blocks = self._blocks(take(dense(X[part])))
                     n_kept = _size(part) + _size(part) % _KEPT if self._on_cpu else n_blocks * self._block_rows
                     result = function(blocks, n_kept)

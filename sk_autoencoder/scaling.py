@@ -128,7 +128,7 @@ class MinMax(Scaling):
         The interval; (-1, 1) suits a tanh output.
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"feature_range": [tuple]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"feature_range": [tuple, list, np.ndarray]}
 
     def __init__(self, feature_range: tuple[float, float] = (0.0, 1.0)):
         self.feature_range = feature_range
@@ -156,7 +156,7 @@ class Robust(Scaling):
         The quantiles, in percent, that are brought to a distance of one.
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"quantile_range": [tuple]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"quantile_range": [tuple, list, np.ndarray]}
 
     def __init__(self, quantile_range: tuple[float, float] = (25.0, 75.0)):
         self.quantile_range = quantile_range
@@ -172,7 +172,7 @@ class Robust(Scaling):
     def _quartiles(self, columns: Any) -> tuple[np.ndarray, np.ndarray]:
         """Center and scale of some columns; a scale of 0 where there is no range."""
         columns = (columns.toarray() if issparse(columns) else columns).astype(np.float64, copy=False)
-        quartiles = RobustScaler(quantile_range=self.quantile_range).fit(columns)
+        quartiles = RobustScaler(quantile_range=tuple(self.quantile_range)).fit(columns)
         spread = np.ptp(np.percentile(columns, self.quantile_range, axis=0), axis=0)
         return quartiles.center_, np.where(spread > 0, quartiles.scale_, 0.0)
 

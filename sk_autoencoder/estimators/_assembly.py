@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sk_autoencoder._parts import resolve
+from sk_autoencoder._validation import plain
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _auto
 from sk_autoencoder.losses import LOSSES, Loss
@@ -56,7 +57,7 @@ def assemble(estimator: Any) -> Assembly:
         loss=loss,
         corruption=None if estimator.corruption is None else resolve(CORRUPTIONS, estimator.corruption),
         scaling=None if scaling is None else resolve(SCALINGS, scaling),
-        out_activation=out_activation,
+        out_activation=plain(out_activation),
     )
 
 
@@ -90,7 +91,7 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
         n_components=n_components,
         n_encoded=n_components * assembly.objective.encoded_per_component,
         hidden_layer_sizes=hidden,
-        activation=estimator.activation,
+        activation=plain(estimator.activation),
         out_activation=assembly.out_activation,
         n_members=n_members,
         dtype="float64" if estimator.precision == "float64" else "float32",

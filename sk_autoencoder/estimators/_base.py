@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -21,11 +20,13 @@ from sk_autoencoder._validation import (
     check_rows,
     check_validation_rows,
     integers,
+    own_modes,
     reals,
 )
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _assembly, _auto, _changes, _course
 from sk_autoencoder.estimators._assembly import Assembly
+from sk_autoencoder.estimators._callbacks import check_callbacks, check_storable, copied, nested_parameters, set_nested
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
@@ -44,7 +45,7 @@ from sk_autoencoder.training import (
     resident,
     split_epochs,
 )
-from sk_autoencoder.training.callbacks import Callback, ProgressBar, Stopping
+from sk_autoencoder.training.callbacks import ProgressBar, Stopping
 from sk_autoencoder.training.checkpoint import Checkpoint, Saving
 from sk_autoencoder.training.devices import available_device, mixed_precision, resolve_device
 from sk_autoencoder.training.seeding import weight_generators
@@ -83,7 +84,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "n_iter_no_change": [_AUTO, integers(1)],
         "layerwise_pretraining": ["boolean"],
         "warm_start": ["boolean"],
-        "device": [str],
+        "device": [str, torch.device],
         "precision": [StrOptions({"float32", "float64", "bfloat16"})],
         "callbacks": [list, None],
         "checkpoint": [str, os.PathLike, None],
@@ -97,6 +98,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     _wide_code: ClassVar[bool] = False  # whether noise on the input may take the place of a narrow code
 
     trim: float = 0.0  # a parameter of detectors
+    callbacks: list[Any] | None
 
     net_: AutoencoderNet
     n_features_in_: int
@@ -109,6 +111,57 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     _affine: Affine
     _statistics: ColumnStatistics
     _bounds: Bounds | None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get parameters, those of callbacks as ``callbacks__<name>__<parameter>``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to list the parameters of parts and callbacks too.
+
+        Returns
+        -------
+        params : dict
+            Parameters by name.
+        """
+        return super().get_params(deep) | (nested_parameters(self.callbacks) if deep else {})
+
+    def set_params(self, **params: Any) -> BaseAutoencoder:
+        """Set parameters, nested ones as ``<part>__<parameter>`` or ``callbacks__<name>__<parameter>``.
+
+        A callback's name is that of its pair (name, callback), or of its class, with a number from 1 behind it where
+        there are several, as in skorch.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of this estimator, of its parts or of its callbacks.
+
+        Returns
+        -------
+        self : object
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter does not exist, or a nested one is asked of a part given by its name.
+        """
+        of_callbacks = {name: params.pop(name) for name in list(params) if name.startswith("callbacks__")}
+        super().set_params(**params)
+        if of_callbacks:
+            changes = {name.removeprefix("callbacks__"): value for name, value in of_callbacks.items()}
+            self.callbacks = set_nested(self.callbacks, changes)
+        return self
+
+    def __sklearn_clone__(self) -> BaseAutoencoder:
+        """Clone all but callbacks, of which new ones share what the old ones hold."""
+        bare = object.__new__(type(self))
+        bare.__dict__.update(self.__dict__, callbacks=None)
+        cloned = super(BaseAutoencoder, bare).__sklearn_clone__()
+        cloned.callbacks = copied(self.callbacks)
+        return cloned
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -177,7 +230,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """
         if not hold_out:
             return None, None
-        n_held_out = min(n_rows - 1, max(1, round(self.validation_fraction * n_rows)))
+        n_held_out = min(n_rows - 1, max(1, round(self._plain("validation_fraction") * n_rows)))
         return tuple(train_test_split(np.arange(n_rows), test_size=n_held_out, random_state=self._plan.seed))
 
     def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
@@ -192,10 +245,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if X_val is not None:
             _assembly.warn_of_foreign_samples(self, X_val, self._statistics, X.shape[0])
         rows, validation = self._datasets(X, X_val)
-        batch_size = _auto.batch_size(len(rows)) if self.batch_size == "auto" else min(self.batch_size, len(rows))
-        epochs = (
-            _auto.max_iter(len(rows), batch_size, self._training_steps) if self.max_iter == "auto" else self.max_iter
-        )
+        batch_size, epochs = self._batch_size(len(rows)), self._plain("max_iter")
+        if epochs == "auto":
+            epochs = _auto.max_iter(len(rows), batch_size, self._training_steps)
         learning_rate = _course.schedule(self)
         before = len(self.net_.history) - self.net_.epochs_done_
         self._train(rows, validation, batch_size, epochs, learning_rate)
@@ -214,7 +266,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             assembly = _assembly.assemble(self)
             shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
             before = _changes.fixed(self._assembly, self._shape, self._plan.solver, torch.device(self.net_.device))
-            _changes.refuse(self, changes, before, _changes.fixed(assembly, shape, self.solver, device))
+            _changes.refuse(self, changes, before, _changes.fixed(assembly, shape, self._plain("solver"), device))
             for statistics in (self._statistics, *([] if assembly.scaling else [column_statistics(X)])):
                 _assembly.check_domain(self, assembly, *_assembly.scaled_range(self._affine, statistics))
             plan = self._new_plan(assembly, mixed_precision(self.precision, device), self._plan.seed)
@@ -241,9 +293,23 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         elif _changes.changed(self._given, _changes.given(self)):
             self._renew(X)
         self._streams = True
-        batch_size = _auto.batch_size(X.shape[0]) if self.batch_size == "auto" else min(self.batch_size, X.shape[0])
         # A schedule needs an end, which a stream does not have.
-        self._train(self._rows(X), None, batch_size, 1, "constant", endless=True)
+        self._train(self._rows(X), None, self._batch_size(X.shape[0]), 1, "constant", endless=True)
+
+    def _batch_size(self, n_rows: int) -> int:
+        """Samples of a mini-batch, of so many in all."""
+        chosen = self._plain("batch_size")
+        size = _auto.batch_size(n_rows) if chosen == "auto" else min(chosen, n_rows)
+        fewest = self.net_.module_.fewest_rows
+        if size < fewest:
+            if not self.net_.history:
+                del self.net_  # which was never trained
+            raise ValueError(
+                f"network={self.network!r} has batch normalisation, which needs at least {fewest} samples in a "
+                f"mini-batch, but batch_size={self.batch_size!r} and {n_rows} sample(s) to train on give {size}; use a "
+                f"batch_size of at least {fewest} and more samples, or modules without batch normalisation."
+            )
+        return size
 
     def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
         """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
@@ -285,7 +351,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return TrainingPlan(
             loss=assembly.loss,
             corruption=assembly.corruption,
-            solver=self.solver,
+            solver=self._plain("solver"),
             momentum=float(self.momentum),
             alpha=float(self.alpha),
             shuffle=bool(self.shuffle),
@@ -325,14 +391,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _callbacks(self) -> list[Any]:
         """Copies of the user's callbacks, then ours; stopping comes last, so that all others see its epoch."""
-        for position, callback in enumerate(self.callbacks or []):
-            held = callback[-1] if isinstance(callback, tuple) else callback
-            if not (isinstance(held, Callback) or (isinstance(held, type) and issubclass(held, Callback))):
-                raise ValueError(
-                    f"callbacks[{position}]={callback!r} is no skorch callback; write for example "
-                    "callbacks=[skorch.callbacks.LRScheduler()], or a pair (name, callback)."
-                )
-        callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
+        check_callbacks(self.callbacks)
+        callbacks = copied(self.callbacks) or []
         if self.verbose:
             callbacks.append(ProgressBar())
         if self.tol is not None and self.n_iter_no_change is None:
@@ -343,7 +403,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if self.early_stopping or self.tol is not None:
             monitor = "valid" if self.early_stopping else "train"
             # How long it waits depends on the epochs, and is set when training begins.
-            callbacks.append(Stopping(monitor, self.tol or 0.0, patience=None, restore=self.early_stopping))
+            tol, restore = self._plain("tol") or 0.0, self._plain("early_stopping")
+            callbacks.append(Stopping(monitor, tol, patience=None, restore=restore))
         return callbacks
 
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:
@@ -375,7 +436,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Run the engine; whatever ends it, what was learnt is kept, unless the loss has diverged."""
         try:
             epochs = self._pretrain(rows, batch_size, epochs, learning_rate)
-            _course.set_patience(self.net_, self.n_iter_no_change, epochs)
+            _course.set_patience(self.net_, self._plain("n_iter_no_change"), epochs)
             self.net_.train(
                 rows, validation, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, endless=endless
             )
@@ -419,7 +480,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def __getstate__(self) -> dict[str, Any]:
         """Arrays and plain values only: the net is rebuilt when the state is loaded."""
+        check_storable(self.callbacks)
         state = dict(super().__getstate__())
+        state["device"] = str(self.device)
         if "net_" in state:
             goes_on = self.warm_start or self._streams
             state["_net_state"] = net_state(state.pop("net_"), with_optimizer=goes_on)
@@ -427,6 +490,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             del state["_inference"]
         return state
 
+    @own_modes()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild the net on the device that this machine has."""
         arrays = state.pop("_net_state", None)

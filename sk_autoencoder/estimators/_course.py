@@ -14,7 +14,7 @@ from sk_autoencoder.training.callbacks import LRScheduler, Stopping
 
 def schedule(estimator: Any) -> str:
     """Return the learning-rate schedule, which a scheduler among the callbacks takes the place of."""
-    choice = estimator.learning_rate
+    choice = estimator._plain("learning_rate")
     schedulers = [callback for _, callback in estimator.net_.callbacks_ if isinstance(callback, LRScheduler)]
     if choice == "constant" or not schedulers:
         return choice

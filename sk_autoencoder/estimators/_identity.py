@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_autoencoder._validation import plain
 from sk_autoencoder.scaling import ColumnStatistics, column_statistics
 from sk_autoencoder.training.rows import dense
 
@@ -31,7 +32,7 @@ def _text(value: Any) -> str:
         return "RandomState"  # its draw is in the checkpoint
     if callable(value):
         return getattr(value, "__qualname__", type(value).__qualname__)
-    return repr(value)
+    return repr(plain(value))
 
 
 def _digest(X: Any, statistics: ColumnStatistics) -> str:

@@ -137,14 +137,17 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         weights can: loss, corruption, alpha, rate, momentum, batches, epochs, stopping, callbacks. A change of the
         network, its widths, objective, scaling, solver, precision, device or seed raises an error. A larger
         ``n_estimators`` adds new members, and the solver's state begins anew.
-    device : str, default="auto"
-        A torch device. "auto" is CUDA if there is one, else the CPU.
+    device : str or torch.device, default="auto"
+        "cpu", "cuda" or "cuda:<index>". "auto" is CUDA if there is one, else the CPU. A stored model opens on the CPU
+        where there is no such device.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Number type of the network. "bfloat16" trains in mixed precision: matrix products in bfloat16, weights in
         float32; a device without the instructions uses float32 and warns.
     callbacks : list of skorch callbacks or None, default=None
-        Called by the training loop; copies are used, found afterwards in ``net_.callbacks_``. ``on_grad_computed`` is
-        called for each member in turn, so that ``skorch.callbacks.GradientNormClipping`` clips each by itself.
+        Called by the training loop; shallow copies are used, found afterwards in ``net_.callbacks_``. Parameters of a
+        callback are ``callbacks__<name>__<parameter>``, with its name in a pair (name, callback) or its class's name.
+        ``on_grad_computed`` is called for each member in turn, so that ``skorch.callbacks.GradientNormClipping`` clips
+        each by itself.
     checkpoint : path-like or None, default=None
         A directory in which ``fit`` keeps one file, replaced after each epoch. The same ``fit`` in a new process goes
         on from there to the same bits; a file of other parameters or rows, or a damaged one, raises an error. The
@@ -252,7 +255,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         n_iter_no_change: int | str | None = None,
         layerwise_pretraining: bool = False,
         warm_start: bool = False,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: str = "float32",
         callbacks: list[Any] | None = None,
         checkpoint: Any = None,
@@ -489,7 +492,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         super()._train(*args, **kwargs)
 
     def _n_members(self) -> int:
-        return self.n_estimators
+        return self._plain("n_estimators")
 
     def _tied_choices(self) -> dict[str, bool]:
         # Samples once held out stay held out: scores are calibrated on them.

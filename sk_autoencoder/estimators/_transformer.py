@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sk_autoencoder._validation import FLOATS, check_rows, fit_context
+from sk_autoencoder._validation import FLOATS, check_rows, fit_context, own_modes
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._latent import N_CODES, draw_like, one_row, principal_axes
@@ -133,13 +133,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Let ``fit`` go on from the present weights and scaling. Parameters that have changed are followed where
         weights can: loss, corruption, alpha, rate, momentum, batches, epochs, stopping, callbacks. A change of the
         network, its widths, objective, scaling, solver, precision, device or seed raises an error.
-    device : str, default="auto"
-        A torch device. "auto" is CUDA if there is one, else the CPU.
+    device : str or torch.device, default="auto"
+        "cpu", "cuda" or "cuda:<index>". "auto" is CUDA if there is one, else the CPU. A stored model opens on the CPU
+        where there is no such device.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Number type of the network. "bfloat16" trains in mixed precision: matrix products in bfloat16, weights in
         float32; a device without the instructions uses float32 and warns.
     callbacks : list of skorch callbacks or None, default=None
-        Called by the training loop; copies are used, found afterwards in ``net_.callbacks_``.
+        Called by the training loop; shallow copies are used, found afterwards in ``net_.callbacks_``. Parameters of a
+        callback are ``callbacks__<name>__<parameter>``, with its name in a pair (name, callback) or its class's name.
     checkpoint : path-like or None, default=None
         A directory in which ``fit`` keeps one file, replaced after each epoch. The same ``fit`` in a new process goes
         on from there to the same bits; a file of other parameters or rows, or a damaged one, raises an error. The
@@ -227,7 +229,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         n_iter_no_change: int | str = "auto",
         layerwise_pretraining: bool = False,
         warm_start: bool = False,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: str = "float32",
         callbacks: list[Any] | None = None,
         checkpoint: Any = None,
@@ -499,6 +501,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         scores = 1 - sums[varies] / self._statistics.variance[varies] / X.shape[0]
         return float(np.maximum(scores, -1).mean()) if varies.any() else 0.0
 
+    @own_modes()
     def to_torch(self) -> tuple[nn.Module, nn.Module]:
         """Give the encoder and the decoder as plain torch modules in original units.
 

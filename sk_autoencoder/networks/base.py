@@ -35,6 +35,9 @@ class NetworkShape:
         return torch.float64 if self.dtype == "float64" else torch.float32
 
 
+_NORMALISE_BATCHES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
 class Autoencoder(nn.Module):
     """Abstract: the module that a network part builds.
 
@@ -51,6 +54,11 @@ class Autoencoder(nn.Module):
     def linear(self) -> bool:
         """Whether encoder and decoder are affine maps."""
         return False
+
+    @property
+    def fewest_rows(self) -> int:
+        """The smallest mini-batch that it can be trained on: two samples where batches are normalised, else one."""
+        return 2 if any(isinstance(module, _NORMALISE_BATCHES) for module in self.modules()) else 1
 
     @abstractmethod
     def encode(self, rows: Tensor) -> Tensor:

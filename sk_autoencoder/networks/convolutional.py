@@ -233,6 +233,6 @@ class Convolutional(Network):
                 f"Convolutional reads a row as (channels, steps) or (channels, height, width), but sample_shape="
                 f"{shape.sample_shape} has {len(shape.sample_shape)} numbers."
             )
-        module = ConvolutionalAutoencoder(shape, int(self.kernel_size), int(self.stride), float(self.dropout))
+        module = ConvolutionalAutoencoder(shape, self.kernel_size, self.stride, self.dropout)
         module.draw(generators)
         return module

@@ -80,8 +80,9 @@ class Custom(Network):
 
     Modules draw weights, and dropout if they have any, from torch's global generator. Building and training fork it, so
     that a fit can be repeated and leaves the global state as it was, but such estimators must not be fitted from
-    several threads at once. The last bits of a row's results may depend on the other rows of a call. There is no name
-    for this network, because it has no default.
+    several threads at once. With batch normalisation a last mini-batch of one sample is left out, another one in each
+    epoch if they are shuffled. The last bits of a row's results may depend on the other rows of a call. There is no
+    name for this network, because it has no default.
 
     Parameters
     ----------

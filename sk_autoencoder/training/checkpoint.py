@@ -18,7 +18,7 @@ from sk_autoencoder.training.net import AutoencoderNet
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _FILE = "training.npz"
-_FORMAT = 2
+_FORMAT = 3
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError)
 
 
@@ -72,7 +72,7 @@ class Checkpoint:
             elif kind == "optimizer":
                 position, _, slot = rest.partition("/")
                 state["optimizer"][int(position)][slot] = array
-        load_net_state(net, state | {"history": self.notes["history"]})
+        load_net_state(net, state | {name: self.notes[name] for name in ("history", "frozen")})
         net.epochs_done_ = len(net.history)
 
     def save(self, net: AutoencoderNet, stopping: Stopping | None) -> None:
@@ -84,7 +84,12 @@ class Checkpoint:
         if stopping is not None:
             arrays |= {f"stopping/{name}": getattr(stopping, name) for name in _RULE}
             arrays |= {f"best/{name}": tensor.cpu().numpy() for name, tensor in stopping.weights_.items()}
-        self.notes |= {"history": state["history"], "n_slots": len(state["optimizer"]), "seed": net.plan.seed}
+        self.notes |= {
+            "history": state["history"],
+            "frozen": state["frozen"],
+            "n_slots": len(state["optimizer"]),
+            "seed": net.plan.seed,
+        }
         unfinished = self.path.with_suffix(f".{os.getpid()}.tmp")
         try:
             with open(unfinished, "wb") as file:

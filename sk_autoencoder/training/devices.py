@@ -8,21 +8,29 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 
-def resolve_device(choice: str) -> torch.device:
-    """Turn "auto" or a torch device string into a device that this machine has."""
-    if choice == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def resolve_device(choice: str | torch.device) -> torch.device:
+    """Turn "auto", a name or a torch device into a device that this machine has and the engine runs on."""
+    present = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    present += [f"cuda:{index}" for index in range(torch.cuda.device_count())] if len(present) > 1 else []
+    name = "cpu" if str(choice) == "cpu:0" else str(choice)
+    if name == "auto":
+        return torch.device(present[1] if len(present) > 1 else "cpu")
+    if name not in present:
+        raise ValueError(f"device={name!r} {_fault(name)}; use one of {', '.join(map(repr, ['auto', *present]))}.")
+    return torch.device(name)
+
+
+def _fault(name: str) -> str:
+    """Say why a device cannot be used."""
     try:
-        device = torch.device(choice)
-    except RuntimeError as error:
-        raise ValueError(
-            f"device={choice!r} is no torch device; use 'auto', 'cpu', 'cuda' or 'cuda:<index>'."
-        ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device={choice!r} was asked for, but torch finds no CUDA device; use device='auto' or 'cpu'."
-        )
-    return device
+        kind = torch.device(name).type
+    except RuntimeError:
+        return "is no torch device"
+    if kind == "cuda" and not torch.cuda.is_available():
+        return "was asked for, but torch finds no CUDA device"
+    if kind in ("cpu", "cuda"):
+        return "was asked for, but this machine has no such device"
+    return "is not supported: networks run on the CPU and on CUDA devices"
 
 
 def mixed_precision(choice: str, device: torch.device) -> bool:
@@ -55,7 +63,7 @@ def repeatable(device: torch.device) -> AbstractContextManager[None]:
     return cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32)
 
 
-def available_device(choice: str) -> torch.device:
+def available_device(choice: str | torch.device) -> torch.device:
     """The device a stored model opens on: the one it asks for, or the CPU where there is no such device."""
     try:
         return resolve_device(choice)

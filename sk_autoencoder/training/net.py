@@ -12,14 +12,14 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.helper import predefined_split
-from torch import Tensor, nn
+from torch import Tensor
 
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.objectives import Batch, Evaluation
 from sk_autoencoder.training.callbacks import StopTraining
 from sk_autoencoder.training.devices import repeatable
-from sk_autoencoder.training.rows import RowDataset, TrainingBatches, ValidationBatches
+from sk_autoencoder.training.rows import RowDataset, TrainingBatches, ValidationBatches, rows_used
 from sk_autoencoder.training.solvers import SCHEDULES, SOLVERS, constant
 from sk_autoencoder.training.trimming import Trimming
 
@@ -76,17 +76,13 @@ class AutoencoderNet(NeuralNet):
         self.criterion_ = self.criterion
         return self
 
-    def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """All weights but frozen ones."""
-        return ((name, weight) for name, weight in super().get_all_learnable_params() if weight.requires_grad)
-
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> AutoencoderNet:
-        """Build the plan's solver over all weights."""
+        """Build the plan's solver over all weights; those that are frozen now may be set free later."""
         del triggered_directly
         self.optimizer_ = self._make_optimizer([parameter for _, parameter in self.get_all_learnable_params()])
         return self
 
-    def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    def _make_optimizer(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Make one, with the initial rate that torch's schedulers look for when training goes on."""
         make = SOLVERS[self.plan.solver]
         optimizer = make(parameters, lr=self.lr, momentum=self.plan.momentum, alpha=self.plan.alpha)
@@ -120,7 +116,7 @@ class AutoencoderNet(NeuralNet):
         self.train_split = None if validation is None else predefined_split(validation)
         done, self.epochs_done_ = self.epochs_done_, 0
         self.schedule_, self.endless_ = SCHEDULES[learning_rate], endless
-        self.steps_done_ = done * -(-len(rows) // batch_size)
+        self.steps_done_ = done * -(-rows_used(len(rows), batch_size, self.module_.fewest_rows) // batch_size)
         self._trimming = Trimming(self.module_, self.plan.trim) if self.plan.trim else None
         self._rate, self.foreign_rate_ = self.optimizer_.param_groups[0]["lr"], None
         self.notify("on_train_begin", X=rows, y=None)
@@ -154,6 +150,7 @@ class AutoencoderNet(NeuralNet):
             shuffle=self.plan.shuffle,
             corruption=self.plan.corruption,
             single_steps=self._overridden("on_batch_begin", "on_batch_end"),
+            fewest=self.module_.fewest_rows,
         )
         self.module_.noise = batches.noise
         self.total_steps_ = self.max_epochs * len(batches)
@@ -246,12 +243,13 @@ class AutoencoderNet(NeuralNet):
         if evaluation is None:
             with self._precision():
                 evaluation = self.criterion_(self.module_, batch, self.plan.loss)
-            evaluation.loss.backward(torch.ones_like(evaluation.loss))
+            if evaluation.loss.requires_grad:  # not all weights are frozen
+                evaluation.loss.backward(torch.ones_like(evaluation.loss))
         return evaluation
 
     def _weights_by_member(self) -> Iterator[list[tuple[str, Tensor]]]:
         """The named weights and gradients of each member, so that callbacks (clipping) treat it as if it were alone."""
-        weights = dict(self.get_all_learnable_params())
+        weights = {name: weight for name, weight in self.get_all_learnable_params() if weight.requires_grad}
         if self.module_.shape.n_members == 1:
             yield list(weights.items())
             return

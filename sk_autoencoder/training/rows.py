@@ -130,10 +130,17 @@ class RowDataset(Dataset):
         return self.scaler(dense(self.source[flat])).unflatten(0, index.shape)
 
 
+def rows_used(n_rows: int, batch_size: int, fewest: int) -> int:
+    """Samples of an epoch, without a last mini-batch of less than ``fewest``."""
+    left_over = n_rows % batch_size
+    return n_rows - left_over if left_over < fewest else n_rows
+
+
 class TrainingBatches:
     """One epoch of chunks, each a pair (corrupted, clean) of batch-first rows (n, n_members, n_features).
 
-    Iterating again gives the next epoch. Each member has its own row order and its own noise.
+    Iterating again gives the next epoch. Each member has its own row order and its own noise. A last mini-batch of less
+    than ``fewest`` samples is left out.
     """
 
     def __init__(
@@ -146,15 +153,17 @@ class TrainingBatches:
         shuffle: bool = True,
         corruption: Corruption | None = None,
         single_steps: bool = False,
+        fewest: int = 1,
     ):
         self.dataset, self.batch_size, self.n_members = dataset, batch_size, n_members
         self.seed, self.epoch = seed, epoch
         self.shuffle, self.corruption, self.single_steps = shuffle, corruption, single_steps
+        self.n_rows = rows_used(len(dataset), batch_size, fewest)
         self.noise: list[torch.Generator] = []  # those of the epoch that runs
 
     def __len__(self) -> int:
         """Number of mini-batches in an epoch."""
-        return -(-len(self.dataset) // self.batch_size)
+        return -(-self.n_rows // self.batch_size)
 
     @property
     def chunk_rows(self) -> int:
@@ -167,7 +176,7 @@ class TrainingBatches:
         self.epoch += 1
         seeds = epoch_seeds(self.seed, self.epoch, self.n_members)
         self.noise[:] = seeded(seeds[:, 1], self.dataset.device)
-        order = self._order(seeds[:, 0])
+        order = self._order(seeds[:, 0])[:, : self.n_rows]
         for start in range(0, order.shape[1], self.chunk_rows):
             clean = self.dataset.take(order[:, start : start + self.chunk_rows])  # (m, r, f)
             noisy = self.dataset.seen(self._corrupt(clean))

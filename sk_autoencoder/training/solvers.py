@@ -20,10 +20,11 @@ class DecoupledSGD(torch.optim.SGD):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Shrink the weights, then follow the gradient."""
+        """Shrink the weights, then follow the gradient; weights without one stay as they are."""
         for group in self.param_groups:
-            if group["decay"]:
-                torch._foreach_mul_(group["params"], 1 - group["lr"] * group["decay"])
+            live = [weight for weight in group["params"] if weight.grad is not None]
+            if group["decay"] and live:
+                torch._foreach_mul_(live, 1 - group["lr"] * group["decay"])
         return super().step(closure)
 
 
@@ -47,6 +48,8 @@ class FusedAdam(torch.optim.Optimizer):
         loss = None if closure is None else closure()
         for group, counts, slots in zip(self.param_groups, self._counts, self._slots, strict=True):
             live = [slot for slot in slots if slot[0].grad is not None]
+            if not live:
+                continue
             if len(live) == len(slots):
                 counts.add_(1)
             else:

@@ -20,7 +20,7 @@ class Trimming:
     """Judges rows by a slow average of the weights, which single outliers in a mini-batch hardly move."""
 
     def __init__(self, network: Autoencoder, share: float):
-        self.share = share
+        self.share, self.fewest = share, network.fewest_rows
         self.slow = copy.deepcopy(network).requires_grad_(False).eval()
         self._weights: list[Tensor] = list(network.parameters())
         self._averages: list[Tensor] = list(self.slow.parameters())
@@ -30,7 +30,7 @@ class Trimming:
     def __call__(self, batch: Batch, objective: Objective, loss: Loss) -> Batch:
         """Return the batch without the share of each member's rows that are rebuilt worst."""
         errors = objective(self.slow, replace(batch, corrupted=batch.clean), loss).parts["reconstruction"]  # (m, n)
-        n_kept = errors.shape[1] - int(self.share * errors.shape[1])
+        n_kept = max(self.fewest, errors.shape[1] - int(self.share * errors.shape[1]))
         kept = errors.topk(n_kept, dim=1, largest=False, sorted=False).indices.sort(dim=1).values
         index = kept[..., None].expand(-1, -1, batch.clean.shape[-1])
         return replace(batch, corrupted=batch.corrupted.gather(1, index), clean=batch.clean.gather(1, index))

@@ -50,10 +50,47 @@ def test_the_meta_device_breaks_a_forgotten_device(rows):
         AutoencoderTransformer(2, corruption=Forgetful(), device="cpu", max_iter=1).fit(rows)
 
 
+def _what_there_is():
+    indices = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return ", ".join(map(repr, ["auto", "cpu", *(["cuda"] if indices else []), *indices]))
+
+
+@pytest.mark.parametrize(
+    ("device", "fault"),
+    [
+        *((name, "is no torch device") for name in ("gpu", "CPU", "Auto", "cuda:x", "cuda:-1", "0", "")),
+        *((kind, "is not supported: networks run on") for kind in ("mps", "mps:0", "xpu", "hpu", "meta", "vulkan")),
+        ("cpu:1", "was asked for, but this machine has no such device"),
+        ("cuda:77", "was asked for, but t"),
+        (torch.device("mps"), "is not supported: networks run on"),
+        (torch.device("cuda", 77), "was asked for, but t"),
+    ],
+    ids=str,
+)
 @each_estimator
-def test_unknown_device(estimator, rows):
-    with pytest.raises(ValueError, match="device='gpu' is no torch device; use 'auto', 'cpu', 'cuda'"):
-        estimator(device="gpu").fit(rows)
+def test_device_that_cannot_be_used(estimator, device, fault, rows):
+    model = estimator(device=device)
+    with pytest.raises(ValueError, match=rf"device='{device}' {fault}.*; use one of {_what_there_is()}\."):
+        model.fit(rows)
+    assert not hasattr(model, "net_")
+
+
+@each_estimator
+def test_what_names_no_device(estimator, rows):
+    with pytest.raises(ValueError, match=r"The 'device' parameter of \w+ must be an instance of 'str' or .* Got 0"):
+        estimator(device=0).fit(rows)
+
+
+@pytest.mark.parametrize("device", [torch.device("cpu"), torch.device("cpu", 0), "cpu:0", np.str_("cpu")], ids=repr)
+@each_estimator
+def test_device_objects(estimator, device, rows):
+    model = estimator(max_iter=1, device=device, random_state=0).fit(rows)
+    assert model.device is device
+    assert model.net_.device == "cpu"
+    expected = outputs(clone(model).set_params(device="cpu").fit(rows), rows)
+    assert_equal(outputs(model, rows), expected)
+    assert type(model.__getstate__()["device"]) is str
+    assert_equal(outputs(pickle.loads(pickle.dumps(model)), rows), expected)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -64,12 +101,12 @@ def test_no_cuda_device(estimator, rows):
     assert estimator(max_iter=1).fit(rows).net_.device == "cpu"
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("device", ["cuda:77", "mps", "xpu", "hpu", torch.device("cuda", 77), torch.device("mps")])
 @each_estimator
-def test_model_fitted_on_cuda_opens_without(estimator, rows):
-    model = estimator(max_iter=1, random_state=0).fit(rows)
+def test_model_opens_on_the_cpu_where_its_device_is_missing(estimator, device, rows):
+    model = estimator(max_iter=1, device="cpu", random_state=0).fit(rows)
     expected = outputs(model, rows)
-    model.device = "cuda"
+    model.device = device
     copy = pickle.loads(pickle.dumps(model))
     assert copy.net_.device == "cpu"
     assert_equal(outputs(copy, rows), expected)

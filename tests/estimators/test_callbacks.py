@@ -1,13 +1,19 @@
 """skorch callbacks of the user, and interrupts."""
 
+import copy
+import pickle
 import signal
+import threading
 
 import numpy as np
 import pytest
 import skorch.callbacks
+import torch
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Gaussian
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Dense, Gaussian
 
 
 class Silent(skorch.callbacks.Callback):
@@ -193,6 +199,208 @@ def test_no_callback_of_two_fits_is_shared(model, rows):
     first = _found(model.fit(rows), Counter)
     assert _found(model.fit(rows), Counter) is not first
     assert first.calls_["epoch"] == 4
+
+
+class Writing(skorch.callbacks.Callback):
+    """What a TensorBoard callback is: it holds a writer, which has a lock and an open file."""
+
+    def __init__(self, writer, step=1):
+        self.writer = writer
+        self.step = step
+
+    def on_epoch_end(self, net, **kwargs):
+        self.writer["seen"].append(self.step)
+
+
+@pytest.fixture
+def writer():
+    with open(__file__, encoding="utf-8") as file:
+        yield {"lock": threading.Lock(), "file": file, "seen": []}
+
+
+@pytest.mark.parametrize("estimator", [AutoencoderTransformer, AutoencoderOutlierDetector])
+@pytest.mark.parametrize("entry", [lambda callback: callback, lambda callback: ("own", callback)])
+class TestCallbacksThatCannotBeCopied:
+    def test_fit_shares_what_they_hold(self, entry, estimator, writer, rows):
+        own = Writing(writer)
+        fitted = estimator(max_iter=2, callbacks=[entry(own)]).fit(rows)
+        assert writer["seen"] == [1, 1]
+        assert _found(fitted, Writing) is not own
+        fitted.set_params(warm_start=True).fit(rows)
+        assert writer["seen"] == [1] * 4
+
+    def test_clone_and_search(self, entry, estimator, writer, rows):
+        own = Writing(writer)
+        model = estimator(max_iter=2, callbacks=[entry(own)])
+        cloned = clone(make_pipeline(model))[-1]
+        (held,) = (entry[-1] if isinstance(entry, tuple) else entry for entry in cloned.callbacks)
+        assert held is not own
+        assert (held.writer, held.step) == (writer, 1)
+        cross_val_score(model, rows, cv=2, scoring=_error, error_score="raise")
+        assert writer["seen"] == [1] * 4
+
+    def test_storing_names_the_callback(self, entry, estimator, writer, rows):
+        model = estimator(max_iter=1, callbacks=[Silent(), entry(Writing(writer))]).fit(rows)
+        for way in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(TypeError, match=r"callbacks\[1\]=.*Writing.* cannot be stored \(cannot pickle"):
+                way(model)
+        stored = pickle.dumps(model.set_params(callbacks=None))
+        np.testing.assert_array_equal(pickle.loads(stored).reconstruct(rows), model.reconstruct(rows))
+
+
+def _error(model, X, y=None):
+    return -model.reconstruction_error(X).mean()
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("estimator", [AutoencoderTransformer, AutoencoderOutlierDetector])
+class TestFreezing:
+    """Frozen weights stay, whatever the solver does with weights (decay, momentum), and may be set free again."""
+
+    @pytest.fixture
+    def fitted(self, estimator, solver, rows):
+        def fit(n_epochs, *callbacks, **choices):
+            plain = {"alpha": 0.1, "early_stopping": False, "learning_rate": "constant", "learning_rate_init": 0.01}
+            model = estimator(2, solver=solver, max_iter=n_epochs, batch_size=50, random_state=0, **(plain | choices))
+            return model.set_params(callbacks=list(callbacks)).fit(rows)
+
+        return fit
+
+    # backpropagation that is written out, and autograd's
+    NETWORKS = pytest.mark.parametrize("choice", [{}, {"network": Dense(dropout=0.1)}, {"network": "convolutional"}])
+
+    @NETWORKS
+    def test_freezer(self, choice, fitted):
+        start = self._weights(fitted(1, skorch.callbacks.Freezer("*"), **choice))  # nothing moves at all
+        for n_epochs in (1, 3):
+            found = self._weights(fitted(n_epochs, skorch.callbacks.Freezer(["encoder*", "*biases*"]), **choice))
+            for name, weight in found.items():
+                assert torch.equal(weight, start[name]) == (name.startswith("encoder") or "biases" in name), name
+
+    def test_freezer_in_a_later_epoch(self, fitted):
+        two = self._weights(fitted(2))
+        four = self._weights(fitted(4, skorch.callbacks.Freezer("encoder*", at=3)))
+        for name, weight in four.items():
+            assert torch.equal(weight, two[name]) == name.startswith("encoder"), name
+
+    @NETWORKS
+    def test_unfreezer(self, choice, fitted):
+        callbacks = skorch.callbacks.Freezer("encoder*"), skorch.callbacks.Unfreezer("encoder*", at=3)
+        one, two, three = (self._weights(fitted(n, *callbacks, **choice)) for n in (1, 2, 3))
+        for name in one:
+            assert torch.equal(one[name], two[name]) == name.startswith("encoder"), name
+            assert not torch.equal(two[name], three[name]), name
+
+    def test_param_mapper(self, fitted):
+        mapper = skorch.callbacks.ParamMapper("decoder_weights*", fn=_zero, at=2)
+        mapped = fitted(2, mapper, skorch.callbacks.Freezer("decoder_weights*", at=2))
+        for name, weight in self._weights(mapped).items():
+            assert (not weight.any()) == name.startswith("decoder_weights"), name
+
+    def test_stored_models_stay_frozen(self, fitted, estimator, rows, tmp_path):
+        freezer, options = skorch.callbacks.Freezer("encoder*"), {"learning_rate": "cosine"}
+        model = pickle.loads(pickle.dumps(fitted(2, freezer, warm_start=True)))
+        before = self._weights(model)
+        after = self._weights(model.fit(rows))
+        assert {name for name in before if torch.equal(before[name], after[name])} == {
+            name for name in before if name.startswith("encoder")
+        }
+        with pytest.raises(ZeroDivisionError):
+            fitted(4, freezer, Dying(3), checkpoint=tmp_path, **options)
+        resumed, whole = fitted(4, freezer, checkpoint=tmp_path, **options), fitted(4, freezer, **options)
+        assert all(torch.equal(w, self._weights(whole)[name]) for name, w in self._weights(resumed).items())
+
+    def _weights(self, model):
+        return {name: weight.detach().clone() for name, weight in model.net_.module_.named_parameters()}
+
+
+def _zero(parameter):
+    parameter.data.zero_()
+
+
+class Dying(skorch.callbacks.Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            raise ZeroDivisionError
+
+
+def test_clone_keeps_all_else(model):
+    model.set_params(callbacks=[Silent(), ("own", Counter)]).set_output(transform="pandas").fit(np.eye(5))
+    cloned = clone(model)
+    assert {n: v for n, v in cloned.get_params(deep=False).items() if n != "callbacks"} == {
+        n: v for n, v in model.get_params(deep=False).items() if n != "callbacks"
+    }
+    assert cloned.callbacks[1] == ("own", Counter)
+    assert cloned._sklearn_output_config == {"transform": "pandas"}
+    assert not hasattr(cloned, "net_")
+    for odd in ("EarlyStopping", None, [], 3):  # refused by fit only
+        assert clone(model.set_params(callbacks=odd)).callbacks == odd
+
+
+def test_callbacks_of_a_function_are_stored_where_they_can_be(model, rows):
+    class Local(skorch.callbacks.Callback):
+        pass
+
+    fitted = model.set_params(callbacks=[Local()]).fit(rows)
+    np.testing.assert_array_equal(copy.deepcopy(fitted).transform(rows), fitted.transform(rows))
+
+
+class TestParametersOfCallbacks:
+    """As ``callbacks__<name>__<parameter>``, with the names that skorch gives."""
+
+    @pytest.fixture
+    def model(self, model):
+        schedule = skorch.callbacks.LRScheduler("StepLR", step_size=1, gamma=0.1)
+        clip = skorch.callbacks.GradientNormClipping
+        return model.set_params(callbacks=[("lr", schedule), clip(1.0), Silent(), clip], learning_rate="constant")
+
+    def test_names_are_those_of_skorch(self, model, rows):
+        fitted = model.fit(rows)
+        names = {name.split("__")[1] for name in fitted.get_params() if name.startswith("callbacks__")}
+        assert names == {"lr", "GradientNormClipping_1"}  # a class has no parameters yet, Silent has none at all
+        assert names | {"GradientNormClipping_2", "Silent"} <= dict(fitted.net_.callbacks_).keys()
+        assert fitted.get_params()["callbacks__lr__gamma"] == 0.1
+        assert not any(name.startswith("callbacks__") for name in fitted.get_params(deep=False))
+
+    def test_set_params(self, model, rows):
+        before = model.callbacks
+        changed = model.set_params(callbacks__lr__gamma=0.5, callbacks__GradientNormClipping_1__gradient_clip_value=2.0)
+        changed.set_params(callbacks__GradientNormClipping_2__gradient_clip_value=3.0, max_iter=2)
+        assert before[3] is skorch.callbacks.GradientNormClipping  # the user's list stays
+        fitted = changed.fit(rows)
+        clips = [c for _, c in fitted.net_.callbacks_ if isinstance(c, skorch.callbacks.GradientNormClipping)]
+        assert [clip.gradient_clip_value for clip in clips] == [2.0, 3.0]
+        np.testing.assert_allclose(fitted.net_.history[:, "event_lr"], [5e-3, 2.5e-3])
+
+    def test_set_with_the_callbacks(self, model):
+        model.set_params(callbacks__Writing__step=5, callbacks=[Writing({})])
+        assert model.callbacks[0].step == 5
+
+    @pytest.mark.parametrize("n_jobs", [None, 2])
+    def test_search(self, n_jobs, model, rows):
+        model.set_params(callbacks=model.callbacks[:2])  # workers import what they are sent
+        search = GridSearchCV(model, {"callbacks__lr__gamma": [0.1, 1.0]}, cv=2, n_jobs=n_jobs).fit(rows)
+        assert search.best_params_ == {"callbacks__lr__gamma": 1.0}
+        np.testing.assert_allclose(search.best_estimator_.net_.history[:, "event_lr"], 5e-3)
+        assert model.callbacks[0][1].gamma == 0.1  # that of the user stays
+
+    @pytest.mark.parametrize("name", ["callbacks__schedule__gamma", "callbacks__lr", "callbacks__LRScheduler__gamma"])
+    def test_wrong_name(self, name, model):
+        choices = r"\['GradientNormClipping_1', 'GradientNormClipping_2', 'Silent', 'lr'\]"
+        message = rf"{name}=0.5 names no parameter of a callback; write callbacks__<name>__<parameter> .* {choices}"
+        with pytest.raises(ValueError, match=message):
+            model.set_params(**{name: 0.5})
+
+    def test_wrong_parameter(self, model):
+        with pytest.raises(ValueError, match=r"Invalid parameter 'rate'.*Valid parameters are: \['policy'"):
+            model.set_params(callbacks__lr__rate=0.5)
+
+    def test_without_callbacks(self):
+        with pytest.raises(ValueError, match=r"callbacks__lr__gamma=0.5 .* with a name among \[\]"):
+            AutoencoderTransformer().set_params(callbacks__lr__gamma=0.5)
 
 
 @pytest.fixture

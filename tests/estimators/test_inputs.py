@@ -1,6 +1,7 @@
 """Rows as users hold them: number types, memory layouts, data frames, and what is refused."""
 
 import datetime
+import re
 from decimal import Decimal
 from typing import ClassVar
 
@@ -173,6 +174,42 @@ class TestFrames:
             model.fit(X)
 
 
+class TestMissingObjects:
+    """Missing values are named as such, in whatever container: encoding would not help."""
+
+    @pytest.mark.parametrize("missing", [None, np.nan, float("nan"), pd.NA, pd.NaT, Decimal("NaN")], ids=repr)
+    @pytest.mark.parametrize("kind", [pd.DataFrame, np.asarray, lambda X: X.tolist()], ids=["frame", "array", "list"])
+    @pytest.mark.parametrize("estimator", ESTIMATORS)
+    def test_in_objects(self, estimator, kind, missing, rows):
+        fitted = estimator(max_iter=1, random_state=0).fit(rows)
+        X = rows.astype(object)
+        X[3, 1] = missing
+        for method in (estimator().fit, fitted.reconstruct):
+            with pytest.raises(ValueError, match=r"Input X contains NaN\.\n\w+ does not accept missing values"):
+                method(kind(X))
+
+    @pytest.mark.parametrize("dtype", ["Int64", "boolean", "int64[pyarrow]", "bool[pyarrow]", "null[pyarrow]", object])
+    def test_whole_columns(self, dtype, model):
+        X = pd.DataFrame({"fine": [1.0, 2.0, 3.0], "gone": pd.Series([pd.NA] * 3, dtype=dtype)})
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            model.fit(X)
+
+    @pytest.mark.parametrize("dtype", [None, pl.Null, pl.Boolean, pl.Int8])
+    def test_whole_polars_columns(self, dtype, model):
+        X = pl.DataFrame({"fine": [1.0, 2.0, 3.0], "gone": pl.Series([None] * 3, dtype=dtype)})
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            model.fit(X)
+
+    def test_text_with_missing_values_is_text(self, model):
+        X = pd.DataFrame({"fine": [1.0, 2.0, 3.0], "text": pd.Series(["a", pd.NA, "b"], dtype=object)})
+        with pytest.raises(ValueError, match=r"these columns hold something else: 'text' \(object\). Encode"):
+            model.fit(X)
+
+    def test_other_objects_are_not_called_missing(self, model):
+        with pytest.raises(TypeError, match=r"'object'|'datetime\.date'"):
+            model.fit(np.array([[1.0, datetime.date(2024, 1, 1)], [1.0, object()]], dtype=object))
+
+
 DAYS = [datetime.date(2024, 1, 1 + n) for n in range(4)]
 
 
@@ -274,9 +311,30 @@ class TestRefused:
         with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
             model.fit(rows[0])
 
-    def test_three_dimensions(self, model, rows):
-        with pytest.raises(ValueError, match="Found array with dim 3"):
-            model.fit(rows[None])
+    @pytest.mark.parametrize("kind", [np.asarray, torch.tensor, lambda X: X.tolist(), list])
+    @pytest.mark.parametrize(
+        ("shape", "advice"),
+        [
+            ((9, 4, 6), r"sample_shape=(1, 4, 6) for images of one channel, or sample_shape=(4, 6) for series"),
+            ((9, 3, 4, 6), "sample_shape=(3, 4, 6), if the axes are channels, height and width, with network='conv"),
+            ((9, 2, 3, 4, 6), "write X.reshape(len(X), -1)."),
+        ],
+    )
+    def test_more_dimensions(self, shape, advice, kind, model, rows):
+        message = (
+            f"Found array with dim {len(shape)}, while dim <= 2 is required by AutoencoderTransformer. X has shape "
+        )
+        for method in (model.fit, clone(model).fit(rows).transform):
+            with pytest.raises(ValueError, match=re.escape(message + f"{shape}: ")) as caught:
+                method(kind(np.zeros(shape)))
+            assert "write X.reshape(len(X), -1)" in str(caught.value)
+            assert advice in str(caught.value)
+
+    def test_what_the_advice_says_works(self, model):
+        X = np.random.default_rng(0).normal(size=(9, 4, 6))
+        for shape in ((1, 4, 6), (4, 6)):
+            fitted = clone(model).set_params(sample_shape=shape, network="convolutional", hidden_layer_sizes=(4,))
+            assert fitted.fit_transform(X.reshape(len(X), -1)).shape == (9, 2)
 
     def test_no_rows(self, model, rows):
         with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):

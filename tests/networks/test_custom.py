@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import skorch.callbacks
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -128,6 +129,88 @@ def test_learns(precision):
     X = np.random.default_rng(0).normal(size=(200, 2)) @ np.random.default_rng(1).normal(size=(2, 6))
     fitted = model(custom(dropout=0.0), max_iter=100, precision=precision).fit(X)
     assert fitted.score(X) > 0.8
+
+
+class Sizes(skorch.callbacks.Callback):
+    def initialize(self):
+        self.sizes_ = []
+
+    def on_batch_begin(self, net, batch=None, training=None, **kwargs):
+        self.sizes_ += [batch[0].shape[0]] if training else []
+
+
+class TestBatchesOfOne:
+    """Batch normalisation cannot take them: a last one is left out, and where there are no others, an error says so."""
+
+    @pytest.mark.parametrize("kind", [AutoencoderTransformer, AutoencoderOutlierDetector])
+    @pytest.mark.parametrize("batch_size", ["auto", 2, 7, 64])
+    def test_any_number_of_samples(self, batch_size, kind):
+        for n in (2, 3, 64, 65, 129, 161):  # four fifths of 161 are 129
+            X = np.random.default_rng(n).normal(size=(n, 5))
+            choices = {"batch_size": batch_size, "max_iter": 1, "early_stopping": False}
+            assert np.isfinite(model(kind=kind, **choices).fit(X).reconstruct(X)).all()
+
+    def test_all_but_the_last_are_trained_on(self):
+        X = np.random.default_rng(0).normal(size=(129, 5))
+        heard = model(callbacks=[("sizes", Sizes())], batch_size=64, max_iter=2).fit(X)
+        assert dict(heard.net_.callbacks_)["sizes"].sizes_ == [64, 64] * 2
+        plain = model(without_normalisation(), callbacks=[("sizes", Sizes())], batch_size=64, max_iter=1).fit(X)
+        assert dict(plain.net_.callbacks_)["sizes"].sizes_ == [64, 64, 1]
+        silent = model(batch_size=64, max_iter=2).fit(X)
+        np.testing.assert_array_equal(silent.transform(X), heard.transform(X))
+
+    def test_partial_fit(self, rows):
+        fitted = model().partial_fit(rows).partial_fit(rows[:3])
+        codes = fitted.transform(rows)
+        with pytest.raises(
+            ValueError, match=r"batch_size='auto' and 1 sample\(s\) to train on give 1; use a batch_size"
+        ):
+            fitted.partial_fit(rows[:1])
+        np.testing.assert_array_equal(fitted.transform(rows), codes)
+
+    @pytest.mark.parametrize("kind", [AutoencoderTransformer, AutoencoderOutlierDetector])
+    def test_no_batch_of_two(self, kind, rows):
+        for choice, X in (({"batch_size": 1}, rows), ({}, rows[:1])):
+            refused = model(kind=kind, early_stopping=False, **choice)
+            message = (
+                r"(?s)network=Custom\(.*\) has batch normalisation, which needs at least 2 .*batch_size of at least 2"
+            )
+            with pytest.raises(ValueError, match=message):
+                refused.fit(X)
+            assert not hasattr(refused, "net_")
+
+    def test_trimming_keeps_two(self, rows):
+        detector = model(kind=AutoencoderOutlierDetector, trim=0.9, batch_size=2, max_iter=1, n_estimators=2)
+        assert np.isfinite(detector.fit(rows[:20]).score_samples(rows)).all()
+
+    def test_training_goes_on_where_it_was(self, rows, tmp_path):
+        choices = {"batch_size": 7, "max_iter": 4}  # 120 = 17 * 7 + 1
+        with pytest.raises(ZeroDivisionError):
+            model(checkpoint=tmp_path, callbacks=[Dying()], **choices).fit(rows)
+        resumed, whole = model(checkpoint=tmp_path, **choices).fit(rows), model(**choices).fit(rows)
+        assert resumed.loss_curve_ == whole.loss_curve_
+
+
+class Dying(skorch.callbacks.Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 3:
+            raise ZeroDivisionError
+
+
+def without_normalisation():
+    return Custom(encoder=nn.Linear, decoder=nn.Linear)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_weights_frozen_by_their_maker_can_be_set_free(solver, rows):
+    network = Custom(encoder=frozen_first_layer, decoder=Perceptron)
+    free = skorch.callbacks.Unfreezer("encoders.0.0.*", at=3)
+    weights = {
+        n: model(network, max_iter=n, solver=solver, callbacks=[free]).fit(rows).net_.module_.encoders[0][0].weight
+        for n in (1, 2, 3)
+    }
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[2], weights[3])
 
 
 def test_frozen_weights_stay(rows):

@@ -1,0 +1,103 @@
+"""The user's callbacks: checked, copied, and reached by name."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import Any
+
+from sk_autoencoder.training.callbacks import Callback
+
+
+def check_callbacks(callbacks: list[Any] | None) -> None:
+    """Check that a list holds skorch callbacks, their classes, or pairs of a name and one of these."""
+    for position, entry in enumerate(callbacks or []):
+        if not _is_callback(_held(entry)):
+            raise ValueError(
+                f"callbacks[{position}]={entry!r} is no skorch callback; write for example "
+                "callbacks=[skorch.callbacks.LRScheduler()], or a pair (name, callback)."
+            )
+
+
+def copied(callbacks: Any) -> Any:
+    """Return new callbacks that share what the user's hold: writers, locks and files cannot be copied."""
+    if not isinstance(callbacks, list):
+        return callbacks
+    return [_with(entry, copy.copy(_held(entry))) for entry in callbacks]
+
+
+def check_storable(callbacks: list[Any] | None) -> None:
+    """Raise an error that names the callback which cannot be stored."""
+    for position, entry in enumerate(callbacks or []):
+        try:
+            copy.deepcopy(entry)  # fails as pickle does, but not for classes that only some ways of storing can import
+        except TypeError as error:
+            raise TypeError(
+                f"callbacks[{position}]={entry!r} cannot be stored ({error}); use set_params(callbacks=None) before "
+                "the estimator is pickled, copied or sent to another process."
+            ) from error
+
+
+def named(callbacks: Any) -> dict[str, int]:
+    """Return the position of each callback by the name that skorch gives it: the user's, or that of the class.
+
+    Callbacks of one class are numbered from 1. What is no list of callbacks has no names.
+    """
+    if not isinstance(callbacks, list) or not all(_is_callback(_held(entry)) for entry in callbacks):
+        return {}
+    names = [entry[0] if isinstance(entry, tuple) else _class_name(entry) for entry in callbacks]
+    counts, seen = Counter(names), Counter[str]()
+    found = {}
+    for position, name in enumerate(names):
+        seen[name] += 1
+        found[f"{name}_{seen[name]}" if counts[name] > 1 else name] = position
+    return found
+
+
+def nested_parameters(callbacks: Any) -> dict[str, Any]:
+    """Return the parameters of all callbacks as ``callbacks__<name>__<parameter>``."""
+    held = {name: _held(callbacks[position]) for name, position in named(callbacks).items()}
+    return {
+        f"callbacks__{name}__{parameter}": value
+        for name, callback in held.items()
+        if not isinstance(callback, type)
+        for parameter, value in callback.get_params().items()
+    }
+
+
+def set_nested(callbacks: Any, changes: dict[str, Any]) -> list[Any]:
+    """Set ``<name>__<parameter>`` and return the list, in which a class has become an object."""
+    positions = named(callbacks)
+    by_name: dict[str, dict[str, Any]] = {}
+    for key, value in changes.items():
+        name, _, parameter = key.partition("__")
+        if name not in positions or not parameter:
+            raise ValueError(
+                f"callbacks__{key}={value!r} names no parameter of a callback; write callbacks__<name>__<parameter> "
+                f"with a name among {sorted(positions)}."
+            )
+        by_name.setdefault(name, {})[parameter] = value
+    result = list(callbacks)
+    for name, parameters in by_name.items():
+        callback = _held(result[positions[name]])
+        if isinstance(callback, type):
+            result[positions[name]] = _with(result[positions[name]], callback(**parameters))
+        else:
+            callback.set_params(**parameters)
+    return result
+
+
+def _held(entry: Any) -> Any:
+    return entry[-1] if isinstance(entry, tuple) and entry else entry
+
+
+def _with(entry: Any, callback: Any) -> Any:
+    return (*entry[:-1], callback) if isinstance(entry, tuple) else callback
+
+
+def _is_callback(choice: Any) -> bool:
+    return isinstance(choice, Callback) or (isinstance(choice, type) and issubclass(choice, Callback))
+
+
+def _class_name(choice: Any) -> str:
+    return choice.__name__ if isinstance(choice, type) else type(choice).__name__
