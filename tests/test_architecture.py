@@ -12,7 +12,7 @@ import sk_autoencoder
 FLOORS = {
     **dict.fromkeys(["_validation", "blocks"], 0),
     **dict.fromkeys(["_parts"], 0.5),
-    **dict.fromkeys(["losses", "scaling", "corruptions", "thresholds", "windows", "networks"], 1),
+    **dict.fromkeys(["losses", "scaling", "corruptions", "thresholds", "networks"], 1),
     **dict.fromkeys(["objectives"], 2),
     **dict.fromkeys(["scores", "training", "export", "model_selection"], 3),
     **dict.fromkeys(["inference"], 3.5),
