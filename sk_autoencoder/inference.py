@@ -14,7 +14,7 @@ from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of, row_product
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
-from sk_autoencoder.scaling import Affine
+from sk_autoencoder.scaling import LARGEST_CELL, Affine
 from sk_autoencoder.scores import State
 from sk_autoencoder.training.rows import Scaler, dense
 
@@ -29,8 +29,6 @@ _CELLS_ALONE, _ROWS_ALONE = 1 << 22, 1 << 14
 _CELLS_IN_CACHE = 1 << 18
 _FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
 _KEPT = 2  # an even number of rows, since a single one would be added up in another order
-# Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
-_LARGEST_CELL = 1e15
 
 
 class Axes(NamedTuple):
@@ -176,9 +174,9 @@ class Inference:
         for start in range(0, len(X), step):
             rows = X[start : start + step]
             cells = self._scalers[X.dtype.type](rows, out=result[start : start + step]).view(-1)
-            if not cells.dot(cells) < _LARGEST_CELL**2 / 2:  # half, for rounding; NaN is not
+            if not cells.dot(cells) < LARGEST_CELL**2 / 2:  # half, for rounding; NaN is not
                 self._check(rows)
-                cells.clamp_(-_LARGEST_CELL, _LARGEST_CELL)
+                cells.clamp_(-LARGEST_CELL, LARGEST_CELL)  # finite results for samples beyond what float32 holds
         return result
 
     def _plain(self, codes: np.ndarray) -> Tensor:

@@ -14,11 +14,23 @@ from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 from sk_autoencoder._parts import Part
 
-__all__ = ["SCALINGS", "Affine", "ColumnStatistics", "MinMax", "Robust", "Scaling", "Standard", "column_statistics"]
+__all__ = [
+    "LARGEST_CELL",
+    "SCALINGS",
+    "Affine",
+    "ColumnStatistics",
+    "MinMax",
+    "Robust",
+    "Scaling",
+    "Standard",
+    "column_statistics",
+]
 
 _BLOCK_CELLS = 1 << 18
 _ROBUST_ROWS = 50_000
 _ROBUST_CELLS = 1 << 22
+# Scaled cells beyond this overflow float32 once they are squared and summed.
+LARGEST_CELL = 1e15
 
 
 class Affine(NamedTuple):

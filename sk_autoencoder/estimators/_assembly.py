@@ -15,12 +15,10 @@ from sk_autoencoder.estimators import _auto
 from sk_autoencoder.losses import LOSSES, Loss
 from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
 from sk_autoencoder.objectives import OBJECTIVES, Objective
-from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics, Scaling
+from sk_autoencoder.scaling import LARGEST_CELL, SCALINGS, Affine, ColumnStatistics, Scaling
 
-# Scaled cells beyond this overflow float32 once they are squared and summed.
-_LARGEST_CELL = 1e15
 # Scaled cells beyond this are named as the likely cause when training diverges.
-SUSPICIOUS_CELL = 1e3
+_SUSPICIOUS_CELL = 1e3
 
 
 @dataclass(frozen=True)
@@ -122,10 +120,10 @@ def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: C
         affine = assembly.scaling.fit(X, statistics)
 
     low, high = scaled_range(affine, statistics)
-    too_large = np.maximum(-low, high) > _LARGEST_CELL
+    too_large = np.maximum(-low, high) > LARGEST_CELL
     if too_large.any():
         raise ValueError(
-            f"Column {_names(estimator, too_large)} reaches beyond {_LARGEST_CELL:g} after scaling="
+            f"Column {_names(estimator, too_large)} reaches beyond {LARGEST_CELL:g} after scaling="
             f"{estimator.scaling!r}, too large for a network to learn from; use scaling='standard'."
         )
     check_domain(estimator, assembly, low, high)
@@ -156,7 +154,7 @@ def divergence_message(estimator: Any, affine: Affine, statistics: ColumnStatist
     """Name the likely cause of a loss that is no longer finite."""
     low, high = scaled_range(affine, statistics)
     largest = np.maximum(-low, high)
-    if largest.max() > SUSPICIOUS_CELL:
+    if largest.max() > _SUSPICIOUS_CELL:
         worst = largest == largest.max()
         cause = (
             f"column {_names(estimator, worst)} reaches {largest.max():.3g} after scaling={estimator.scaling!r}; "

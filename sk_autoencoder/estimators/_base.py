@@ -156,7 +156,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         else:
             self._prepare(X, X_val, save=self.checkpoint is not None)
         rows, validation = self._datasets(X, X_val)
-        batch_size = _auto.batch_size(len(rows)) if self.batch_size == "auto" else min(self.batch_size, len(rows))
+        batch_size = self._batch_size(len(rows))
         epochs = (
             _auto.max_iter(len(rows), batch_size, self._training_steps) if self.max_iter == "auto" else self.max_iter
         )
@@ -186,9 +186,11 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if not self.__sklearn_is_fitted__():
             self._prepare(X, None)
         self._streams = True
-        batch_size = _auto.batch_size(X.shape[0]) if self.batch_size == "auto" else min(self.batch_size, X.shape[0])
         # A schedule needs an end, which a stream does not have.
-        self._train(self._rows(X), None, batch_size, 1, "constant", endless=True)
+        self._train(self._rows(X), None, self._batch_size(X.shape[0]), 1, "constant", endless=True)
+
+    def _batch_size(self, n_samples: int) -> int:
+        return _auto.batch_size(n_samples) if self.batch_size == "auto" else min(self.batch_size, n_samples)
 
     def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
         """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
@@ -320,9 +322,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if not self.layerwise_pretraining or self._streams or self.net_.history:
             return epochs
         each, rest = split_epochs(epochs, len(self.net_.module_.stages()))
-        callbacks = [ProgressBar()] if self.verbose else []
         self.stage_loss_curves_ = pretrain(
-            self.net_, rows, callbacks=callbacks, epochs=each, batch_size=batch_size, learning_rate=learning_rate
+            self.net_, rows, show=self.verbose, epochs=each, batch_size=batch_size, learning_rate=learning_rate
         )
         return rest
 
