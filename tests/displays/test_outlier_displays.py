@@ -185,11 +185,14 @@ class TestFeatureScoresDisplay:
             np.testing.assert_allclose(display.values, rows[150])
             assert display.ax_.get_yticklabels()[0].get_text().startswith("x")
 
-    def test_rows_are_counted_not_looked_up(self, detector, wine):
+    def test_rows_are_counted_and_called_by_their_labels(self, detector, wine):
         X, _ = wine
-        shuffled = pd.DataFrame(X.to_numpy(), columns=X.columns, index=np.arange(len(X))[::-1])
+        shuffled = X.set_axis(np.arange(len(X))[::-1])
         display = FeatureScoresDisplay.from_estimator(detector, shuffled, 3)
         np.testing.assert_allclose(display.values, X.iloc[3])
+        assert display.title.startswith(f"row {len(X) - 4}: ")
+        named = FeatureScoresDisplay.from_estimator(detector, X.set_axis([f"bottle {i}" for i in range(len(X))]), -1)
+        assert named.title.startswith("row 'bottle 177': ")
 
     def test_given_axes_and_style_are_used(self):
         _, ax = plt.subplots()
@@ -250,6 +253,15 @@ class TestOutlierReconstructionDisplay:
             word = "outlier" if label == -1 else "normal"
             assert cell.get_title().replace("\n", ", ") == f"{word}, p = {p:.2g}"
             assert same_color(cell.title.get_color(), OUTLIER if label == -1 else LEARNT)
+
+    @pytest.mark.parametrize(("image_shape", "lines"), [(None, "{}: {}, {}"), ((8, 8), "{}\n{}\n{}")])
+    def test_samples_of_a_table_are_called_by_their_labels(self, digits, image_shape, lines, drawn):
+        table = pd.DataFrame(digits[0][:2], index=["a", 7])
+        given = {"evidence": ["p = 0.1", "p = 0.2"], "image_shape": image_shape}
+        display = OutlierReconstructionDisplay(table, table.to_numpy(), [True, False], **given).plot()
+        titles = [cell.get_title() for cell in display.axes_.ravel()[:2]]
+        assert titles == [lines.format("row 'a'", "outlier", "p = 0.1"), lines.format("row 7", "normal", "p = 0.2")]
+        drawn(display.figure_)
 
     def test_lines_shade_the_difference(self, images, digits, drawn):
         X = digits[0][:6]

@@ -1,5 +1,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 
@@ -60,6 +61,15 @@ def test_any_transformer_with_an_inverse_can_be_drawn(digits):
     pca = PCA(2).fit(X)
     display = ReconstructionDisplay.from_estimator(pca, X, n_samples=1)
     np.testing.assert_allclose(display.axes_[0].lines[1].get_ydata(), pca.inverse_transform(pca.transform(X[:1]))[0])
+
+
+@pytest.mark.parametrize(("image_shape", "error"), [(None, ": error 0"), ((8, 8), "")])
+def test_samples_of_a_table_are_called_by_their_labels(digits, image_shape, error, drawn):
+    table = pd.DataFrame(digits[0][:3], index=["a", 7, "c"])
+    display = ReconstructionDisplay(table, table.to_numpy(), image_shape=image_shape).plot()
+    titles = [cell.get_title() for cell in display.axes_.ravel()[:3]]
+    assert titles == [f"{label}{error}" for label in ("row 'a'", "row 7", "row 'c'")]
+    drawn(display.figure_)
 
 
 @pytest.mark.parametrize("image_shape", [None, (8, 8)])
