@@ -1,5 +1,6 @@
 """The public page: names, documentation, and what importing costs."""
 
+import ast
 import inspect
 import re
 import subprocess
@@ -67,6 +68,22 @@ def test_summary_is_one_sentence(name):
 @pytest.mark.parametrize("name", CLASSES)
 def test_classes_document_each_parameter(name):
     assert _entries(CLASSES[name], "Parameters") == _parameters(CLASSES[name])
+
+
+@pytest.mark.parametrize("name", [*CLASSES, *METHODS, *FUNCTIONS])
+def test_documented_defaults_are_the_defaults(name):
+    documented = {**CLASSES, **METHODS, **FUNCTIONS}[name]
+    text = _sections(documented).get("Parameters", "")
+    written = re.findall(r"^([\w, ]+) : .*default=(.+)$", text, flags=re.MULTILINE)
+    found = {name: ast.literal_eval(default) for names, default in written for name in names.split(", ")}
+    parameters = inspect.signature(documented).parameters.values()
+    defaults = {
+        parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
+    }
+    # X, y and groups may be there for scikit-learn's sake only.
+    assert found == {
+        name: value for name, value in defaults.items() if name in found or name not in {"X", "y", "groups"}
+    }
 
 
 @pytest.mark.parametrize(
