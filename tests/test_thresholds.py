@@ -165,6 +165,10 @@ class TestConformal:
         for alpha in (0.05, 0.1, 0.37):
             np.testing.assert_array_equal(new > Conformal(alpha)(held_out, held_out), p_values <= alpha)
 
+    def test_rounding_of_the_level_loses_no_row(self):
+        assert 0.29 * 100 < 29
+        assert Conformal(0.29)(np.arange(99.0), np.arange(99.0)) == 70.0  # the 29th largest
+
     @pytest.mark.parametrize("alpha", [1e-9, 0.01, 1 - 1e-12])
     def test_levels_that_few_rows_cannot_tell_apart(self, alpha):
         scores = np.arange(10.0)

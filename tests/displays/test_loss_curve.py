@@ -1,10 +1,12 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import same_color
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
 from sk_autoencoder import AutoencoderTransformer, LossCurveDisplay
+from sk_autoencoder.displays.style import LEARNT, REFERENCE
 
 
 def test_it_reads_both_curves_and_marks_the_best_validation_epoch(fitted, drawn):
@@ -35,7 +37,8 @@ def test_it_draws_on_given_axes_with_given_style():
 
 
 @pytest.mark.parametrize(
-    ("losses", "scale"), [([5.0, 0.1], "log"), ([5.0, 4.0], "linear"), ([5.0, -1.0], "linear"), ([5.0, 0.0], "linear")]
+    ("losses", "scale"),
+    [([5.0, 0.49], "log"), ([5.0, 0.51], "linear"), ([5.0, -1.0], "linear"), ([5.0, 0.0], "linear")],
 )
 def test_losses_over_a_wide_range_get_a_logarithmic_axis(losses, scale):
     assert LossCurveDisplay(losses).plot().ax_.get_yscale() == scale
@@ -45,6 +48,8 @@ def test_losses_over_a_wide_range_get_a_logarithmic_axis(losses, scale):
 def test_a_single_epoch_is_visible(drawn):
     display = LossCurveDisplay([1.0], [2.0], best_epoch=1).plot()
     assert display.lines_[0].get_marker() == "o"
+    assert same_color(display.lines_[0].get_color(), LEARNT)
+    assert same_color(display.lines_[1].get_color(), REFERENCE)
     drawn(display.figure_)
 
 
