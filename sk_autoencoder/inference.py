@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -11,11 +10,12 @@ import torch
 from torch import Tensor
 
 from sk_autoencoder._validation import own_modes
+from sk_autoencoder._warnings import warn
 from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of, row_product
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder, InputBounds
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
-from sk_autoencoder.scaling import Affine
+from sk_autoencoder.scaling import LARGEST_CELL, Affine
 from sk_autoencoder.scores import State
 from sk_autoencoder.training.rows import Scaler, dense
 
@@ -30,8 +30,6 @@ _CELLS_ALONE, _ROWS_ALONE = 1 << 22, 1 << 14
 _CELLS_IN_CACHE = 1 << 18
 _FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
 _KEPT = 2  # an even number of rows, since a single one would be added up in another order
-# Scaled cells are cut here, so that rows beyond all that float32 holds get finite results; NaN is no outlier.
-_LARGEST_CELL = 1e15
 
 
 class Axes(NamedTuple):
@@ -180,9 +178,9 @@ class Inference:
         for start in range(0, len(X), step):
             rows = X[start : start + step]
             cells = self._scaler(rows, out=result[start : start + step]).view(-1)
-            if not cells.dot(cells) < _LARGEST_CELL**2 / 2:  # half, for rounding; NaN is not
+            if not cells.dot(cells) < LARGEST_CELL**2 / 2:  # half, for rounding; NaN is not
                 self._check(rows)
-                cells.clamp_(-_LARGEST_CELL, _LARGEST_CELL)
+                cells.clamp_(-LARGEST_CELL, LARGEST_CELL)  # finite results for samples beyond what float32 holds
         return result
 
     def _plain(self, codes: np.ndarray) -> Tensor:
@@ -282,11 +280,9 @@ class Inference:
         return True
 
     def _warn(self, n_blocks: int) -> None:
-        warnings.warn(
+        warn(
             f"The memory of {self.device} was full; rows go on through the network in blocks of {self._block_rows}, "
             f"{n_blocks} at once. Their last bits may differ from those of earlier calls.",
-            UserWarning,
-            stacklevel=6,
         )
 
 

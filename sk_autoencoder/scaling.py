@@ -13,7 +13,17 @@ from sklearn.preprocessing import RobustScaler
 
 from sk_autoencoder._parts import Part
 
-__all__ = ["SCALINGS", "Affine", "ColumnStatistics", "MinMax", "Robust", "Scaling", "Standard", "column_statistics"]
+__all__ = [
+    "LARGEST_CELL",
+    "SCALINGS",
+    "Affine",
+    "ColumnStatistics",
+    "MinMax",
+    "Robust",
+    "Scaling",
+    "Standard",
+    "column_statistics",
+]
 
 _BLOCK_CELLS = 1 << 18
 _SAMPLED_CELLS = 1 << 21
@@ -21,6 +31,8 @@ _EQUAL = 1e-12  # relative distance of values that are equal but for rounding
 _SMALLEST_VALUE = 1e-290  # a hundredth of which still has a finite inverse
 _ROBUST_ROWS = 50_000
 _ROBUST_CELLS = 1 << 22
+# Scaled cells beyond this overflow float32 once they are squared and summed.
+LARGEST_CELL = 1e15
 
 
 class Affine(NamedTuple):

@@ -10,9 +10,9 @@ import sk_autoencoder
 
 # A file imports from lower floors and from its own folder. A half is a landing: the upper part of its floor.
 FLOORS = {
-    **dict.fromkeys(["_rounding", "_validation", "blocks"], 0),
+    **dict.fromkeys(["_rounding", "_validation", "_warnings", "blocks"], 0),
     **dict.fromkeys(["_parts"], 0.5),
-    **dict.fromkeys(["losses", "scaling", "corruptions", "thresholds", "windows", "networks"], 1),
+    **dict.fromkeys(["losses", "scaling", "corruptions", "thresholds", "networks"], 1),
     **dict.fromkeys(["objectives"], 2),
     **dict.fromkeys(["scores", "training", "export", "model_selection"], 3),
     **dict.fromkeys(["inference"], 3.5),

@@ -8,11 +8,12 @@ from sk_autoencoder import Gaussian, Masking, Swap
 X = np.random.default_rng(0).normal(size=(4000, 5)) + 10
 
 
-def test_gaussian_noise_has_its_spread_and_no_mean():
-    noise = Gaussian(std=0.5).corrupt(X, random_state=0) - X
-    assert noise.std() == pytest.approx(0.5, rel=0.02)
+@pytest.mark.parametrize("std", [0.0, 0.2, 0.5])
+def test_gaussian_noise_has_its_spread_and_no_mean(std):
+    noise = Gaussian(std=std).corrupt(X, random_state=0) - X
+    assert noise.std() == pytest.approx(std, rel=0.02)
     assert noise.mean() == pytest.approx(0, abs=0.02)
-    assert np.corrcoef(noise.T)[0, 1] == pytest.approx(0, abs=0.05)
+    assert np.cov(noise.T)[0, 1] == pytest.approx(0, abs=0.05 * std**2)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.6, 0.99])
@@ -47,6 +48,12 @@ def test_swap_takes_each_cell_from_a_row_of_its_own():
     assert (noisy.min(axis=1) < noisy.max(axis=1)).mean() > 0.9
 
 
+def test_swap_takes_values_of_all_other_rows():
+    noisy = Swap(rate=1.0).corrupt(np.arange(5.0)[:, None] * np.ones(200), random_state=0)
+    for row in range(5):
+        assert set(noisy[row]) == set(range(5)) - {row}
+
+
 def test_swap_of_two_rows_exchanges_them():
     np.testing.assert_array_equal(Swap(rate=1.0).corrupt([[1.0, 2.0], [3.0, 4.0]]), [[3, 4], [1, 2]])
 
@@ -62,6 +69,8 @@ def test_corrupt_checks_rows_and_parameters():
         Gaussian().corrupt([[np.nan]])
     with pytest.raises(ValueError, match="The 'std' parameter of Gaussian must be"):
         Gaussian(std=-1).corrupt(X)
+    with pytest.raises(ValueError, match="The 'rate' parameter of Masking must be"):
+        Masking(rate=1).corrupt(X)  # nothing is left to divide by 1 - rate
 
 
 def test_random_state_instance_moves_on():

@@ -74,6 +74,15 @@ class TestScorers:
         with pytest.raises(ValueError, match=r"75% of the labels say outlier.*pass outlier_label"):
             outlier_roc_auc(FirstColumn(), X, y)
 
+    @pytest.mark.parametrize("n_outliers", [8, 9])
+    def test_up_to_half_may_be_outliers(self, n_outliers, X):
+        y = np.where(np.arange(16) < n_outliers, -1, 1)
+        if n_outliers <= 8:
+            assert outlier_roc_auc(FirstColumn(), X, y) == roc_auc_score(y == -1, -X[:, 0])
+        else:
+            with pytest.raises(ValueError, match="56% of the labels say outlier"):
+                outlier_roc_auc(FirstColumn(), X, y)
+
     @pytest.mark.parametrize(("normal", "strange"), [(1, -1), (-1, 1), (0, 1), (1, 0)])
     def test_given_label(self, normal, strange, X):
         scorer = OutlierScorer(roc_auc_score, outlier_label=strange)
@@ -144,6 +153,8 @@ class TestOneClassKFold:
     def test_more_folds_than_outliers(self):
         with pytest.raises(ValueError, match=r"n_splits=5 needs as many normal rows and outliers, but one kind has 4"):
             next(OneClassKFold(5).split(STRANGE, LABELS["one"]))
+        with pytest.raises(ValueError, match=r"n_splits=5 needs as many normal rows and outliers, but one kind has 4"):
+            next(OneClassKFold(5, outlier_label=0).split(STRANGE, LABELS["one"]))
 
     def test_repr(self):
         assert repr(OneClassKFold(3)).startswith("OneClassKFold(n_splits=3, outlier_label=None, ")

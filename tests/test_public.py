@@ -1,5 +1,6 @@
 """The public page: names, documentation, and what importing costs."""
 
+import ast
 import inspect
 import re
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 import sk_autoencoder
 from sk_autoencoder._parts import Part
 
-from .contracts.variants import ESTIMATORS
+from .contracts.variants import AXES, ESTIMATORS
 
 PUBLIC = {name: getattr(sk_autoencoder, name) for name in sk_autoencoder.__all__}
 CLASSES = {name: public for name, public in PUBLIC.items() if inspect.isclass(public)}
@@ -67,6 +68,31 @@ def test_summary_is_one_sentence(name):
 @pytest.mark.parametrize("name", CLASSES)
 def test_classes_document_each_parameter(name):
     assert _entries(CLASSES[name], "Parameters") == _parameters(CLASSES[name])
+
+
+@pytest.mark.parametrize("name", [*CLASSES, *METHODS, *FUNCTIONS])
+def test_documented_defaults_are_the_defaults(name):
+    documented = {**CLASSES, **METHODS, **FUNCTIONS}[name]
+    text = _sections(documented).get("Parameters", "")
+    written = re.findall(r"^([\w, ]+) : .*default=(.+)$", text, flags=re.MULTILINE)
+    found = {name: ast.literal_eval(default) for names, default in written for name in names.split(", ")}
+    parameters = inspect.signature(documented).parameters.values()
+    defaults = {
+        parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty
+    }
+    # X, y and groups may be there for scikit-learn's sake only.
+    assert found == {
+        name: value for name, value in defaults.items() if name in found or name not in {"X", "y", "groups"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("estimator", "axis"),
+    [(kind, axis) for kind in ESTIMATORS for axis in AXES if axis in _parameters(kind)],
+)
+def test_estimators_document_each_name_of_a_registry(estimator, axis):
+    described = re.search(rf"^{axis} : .*\n(?: .*\n?)*", _sections(estimator)["Parameters"], flags=re.MULTILINE)[0]
+    assert [name for name in AXES[axis] if f'"{name}"' not in described] == []
 
 
 @pytest.mark.parametrize("name", [*METHODS, *FUNCTIONS])

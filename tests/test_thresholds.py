@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.base import clone
 
 from sk_autoencoder import Conformal, Hampel, Quantile, Tail
-from sk_autoencoder.thresholds import THRESHOLDS
+from sk_autoencoder.thresholds import THRESHOLDS, _pareto_quantile
 
 RULES = {name: rule() for name, rule in THRESHOLDS.items()} | {"quantile": Quantile(0.05), "alpha": Conformal(0.01)}
 each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
@@ -121,6 +121,20 @@ class TestTail:
         scores = draw(stats.norm(), 1000)
         assert Tail(0.3)(scores, scores) == np.quantile(scores, 0.7)
 
+    @pytest.mark.parametrize(("tail", "n", "n_tail"), [(0.1, 300, 30), (0.2, 300, 60), (0.1, 50, 10), (0.5, 8, 8)])
+    def test_is_fitted_on_a_share_of_the_scores_and_ten_at_least(self, tail, n, n_tail):
+        scores = draw(stats.expon(), n) + 1
+        for rank in range(1, n + 1):
+            moved = scores.copy()
+            moved[-rank] -= 0.3 * (scores[-rank] - scores[-rank - 1]) if rank < n else 0.3
+            changes = Tail(0.01, tail)(moved, moved) != Tail(0.01, tail)(scores, scores)
+            assert changes == (rank <= n_tail), rank
+
+    @pytest.mark.parametrize(("spread", "same_moments"), [(1.0, stats.expon()), (3**-0.5, stats.uniform(scale=2))])
+    def test_distribution_has_the_moments_of_the_excesses(self, spread, same_moments):
+        excesses = np.repeat([1 - spread, 1 + spread], 5)
+        assert _pareto_quantile(excesses, 0.02) == pytest.approx(same_moments.isf(0.02))
+
     def test_falls_with_alpha(self):
         scores = draw(stats.expon(), 300)
         thresholds = [Tail(alpha)(scores, scores) for alpha in (0.0001, 0.001, 0.01, 0.05, 0.2)]
@@ -150,6 +164,10 @@ class TestConformal:
         p_values = (1 + (held_out >= new[:, None]).sum(axis=1)) / 58
         for alpha in (0.05, 0.1, 0.37):
             np.testing.assert_array_equal(new > Conformal(alpha)(held_out, held_out), p_values <= alpha)
+
+    def test_rounding_of_the_level_loses_no_row(self):
+        assert 0.29 * 100 < 29
+        assert Conformal(0.29)(np.arange(99.0), np.arange(99.0)) == 70.0  # the 29th largest
 
     @pytest.mark.parametrize("alpha", [1e-9, 0.01, 1 - 1e-12])
     def test_levels_that_few_rows_cannot_tell_apart(self, alpha):

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder.displays import verdict
+from sk_autoencoder.displays.checks import row_labels
 from sk_autoencoder.displays.style import LEARNT, OUTLIER, pyplot, tidy
 
 _REST = "0.75"
@@ -93,7 +94,8 @@ class FeatureScoresDisplay:
         X : array-like of shape (n_samples, n_features) or (n_features,)
             Rows, or a single row.
         index : int, default=0
-            Position of the row; negative positions count from the end.
+            Position of the row; negative positions count from the end. The title names a row of a DataFrame by its
+            label.
         top : int, default=10
             How many features to show.
         ax : matplotlib Axes or None, default=None
@@ -125,11 +127,12 @@ class FeatureScoresDisplay:
             )
         row = _one_row(X, index)
         is_outlier, evidence = verdict.verdicts(detector, row)
+        name = "" if _is_single(X) else f"{(row_labels(row) or [f'row {index}'])[0]}: "
         display = cls(
             detector.feature_scores(row)[0],
             values=np.asarray(row)[0],
             feature_names=getattr(detector, "feature_names_in_", None),
-            title=f"{'' if _is_single(X) else f'row {index}: '}{verdict.word(is_outlier[0])}, {evidence[0]}",
+            title=f"{name}{verdict.word(is_outlier[0])}, {evidence[0]}",
             is_outlier=bool(is_outlier[0]),
         )
         return display.plot(ax=ax, top=top, **kwargs)

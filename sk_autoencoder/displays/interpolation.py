@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
+from sk_autoencoder.displays.checks import check_transformer, row_labels
 from sk_autoencoder.displays.strips import as_strips, draw_strips
 from sk_autoencoder.displays.style import rows_of_numbers
 
@@ -63,21 +63,21 @@ class InterpolationDisplay:
     def from_estimator(
         cls,
         estimator: Any,
-        A: Any,
-        B: Any,
+        a: Any,
+        b: Any,
         *,
         n_steps: int = 8,
         image_shape: tuple[int, ...] | None = None,
         ax: Any = None,
         **kwargs: Any,
     ) -> InterpolationDisplay:
-        """Walk from each row of A to the row of B beside it.
+        """Walk from each row of ``a`` to the row of ``b`` beside it, as ``interpolate`` does for one pair.
 
         Parameters
         ----------
         estimator : estimator
             Any fitted transformer with ``inverse_transform``, so that PCA can be drawn beside an autoencoder.
-        A, B : array-like of shape (n_pairs, n_features)
+        a, b : array-like of shape (n_pairs, n_features)
             The rows at both ends.
         n_steps : int, default=8
             How many decoded rows to draw for each pair, the ends among them.
@@ -95,17 +95,18 @@ class InterpolationDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator has no ``transform`` or ``inverse_transform``.
         ValueError
-            If A and B differ in length.
+            If ``a`` and ``b`` differ in length.
         """
-        check_is_fitted(estimator)
-        first, last = (np.asarray(estimator.transform(rows)) for rows in (A, B))
+        check_transformer("InterpolationDisplay", estimator, "transform", "inverse_transform")
+        first, last = (np.asarray(estimator.transform(rows)) for rows in (a, b))
         if len(first) != len(last):
-            raise ValueError(f"A and B are pairs of rows, but A has {len(first)} and B {len(last)}.")
-        share = np.linspace(0, 1, n_steps, dtype=first.dtype)[:, None]
-        codes = (1 - share) * first[:, None] + share * last[:, None]  # (n_pairs, n_steps, n_components)
+            raise ValueError(f"a and b are pairs of rows, but a has {len(first)} and b {len(last)}.")
+        codes = np.linspace(first, last, n_steps, axis=1)  # (n_pairs, n_steps, n_components)
         rows = np.asarray(estimator.inverse_transform(codes.reshape(-1, codes.shape[2])))
-        display = cls(rows.reshape(*codes.shape[:2], -1), ends=(A, B), image_shape=image_shape)
+        display = cls(rows.reshape(*codes.shape[:2], -1), ends=(a, b), image_shape=image_shape)
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> InterpolationDisplay:
@@ -136,6 +137,9 @@ class InterpolationDisplay:
                 raise ValueError(f"ends of shapes {first.shape[::2]} and {last.shape[::2]} do not match the rows.")
             strips, titles = np.concatenate([first, strips, last], axis=1), ["from", *titles, "to"]
         names = [f"pair {pair}" for pair in range(len(strips))]
+        labels = [row_labels(rows) for rows in self.ends or ()]
+        if all(labels) and labels:
+            names = [f"{first}\nto {last}" for first, last in zip(*labels, strict=True)]
         panels = draw_strips("InterpolationDisplay", ax, strips, names, titles, self.image_shape, kwargs)
         self.axes_, self.bounding_ax_, self.figure_ = panels.axes, ax, panels.figure
         return self

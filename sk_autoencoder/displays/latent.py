@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted
 
+from sk_autoencoder.displays.checks import check_transformer
 from sk_autoencoder.displays.style import LEARNT, pyplot, rows_of_numbers, tidy
 
 # As many classes as matplotlib's "tab20" can tell apart.
@@ -99,10 +99,12 @@ class LatentDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator has no ``transform``.
         ValueError
             If codes are wider than two and there is no reducer.
         """
-        check_is_fitted(estimator)
+        check_transformer("LatentDisplay", estimator, "transform")
         codes = np.asarray(estimator.transform(X))
         name = "Component"
         if reducer is not None:

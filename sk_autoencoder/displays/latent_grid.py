@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
-from sklearn.utils.validation import check_is_fitted
 
+from sk_autoencoder.displays.checks import check_transformer
 from sk_autoencoder.displays.panels import as_pictures
 from sk_autoencoder.displays.style import LEARNT, pyplot, rows_of_numbers
 
@@ -97,10 +97,12 @@ class LatentGridDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator has no ``transform`` or ``inverse_transform``.
         ValueError
             If codes do not have two components.
         """
-        check_is_fitted(estimator)
+        check_transformer("LatentGridDisplay", estimator, "transform", "inverse_transform")
         shares = np.linspace(_EDGE, 1 - _EDGE, n_steps)
         if X is None:
             x = y = ndtri(shares)

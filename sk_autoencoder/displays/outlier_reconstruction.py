@@ -9,6 +9,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder.displays import verdict
+from sk_autoencoder.displays.checks import row_labels
 from sk_autoencoder.displays.panels import Layers, Panels, as_pictures, checked, reconstruction
 from sk_autoencoder.displays.style import DATA, LEARNT, OUTLIER
 
@@ -24,7 +25,8 @@ class OutlierReconstructionDisplay:
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Rows, all of which are drawn. Lines need features that share a unit, such as a window of a series.
+        Rows, all of which are drawn. Lines need features that share a unit, such as a window of a series. Labels of a
+        DataFrame stand with the verdicts.
     X_reconstructed : array-like of shape (n_samples, n_features)
         What the network makes of them.
     is_outlier : array-like of bool of shape (n_samples,)
@@ -157,23 +159,26 @@ class OutlierReconstructionDisplay:
         layers = checked([(self.names[0], "X", self.X), (self.names[1], "X_reconstructed", self.X_reconstructed)])
         evidence = [""] * len(layers[0][1]) if self.evidence is None else list(self.evidence)
         check_consistent_length(layers[0][1], self.is_outlier, evidence)
+        labels = row_labels(self.X)
         panels = Panels("OutlierReconstructionDisplay", ax)
         if self.image_shape is None:
             self._lines(panels, layers, kwargs)
-            firsts, between = panels.axes, ", "
+            firsts, after_label, between = panels.axes, ": ", ", "
         else:
-            self._pictures(panels, [(name, as_pictures(rows, self.image_shape)) for name, rows in layers], kwargs)
-            firsts, between = panels.axes[0], "\n"
-        for cell, is_outlier, text in zip(firsts, self.is_outlier, evidence, strict=True):
-            title = between.join(filter(None, [verdict.word(is_outlier), text]))
+            pictures = [(name, as_pictures(rows, self.image_shape)) for name, rows in layers]
+            self._pictures(panels, pictures, 0.6 if labels else 0.45, kwargs)
+            firsts, after_label, between = panels.axes[0], "\n", "\n"
+        names = [f"{label}{after_label}" for label in labels] if labels else [""] * len(evidence)
+        for cell, name, is_outlier, text in zip(firsts, names, self.is_outlier, evidence, strict=True):
+            title = name + between.join(filter(None, [verdict.word(is_outlier), text]))
             weight = "bold" if is_outlier else "normal"
             cell.set_title(title, fontsize="small", color=verdict.colour(is_outlier), fontweight=weight)
         self.axes_, self.bounding_ax_, self.figure_ = panels.axes, ax, panels.figure
         return self
 
-    def _pictures(self, panels: Panels, layers: Layers, style: dict[str, Any]) -> None:
+    def _pictures(self, panels: Panels, layers: Layers, header: float, style: dict[str, Any]) -> None:
         """Input and reconstruction in the range of the input; the difference around white."""
-        panels.pictures(layers, layers[0][1], style, extra_rows=1, header=0.45)
+        panels.pictures(layers, layers[0][1], style, extra_rows=1, header=header)
         difference = layers[0][1] - layers[1][1]
         if difference.ndim == 4:
             difference = difference.mean(axis=-1)

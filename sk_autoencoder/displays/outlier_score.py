@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted
 
+from sk_autoencoder.displays.checks import check_detector
 from sk_autoencoder.displays.style import LEARNT, OUTLIER, pyplot, tidy
 from sk_autoencoder.model_selection import outlier_mask
 
@@ -107,10 +107,7 @@ class OutlierScoreDisplay:
         ValueError
             If it has no ``score_samples`` or ``offset_``, or if the meaning of the labels is not certain.
         """
-        check_is_fitted(detector)
-        missing = [name for name in ("score_samples", "offset_") if not hasattr(detector, name)]
-        if missing:
-            raise ValueError(f"{type(detector).__name__} has no {' and no '.join(missing)}: it is no outlier detector.")
+        check_detector(detector, "score_samples", "offset_")
         known = None if y is None else outlier_mask(y, outlier_label)
         scores = -np.asarray(detector.score_samples(X))
         return cls(scores, threshold=-float(detector.offset_), is_outlier=known).plot(ax=ax, **kwargs)

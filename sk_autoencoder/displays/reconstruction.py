@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sk_autoencoder.displays.checks import row_labels
 from sk_autoencoder.displays.panels import Layers, Panels, as_pictures, checked, reconstruction
 from sk_autoencoder.displays.style import DATA, LEARNT, REFERENCE
 
@@ -19,7 +20,7 @@ class ReconstructionDisplay:
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Rows as the network saw them, all of which are drawn.
+        Rows as the network saw them, all of which are drawn. Labels of a DataFrame are written above them.
     X_reconstructed : array-like of shape (n_samples, n_features)
         What it made of them.
     target : array-like of shape (n_samples, n_features) or None, default=None
@@ -139,23 +140,28 @@ class ReconstructionDisplay:
         layers = [(self.names[0], "X", self.X), (self.names[1], "X_reconstructed", self.X_reconstructed)]
         if self.target is not None:
             layers.append((self.names[2], "target", self.target))
-        arrays = checked(layers)
+        arrays, labels = checked(layers), row_labels(self.X)
         panels = Panels("ReconstructionDisplay", ax)
         if self.image_shape is None:
-            self._lines(panels, arrays, kwargs)
+            self._lines(panels, arrays, labels, kwargs)
         else:
             arrays = [(name, as_pictures(rows, self.image_shape)) for name, rows in arrays]
             # The best pictures there are set the range: the target or the input.
-            panels.pictures(arrays, arrays[2 if len(arrays) > 2 else 0][1], kwargs)
+            reference = arrays[2 if len(arrays) > 2 else 0][1]
+            panels.pictures(arrays, reference, kwargs, header=0.25 if labels else 0.0)
+            if labels:
+                for cell, label in zip(panels.axes[0], labels, strict=True):
+                    cell.set_title(label, fontsize="small", color=DATA)
         self.axes_, self.bounding_ax_, self.figure_ = panels.axes, ax, panels.figure
         return self
 
-    def _lines(self, panels: Panels, layers: Layers, style: dict[str, Any]) -> None:
-        """One panel a row, with the error as its title."""
+    def _lines(self, panels: Panels, layers: Layers, labels: list[str] | None, style: dict[str, Any]) -> None:
+        """One panel a row, with its label and the error as its title."""
         looks = [(DATA, "-", 1.4), (LEARNT, "-", 1.8), (REFERENCE, "--", 1.4)]
         panels.lines(layers, looks[: len(layers)], style)
         reference = layers[-1][1] if len(layers) > 2 else layers[0][1]
         error = np.sqrt(np.mean((layers[1][1] - reference) ** 2, axis=1))
         for sample, cell in enumerate(panels.axes):
-            cell.set_title(f"error {error[sample]:.3g}", fontsize="small", color=DATA)
+            label = "" if labels is None else f"{labels[sample]}: "
+            cell.set_title(f"{label}error {error[sample]:.3g}", fontsize="small", color=DATA)
         panels.legend()

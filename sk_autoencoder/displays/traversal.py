@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import check_consistent_length
 
+from sk_autoencoder.displays.checks import check_transformer, row_labels
 from sk_autoencoder.displays.strips import as_strips, draw_strips
 
 _QUANTILES = (0.02, 0.98)
@@ -29,6 +30,8 @@ class TraversalDisplay:
         Which coordinate moves, counted from 0 as the columns of ``transform``.
     image_shape : tuple (height, width) or (channels, height, width) or None, default=None
         How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
+    names : list of str of length n_samples or None, default=None
+        What the samples are called. None counts them: "row 0" and so on.
 
     Attributes
     ----------
@@ -57,11 +60,20 @@ class TraversalDisplay:
 
     axes_: np.ndarray
 
-    def __init__(self, rows: Any, values: Any, *, component: int = 0, image_shape: tuple[int, ...] | None = None):
+    def __init__(
+        self,
+        rows: Any,
+        values: Any,
+        *,
+        component: int = 0,
+        image_shape: tuple[int, ...] | None = None,
+        names: list[str] | None = None,
+    ):
         self.rows = rows
         self.values = values
         self.component = component
         self.image_shape = image_shape
+        self.names = names
 
     @classmethod
     def from_estimator(
@@ -104,10 +116,12 @@ class TraversalDisplay:
 
         Raises
         ------
+        TypeError
+            If the estimator has no ``transform`` or ``inverse_transform``.
         ValueError
             If there is no such component.
         """
-        check_is_fitted(estimator)
+        check_transformer("TraversalDisplay", estimator, "transform", "inverse_transform")
         codes = np.asarray(estimator.transform(X))
         if not 0 <= component < codes.shape[1]:
             raise ValueError(f"component={component} is none of the {codes.shape[1]} components of the code.")
@@ -117,7 +131,9 @@ class TraversalDisplay:
         moved[:, :, component] = values
         decoded = np.asarray(estimator.inverse_transform(moved.reshape(-1, codes.shape[1])))
         rows = decoded.reshape(*moved.shape[:2], -1)
-        return cls(rows, values, component=component, image_shape=image_shape).plot(ax=ax, **kwargs)
+        names = row_labels(X[:n_samples])
+        display = cls(rows, values, component=component, image_shape=image_shape, names=names)
+        return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> TraversalDisplay:
         """Draw.
@@ -145,7 +161,8 @@ class TraversalDisplay:
             raise ValueError(f"rows have {strips.shape[1]} steps, but values has shape {values.shape}.")
         titles = [f"{value:.2g}" for value in values]
         titles[0] = f"$z_{{{self.component}}}$ = {titles[0]}"
-        names = [f"row {row}" for row in range(len(strips))]
+        names = [f"row {row}" for row in range(len(strips))] if self.names is None else self.names
+        check_consistent_length(strips, names)
         panels = draw_strips("TraversalDisplay", ax, strips, names, titles, self.image_shape, kwargs)
         self.axes_, self.bounding_ax_, self.figure_ = panels.axes, ax, panels.figure
         return self

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
+from sk_autoencoder.displays.checks import check_detector
 from sk_autoencoder.displays.style import LEARNT, OUTLIER
 
 
 def verdicts(detector: Any, X: Any) -> tuple[np.ndarray, list[str]]:
     """Return which rows a fitted detector calls outliers, and their p-values or else scores as text."""
-    check_is_fitted(detector)
-    missing = [name for name in ("predict", "score_samples") if not hasattr(detector, name)]
-    if missing:
-        raise ValueError(f"{type(detector).__name__} has no {' and no '.join(missing)}: it is no outlier detector.")
+    check_detector(detector, "predict", "score_samples")
     is_outlier = np.asarray(detector.predict(X)) == -1
     if hasattr(detector, "p_values"):
         return is_outlier, [f"p = {p:.2g}" for p in detector.p_values(X)]

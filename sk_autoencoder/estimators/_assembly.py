@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -11,22 +10,21 @@ import numpy as np
 
 from sk_autoencoder._parts import resolve
 from sk_autoencoder._validation import plain
+from sk_autoencoder._warnings import warn
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _auto
 from sk_autoencoder.losses import LOSSES, Loss
 from sk_autoencoder.networks import NETWORKS, Bounds, Network, NetworkShape
 from sk_autoencoder.objectives import OBJECTIVES, Objective
-from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics, Scaling
+from sk_autoencoder.scaling import LARGEST_CELL, SCALINGS, Affine, ColumnStatistics, Scaling
 from sk_autoencoder.training.rows import dense
 
-# Scaled cells beyond this overflow float32 once they are squared and summed.
-_LARGEST_CELL = 1e15
 # Samples of X_val that are compared with the columns of X; how far out, in standard deviations, their medians may lie.
 _N_COMPARED = 256
 _FAR = 4.0
 _FEWEST_SAMPLES = 50  # below, the standard deviations of X say too little about heavy tails
 # Scaled cells beyond this are named as the likely cause when training diverges.
-SUSPICIOUS_CELL = 1e3
+_SUSPICIOUS_CELL = 1e3
 
 
 @dataclass(frozen=True)
@@ -80,11 +78,9 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
         n_components = _auto.n_components(n_features)
     prevented = assembly.corruption or assembly.network.prevents_copying or assembly.objective.prevents_copying
     if n_components > n_features and not prevented:
-        warnings.warn(
+        warn(
             f"n_components={n_components} exceeds the {n_features} features and nothing keeps the network from "
             "copying its input; set a corruption (for example corruption='masking') or a smaller code.",
-            UserWarning,
-            stacklevel=7,
         )
     return NetworkShape(
         n_features=n_features,
@@ -128,10 +124,10 @@ def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: C
         affine = assembly.scaling.fit(X, statistics)
 
     low, high = scaled_range(affine, statistics)
-    too_large = np.maximum(-low, high) > _LARGEST_CELL
+    too_large = np.maximum(-low, high) > LARGEST_CELL
     if too_large.any():
         raise ValueError(
-            f"Column {_names(estimator, too_large)} reaches beyond {_LARGEST_CELL:g} after scaling="
+            f"Column {_names(estimator, too_large)} reaches beyond {LARGEST_CELL:g} after scaling="
             f"{estimator.scaling!r}, too large for a network to learn from; use scaling='standard'."
         )
     check_domain(estimator, assembly, low, high)
@@ -169,14 +165,12 @@ def warn_of_foreign_samples(estimator: Any, X_val: Any, statistics: ColumnStatis
     far = away > limit
     if far.any():
         worst = away == away.max()
-        warnings.warn(
+        warn(
             f"X_val looks unlike X: in {far.sum()} of {len(away)} columns half of its samples lie more than "
             f"{limit:.2g} standard deviations from the mean of X, in column {_names(estimator, worst)} more than "
             f"{away.max():.3g}. Send X_val through the steps that X has passed: behind other steps of a pipeline write "
             "Pipeline(steps, transform_input=['X_val']), with metadata routing enabled and "
             f"{type(estimator).__name__}(...).set_fit_request(X_val=True), or transform X_val before fit.",
-            UserWarning,
-            stacklevel=6,
         )
 
 
@@ -198,7 +192,7 @@ def divergence_message(estimator: Any, affine: Affine, statistics: ColumnStatist
     """Name the likely cause of a loss that is no longer finite."""
     low, high = scaled_range(affine, statistics)
     largest = np.maximum(-low, high)
-    if largest.max() > SUSPICIOUS_CELL:
+    if largest.max() > _SUSPICIOUS_CELL:
         worst = largest == largest.max()
         cause = (
             f"column {_names(estimator, worst)} reaches {largest.max():.3g} after scaling={estimator.scaling!r}; "

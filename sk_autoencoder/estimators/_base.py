@@ -453,9 +453,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if not self.layerwise_pretraining or self._streams or self.net_.history:
             return epochs
         each, rest = split_epochs(epochs, len(self.net_.module_.stages()))
-        callbacks = [ProgressBar()] if self.verbose else []
         self.stage_loss_curves_ = pretrain(
-            self.net_, rows, callbacks=callbacks, epochs=each, batch_size=batch_size, learning_rate=learning_rate
+            self.net_, rows, show=self.verbose, epochs=each, batch_size=batch_size, learning_rate=learning_rate
         )
         return rest
 

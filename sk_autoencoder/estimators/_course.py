@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
+from sk_autoencoder._warnings import warn
 from sk_autoencoder.estimators import _auto
 from sk_autoencoder.training import SCHEDULES, AutoencoderNet
 from sk_autoencoder.training.callbacks import LRScheduler, Stopping
@@ -18,11 +18,9 @@ def schedule(estimator: Any) -> str:
     schedulers = [callback for _, callback in estimator.net_.callbacks_ if isinstance(callback, LRScheduler)]
     if choice == "constant" or not schedulers:
         return choice
-    warnings.warn(
+    warn(
         f"callbacks hold {type(schedulers[0]).__name__}, which sets the learning rate; learning_rate={choice!r} is not "
         "followed. Write learning_rate='constant', or leave that callback out.",
-        UserWarning,
-        stacklevel=6,
     )
     return "constant"
 
@@ -39,27 +37,23 @@ def warn_afterwards(estimator: Any, epochs: int, done: int, learning_rate: str) 
     for rule in (rule for rule in _rules(net) if rule.patience is not None):
         no_fall = f"fall by {rule.tol:g} for n_iter_no_change={rule.patience} epochs"
         if not rule.stopped_.all():
-            warnings.warn(
+            warn(
                 f"Training ended after max_iter={epochs} epochs, before the {rule.monitor} loss had ceased to "
                 f"{no_fall}; raise max_iter.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
         elif _rises(learning_rate, done / net.max_epochs) and done <= _auto.n_iter_no_change(net.max_epochs):
-            warnings.warn(
+            warn(
                 f"Training stopped after {done} of {net.max_epochs} epochs, because the {rule.monitor} loss did not "
                 f"{no_fall}. At that point learning_rate={learning_rate!r} had only begun to rise, and little was "
                 f"learnt; write n_iter_no_change='auto' (here {_auto.n_iter_no_change(net.max_epochs)} epochs), or "
                 "learning_rate='constant'.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
     if net.foreign_rate_ is not None:
-        warnings.warn(
+        warn(
             f"A callback set the learning rate to {net.foreign_rate_:.3g}; from then on learning_rate="
             f"{learning_rate!r} was not followed. Write learning_rate='constant' to leave the rate to callbacks.",
-            UserWarning,
-            stacklevel=6,
         )
 
 

@@ -468,9 +468,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         n_steps = check_scalar(n_steps, "n_steps", numbers.Integral, min_val=2)
         rows = [self._check(one_row(row)) for row in (a, b)]
-        first, last = (self._inference.encode(row)[0] for row in rows)
-        share = np.linspace(0, 1, n_steps, dtype=first.dtype)[:, None]
-        return self._inference.decode((1 - share) * first + share * last)[0]
+        first, last = (self._inference.encode(row)[0, 0] for row in rows)
+        return self._inference.decode(np.linspace(first, last, n_steps))[0]
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean over the features of the share of their variance that the reconstruction explains.

@@ -77,11 +77,20 @@ class Stopping(Callback):
 
 
 class ProgressBar(Callback):
-    """One bar for the whole training: epochs, loss and time left."""
+    """One bar for the whole training: epochs, loss and time left.
+
+    Parameters
+    ----------
+    name : str, default="fit"
+        What stands before the bar.
+    """
+
+    def __init__(self, name: str = "fit"):
+        self.name = name
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Open the bar."""
-        self.bar_ = tqdm(total=net.max_epochs, desc="fit", unit="epoch")
+        self.bar_ = tqdm(total=net.max_epochs, desc=self.name, unit="epoch")
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Advance by one epoch."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+
+from sk_autoencoder._warnings import warn
 
 
 def resolve_device(choice: str | torch.device) -> torch.device:
@@ -42,10 +43,8 @@ def mixed_precision(choice: str, device: torch.device) -> bool:
     else:
         supported = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     if not supported:
-        warnings.warn(
+        warn(
             f"precision='bfloat16' needs instructions that this {device.type} device lacks; float32 is used instead.",
-            UserWarning,
-            stacklevel=7,
         )
     return supported
 

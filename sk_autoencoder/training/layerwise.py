@@ -12,6 +12,7 @@ from torch import Tensor
 from sk_autoencoder.losses import SquaredError
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives import Reconstruction
+from sk_autoencoder.training.callbacks import ProgressBar
 from sk_autoencoder.training.net import AutoencoderNet
 from sk_autoencoder.training.rows import RowDataset
 from sk_autoencoder.training.seeding import stage_seed
@@ -41,17 +42,19 @@ def split_epochs(epochs: int, n_stages: int) -> tuple[int, int]:
 
 
 def pretrain(
-    net: AutoencoderNet, rows: RowDataset, *, epochs: int, callbacks: list[Any], **options: Any
+    net: AutoencoderNet, rows: RowDataset, *, epochs: int, show: bool | int, **options: Any
 ) -> list[list[float]]:
     """Train one layer after the other in place, each for some epochs, and return the loss curve of each.
 
     The first layer learns with the plan's loss, the others with the squared error of the codes that they are given.
+    With ``show``, each layer has a progress bar that names it.
     """
     curves = []
     stages = net.module_.stages()
     for layer, stage in enumerate(stages):
         loss = net.plan.loss if layer == 0 else SquaredError()
         plan = replace(net.plan, loss=loss, seed=stage_seed(net.plan.seed, layer))
+        callbacks = [ProgressBar(f"layer {layer + 1} of {len(stages)}")] if show else []
         shallow = AutoencoderNet(
             stage, Reconstruction(), plan=plan, lr=net.lr, callbacks=callbacks, device=net.device, train_split=None
         ).initialize()

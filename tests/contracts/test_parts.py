@@ -67,11 +67,11 @@ def test_bad_parameter_is_named(part):
             check_parameters(part(**{name: object()}))
 
 
-@pytest.mark.parametrize("axis", AXES)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("estimator", "axis"),
+    [(kind, axis) for kind in ESTIMATORS for axis in AXES if axis in inspect.signature(kind).parameters],
+)
 def test_unknown_name_lists_the_registry(estimator, axis, rows):
-    if axis not in inspect.signature(estimator).parameters:
-        return
     with pytest.raises(ValueError, match=axis) as caught:
         estimator(**{axis: "no such thing"}).fit(rows)
     assert all(repr(name) in str(caught.value) for name in AXES[axis])

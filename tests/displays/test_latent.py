@@ -43,6 +43,27 @@ def test_many_whole_numbers_are_measurements_and_many_names_are_classes():
     assert LatentDisplay(codes, np.arange(60) % 2 == 0).plot().legend_ is not None
 
 
+def test_a_legend_names_at_most_twenty_classes():
+    codes = np.random.default_rng(0).normal(size=(84, 2))
+    assert LatentDisplay(codes, np.arange(84) % 20).plot().legend_ is not None
+    assert LatentDisplay(codes, np.arange(84) % 21).plot().colorbar_ is not None
+    assert LatentDisplay(codes, [f"class {i % 21}" for i in range(84)]).plot().legend_ is None
+
+
+def test_strips_fill_most_of_their_height_and_keep_apart():
+    heights = [
+        np.ptp(artist.get_offsets()[:, 1]) for artist in LatentDisplay(np.ones((80, 1)), [0, 1] * 40).plot().artists_
+    ]
+    assert all(0.5 < height < 0.8 for height in heights)
+
+
+def test_many_points_are_small_and_drawn_as_pixels():
+    few, many = (LatentDisplay(np.random.default_rng(0).normal(size=(n, 2))).plot().artists_[0] for n in (20, 5000))
+    assert many.get_sizes()[0] < few.get_sizes()[0] / 2
+    assert many.get_rasterized()
+    assert not few.get_rasterized()
+
+
 def test_without_labels_there_is_one_colour(fitted, digits, drawn):
     display = LatentDisplay.from_estimator(fitted[2], digits[0])
     assert len(display.artists_) == 1

@@ -2,12 +2,41 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from sk_autoencoder import AutoencoderTransformer, InterpolationDisplay, LatentGridDisplay, TraversalDisplay
+from sk_autoencoder import (
+    AutoencoderOutlierDetector,
+    AutoencoderTransformer,
+    InterpolationDisplay,
+    LatentDisplay,
+    LatentGridDisplay,
+    TraversalDisplay,
+)
+
+
+def labelled(X):
+    """Return the first three samples as a table whose labels are text or numbers."""
+    return pd.DataFrame(X[:3], index=["a", 7, "c"])
+
+
+def test_a_detector_has_no_codes_to_draw(digits):
+    X = digits[0][:50]
+    quick = {"hidden_layer_sizes": (), "n_estimators": 1, "max_iter": 1, "random_state": 0}
+    detector = AutoencoderOutlierDetector(2, outlier_score="reconstruction", **quick).fit(X)
+    missing = "AutoencoderOutlierDetector has no transform"
+    for display, given, absent in (
+        (LatentDisplay, (X,), missing),
+        (LatentGridDisplay, (X,), f"{missing} and no inverse_transform"),
+        (TraversalDisplay, (X,), f"{missing} and no inverse_transform"),
+        (InterpolationDisplay, (X, X), f"{missing} and no inverse_transform"),
+    ):
+        message = f"{display.__name__} draws codes, but {absent}; use a transformer such as AutoencoderTransformer, or"
+        with pytest.raises(TypeError, match=message):
+            display.from_estimator(detector, *given)
 
 
 class TestLatentGrid:
@@ -66,6 +95,13 @@ class TestTraversal:
         assert [len(cell.get_lines()) for cell in display.axes_] == [5, 5, 5]
         drawn(display.figure_)
 
+    def test_samples_of_a_table_are_called_by_their_labels(self, digits):
+        table = labelled(digits[0])
+        display = TraversalDisplay.from_estimator(PCA(3).fit(table), table, n_samples=3, image_shape=(8, 8))
+        assert [row[0].get_ylabel() for row in display.axes_] == ["row 'a'", "row 7", "row 'c'"]
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            TraversalDisplay(np.zeros((2, 3, 4)), [0, 1, 2], names=["row 'a'"]).plot()
+
     def test_what_cannot_be_drawn_is_named(self, fitted, digits):
         with pytest.raises(ValueError, match="component=5 is none of the 5 components"):
             TraversalDisplay.from_estimator(fitted[5], digits[0], component=5)
@@ -95,8 +131,21 @@ class TestInterpolation:
         assert len(display.axes_[0].get_lines()) == 4
         drawn(display.figure_)
 
+    def test_ends_are_named_as_in_interpolate(self, fitted, digits):
+        X, _ = digits
+        display = InterpolationDisplay.from_estimator(fitted[2], a=X[:1], b=X[1:2], n_steps=3)
+        np.testing.assert_allclose(display.rows[0], fitted[2].interpolate(a=X[0], b=X[1], n_steps=3), atol=1e-4)
+
+    def test_pairs_of_a_table_are_called_by_their_labels(self, digits):
+        table = labelled(digits[0])
+        pca = PCA(3).fit(table)
+        display = InterpolationDisplay.from_estimator(pca, table[:2], table[1:3])
+        assert [cell.get_title() for cell in display.axes_] == ["row 'a'\nto row 7", "row 7\nto row 'c'"]
+        one_sided = InterpolationDisplay.from_estimator(pca, table[:2], table[1:3].to_numpy())
+        assert [cell.get_title() for cell in one_sided.axes_] == ["pair 0", "pair 1"]
+
     def test_what_cannot_be_drawn_is_named(self, fitted, digits):
-        with pytest.raises(ValueError, match="A and B are pairs of rows, but A has 2 and B 3"):
+        with pytest.raises(ValueError, match="a and b are pairs of rows, but a has 2 and b 3"):
             InterpolationDisplay.from_estimator(fitted[2], digits[0][:2], digits[0][:3])
         ends = (np.zeros((2, 4)), np.zeros((1, 4)))
         with pytest.raises(ValueError, match=r"ends of shapes \(2, 4\) and \(1, 4\) do not match the rows"):

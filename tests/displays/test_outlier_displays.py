@@ -108,6 +108,38 @@ class TestOutlierScoreDisplay:
             assert sum(map(heights, display.bars_.values())) == len(scores)
             drawn(display.figure_)
 
+    def test_bars_of_both_kinds_stand_on_each_other(self):
+        given = {"threshold": 1.5, "is_outlier": [False, False, False, True, True]}
+        display = OutlierScoreDisplay([1.0, 1.0, 2.0, 1.0, 2.0], **given).plot(bins=[0, 1.5, 3])
+        assert [(bar.get_y(), bar.get_height()) for bar in display.bars_["normal"]] == [(0, 2), (0, 1)]
+        assert [(bar.get_y(), bar.get_height()) for bar in display.bars_["outlier"]] == [(2, 1), (1, 1)]
+        for kind, colour in (("normal", LEARNT), ("outlier", OUTLIER)):
+            assert same_color(display.bars_[kind][0].get_facecolor()[:3], colour)
+        texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+        assert texts == ["normal: 1 of 3 called outliers", "outlier: 1 of 2 called outliers"]
+
+    def test_a_score_on_the_threshold_is_normal(self):
+        assert set(OutlierScoreDisplay([1.0, 0.0], threshold=1.0).plot().bars_) == {"normal"}
+
+    @pytest.mark.parametrize("n_samples", [5, 20_000])
+    def test_bars_are_neither_few_nor_many(self, n_samples):
+        scores = np.random.default_rng(0).normal(size=n_samples)
+        assert 12 <= len(OutlierScoreDisplay(scores, threshold=9.0).plot().bars_["normal"]) <= 62
+
+    @pytest.mark.parametrize(("n_outliers", "n_ticks"), [(1, 1), (100, 100), (101, 0)])
+    def test_a_tick_marks_each_of_up_to_100_outliers(self, n_outliers, n_ticks):
+        scores = np.r_[np.zeros(200), np.linspace(1, 2, n_outliers)]
+        display = OutlierScoreDisplay(scores, is_outlier=scores > 0).plot()
+        assert sum(len(line.get_xdata()) for line in display.ax_.lines) == n_ticks
+
+    @pytest.mark.parametrize("threshold", [-1.0, 5.0, 11.0])
+    def test_beyond_the_threshold_there_is_shade_and_room(self, threshold):
+        display = OutlierScoreDisplay(np.linspace(0, 10, 50), threshold=threshold).plot()
+        low, high = display.ax_.get_xlim()
+        assert min(threshold - low, high - threshold) > 2
+        shade = display.ax_.patches[-1]
+        assert (shade.get_x(), shade.get_x() + shade.get_width()) == (threshold, pytest.approx(high))
+
     def test_known_outliers_need_no_threshold(self):
         display = OutlierScoreDisplay(np.arange(5.0), is_outlier=[0, 0, 0, 0, 1]).plot()
         assert display.line_ is None
@@ -160,6 +192,15 @@ class TestFeatureScoresDisplay:
         assert display.ax_.yaxis_inverted()  # the largest on top
         drawn(display.figure_)
 
+    def test_small_shares_of_either_sign_are_added_up(self):
+        display = FeatureScoresDisplay([0.5, -4.0, 3.0, 0.25, -0.125], feature_names=list("abcde")).plot(top=2)
+        labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+        assert labels == ["c", "b", "3 other features"]
+        assert [bar.get_width() for bar in display.bars_] == [3.0, -4.0, 0.625]
+        assert same_color(display.bars_[-1].get_facecolor(), "0.75")
+        two_more = FeatureScoresDisplay(np.ones(12)).plot().ax_.get_yticklabels()  # ten by default
+        assert [label.get_text() for label in two_more][9:] == ["x9", "2 other features"]
+
     def test_title_gives_the_verdict(self, detector, wine):
         X, _ = wine
         for index in (0, 150):
@@ -185,11 +226,14 @@ class TestFeatureScoresDisplay:
             np.testing.assert_allclose(display.values, rows[150])
             assert display.ax_.get_yticklabels()[0].get_text().startswith("x")
 
-    def test_rows_are_counted_not_looked_up(self, detector, wine):
+    def test_rows_are_counted_and_called_by_their_labels(self, detector, wine):
         X, _ = wine
-        shuffled = pd.DataFrame(X.to_numpy(), columns=X.columns, index=np.arange(len(X))[::-1])
+        shuffled = X.set_axis(np.arange(len(X))[::-1])
         display = FeatureScoresDisplay.from_estimator(detector, shuffled, 3)
         np.testing.assert_allclose(display.values, X.iloc[3])
+        assert display.title.startswith(f"row {len(X) - 4}: ")
+        named = FeatureScoresDisplay.from_estimator(detector, X.set_axis([f"bottle {i}" for i in range(len(X))]), -1)
+        assert named.title.startswith("row 'bottle 177': ")
 
     def test_given_axes_and_style_are_used(self):
         _, ax = plt.subplots()
@@ -250,6 +294,15 @@ class TestOutlierReconstructionDisplay:
             word = "outlier" if label == -1 else "normal"
             assert cell.get_title().replace("\n", ", ") == f"{word}, p = {p:.2g}"
             assert same_color(cell.title.get_color(), OUTLIER if label == -1 else LEARNT)
+
+    @pytest.mark.parametrize(("image_shape", "lines"), [(None, "{}: {}, {}"), ((8, 8), "{}\n{}\n{}")])
+    def test_samples_of_a_table_are_called_by_their_labels(self, digits, image_shape, lines, drawn):
+        table = pd.DataFrame(digits[0][:2], index=["a", 7])
+        given = {"evidence": ["p = 0.1", "p = 0.2"], "image_shape": image_shape}
+        display = OutlierReconstructionDisplay(table, table.to_numpy(), [True, False], **given).plot()
+        titles = [cell.get_title() for cell in display.axes_.ravel()[:2]]
+        assert titles == [lines.format("row 'a'", "outlier", "p = 0.1"), lines.format("row 7", "normal", "p = 0.2")]
+        drawn(display.figure_)
 
     def test_lines_shade_the_difference(self, images, digits, drawn):
         X = digits[0][:6]

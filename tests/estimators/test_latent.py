@@ -9,8 +9,10 @@ import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import pairwise_distances_argmin_min
 
 from sk_autoencoder import AutoencoderTransformer, Reconstruction, Variational
+from sk_autoencoder.estimators._latent import draw_like
 
 
 def plane(n_rows, seed=0):
@@ -112,6 +114,50 @@ class TestSample:
             plain.sample(0)
         with pytest.raises(NotFittedError):
             AutoencoderTransformer().sample()
+
+
+class TestDrawLike:
+    """What draws from a few samples' codes should have in common with new codes of the same kind."""
+
+    @staticmethod
+    def draw(codes, n_samples=2000):
+        return draw_like(codes, n_samples, np.random.RandomState(0))
+
+    def test_a_dense_core_is_found_in_a_wide_cluster(self):
+        """Both have one centre, so that k-means, where the mixture begins, cannot tell them apart."""
+        rng = np.random.default_rng(0)
+        codes = rng.normal(size=(400, 20)) * np.where(rng.random(400) < 0.5, 1.0, 5.0)[:, None]
+        in_core = np.linalg.norm(self.draw(codes), axis=1) < 9
+        assert in_core.mean() == pytest.approx(0.5, abs=0.1)
+        assert in_core[:200].mean() == pytest.approx(0.5, abs=0.15)  # draws are not sorted by component
+
+    def test_codes_on_a_curve_stay_near_it(self):
+        angles = np.random.default_rng(0).uniform(0, 2 * np.pi, 400)
+        radii = np.linalg.norm(self.draw(np.c_[np.cos(angles), np.sin(angles)]), axis=1)
+        assert np.abs(radii - 1).mean() < 0.05
+
+    def test_thin_directions_stay_thin(self):
+        rng = np.random.default_rng(0)
+        along, across = rng.normal(size=(2, 300)) * [[1.0], [0.03]]
+        drawn = self.draw(np.c_[along, along + across])
+        assert np.ptp(drawn, axis=1).std() == pytest.approx(np.abs(across).std(), rel=0.3)
+
+    def test_few_codes_are_not_learnt_by_heart(self):
+        codes, new = (
+            np.random.default_rng(0).normal(size=(1030, 3))[:30],
+            np.random.default_rng(1).normal(size=(1000, 3)),
+        )
+        near, expected = (pairwise_distances_argmin_min(rows, codes)[1] for rows in (self.draw(codes), new))
+        assert np.median(near) > 0.75 * np.median(expected)
+
+    def test_units_do_not_matter(self):
+        codes = np.random.default_rng(0).normal(size=(200, 2)) ** 3
+        units, offsets = np.array([1e-6, 1e3]), np.array([5.0, -70.0])
+        np.testing.assert_allclose((self.draw(codes * units + offsets) - offsets) / units, self.draw(codes), atol=1e-3)
+
+    def test_a_component_that_never_varies(self):
+        codes = np.c_[np.random.default_rng(0).normal(size=100), np.full(100, 3.0)]
+        np.testing.assert_allclose(self.draw(codes)[:, 1], 3.0, atol=0.1)
 
 
 class TestInterpolate:

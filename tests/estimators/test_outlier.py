@@ -31,6 +31,7 @@ from sk_autoencoder import (
     ReconstructionError,
     Score,
     Tail,
+    Threshold,
 )
 from sk_autoencoder._rounding import rounding
 from sk_autoencoder.objectives import Evaluation
@@ -85,6 +86,18 @@ def fitted(X):
     return {name: detector(outlier_score=choice).fit(X) for name, choice in SCORE_CHOICES.items()}
 
 
+class FirstFeature(Score):
+    """Distance of the first feature from 0."""
+
+    def __call__(self, evaluation, state):
+        return evaluation.target[..., 0].double().abs()
+
+
+class One(Threshold):
+    def __call__(self, scores, held_out):
+        return 1.0
+
+
 class TestSigns:
     @each_score
     def test_strange_rows_score_low(self, score, X):
@@ -95,12 +108,24 @@ class TestSigns:
         assert (model.decision_function(far) < 0).all()
         assert (model.p_values(far) <= 0.05).all()
 
+    def test_decision_function_and_predict(self, X):
+        """With a score and a threshold that are known: how far the first feature is from 0, and 1."""
+        model = detector(outlier_score=FirstFeature(), contamination=One(), scaling=None).fit(X)
+        new = np.array([[0.25, 9, 9, 9, 9], [-0.75, 0, 0, 0, 0], [-1.5, 0, 0, 0, 0], [3.0, 0, 0, 0, 0]])
+        np.testing.assert_array_equal(model.score_samples(new), [-0.25, -0.75, -1.5, -3.0])
+        np.testing.assert_array_equal(model.decision_function(new), [0.75, 0.25, -0.5, -2.0])
+        np.testing.assert_array_equal(model.predict(new), [1, 1, -1, -1])
+        assert model.offset_ == -1.0
+
     @each_rule
-    def test_decision_function_and_predict(self, rule, X):
+    def test_threshold_separates_normal_rows_from_far_ones(self, rule, X):
         model = detector(contamination=rule).fit(X)
-        decisions = model.decision_function(X)
-        np.testing.assert_array_equal(decisions, model.score_samples(X) - model.offset_)
-        np.testing.assert_array_equal(model.predict(X), np.where(decisions < 0, -1, 1))
+        far = 50 * np.eye(5)
+        assert (model.decision_function(far) < 0).all()
+        np.testing.assert_array_equal(model.predict(far), [-1] * 5)
+        centre = draw(200, 1) / 4
+        assert (model.decision_function(centre) > 0).mean() > 0.9
+        assert (model.predict(centre) == 1).mean() > 0.9
         np.testing.assert_array_equal(detector(contamination=rule).fit_predict(X), model.predict(X))
         assert model.predict(X).dtype.kind == "i"
         assert isinstance(model.offset_, float)
@@ -316,11 +341,8 @@ class TestFeatureScores:
         with pytest.raises(AttributeError, match="feature_scores"):
             _ = detector(outlier_score="code_distance").fit(X).feature_scores
 
-    @each_score
-    def test_shape_and_sum(self, score, fitted, X):
-        name = name_of(score)
-        if name in WITHOUT_FEATURES:
-            return  # shown not to be available above
+    @pytest.mark.parametrize("name", [name for name in SCORE_CHOICES if name not in WITHOUT_FEATURES])
+    def test_shape_and_sum(self, name, fitted, X):
         shares = fitted[name].feature_scores(X)
         component, first = next(iter(fitted[name].component_scores(X).items()))
         assert shares.shape == X.shape

@@ -362,6 +362,12 @@ class TestPrinting:
         assert "<" in last  # elapsed < left
         assert err.count("\n") == 1
 
+    def test_bars_of_layers_name_them(self, rows, capfd):
+        layers = {"hidden_layer_sizes": (6, 4), "layerwise_pretraining": True}
+        AutoencoderTransformer(2, max_iter=12, verbose=True, **layers).fit(rows)
+        bars = [line.split("\r")[-1] for line in capfd.readouterr().err.split("\n")]
+        assert [bar.partition(":")[0] for bar in bars if bar] == [*(f"layer {n} of 3" for n in (1, 2, 3)), "fit"]
+
     def test_bar_is_closed_when_training_stops_early(self, rows, capfd):
         AutoencoderTransformer(2, max_iter=6, tol=1e12, n_iter_no_change=1, verbose=True).fit(rows)
         assert "2/6" in capfd.readouterr().err.rstrip("\n").split("\r")[-1]

@@ -55,11 +55,20 @@ def test_keeps_the_last_weights_when_not_asked_to_restore():
     assert net.weight.tolist() == [[4, 4]]
 
 
-@pytest.mark.parametrize("offset", [0.0, -100.0, 1e6])
+@pytest.mark.parametrize("offset", [0.0, -100.0, 1e6, 1e12])
 def test_offsets_do_not_matter(offset):
     net = Net(np.array([[3.0], [2.0], [1.5], [1.4], [1.39], [0.0]]) + offset)
     assert net.run(Stopping("valid", tol=0.2, patience=2, restore=True)) == 5
     assert net.weight.tolist() == [[5, 5]]  # the best, though it gained less than tol
+
+
+@pytest.mark.parametrize("tol", [0.0, 0.5])
+def test_a_flat_loss_is_no_progress(tol):
+    net = Net([[3.0], [3.0], [3.0], [0.0]])
+    rule = Stopping("valid", tol=tol, patience=2, restore=True)
+    assert net.run(rule) == 3
+    assert net.weight.tolist() == [[1, 1]]  # the first of equally good epochs
+    assert rule.weights_ == {}  # the copy is not kept after training
 
 
 def test_small_steps_add_up():

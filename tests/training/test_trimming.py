@@ -10,8 +10,8 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.trimming import Trimming
 
 
-def network():
-    return Dense().build(NetworkShape(3, 2, 2, (4,), "silu", "identity", n_members=2), weight_generators(0, 2))
+def network(**choices):
+    return Dense(**choices).build(NetworkShape(3, 2, 2, (4,), "silu", "identity", n_members=2), weight_generators(0, 2))
 
 
 def test_the_rows_that_are_rebuilt_worst_are_left_out():
@@ -19,12 +19,40 @@ def test_the_rows_that_are_rebuilt_worst_are_left_out():
     clean = torch.randn(2, 10, 3, generator=torch.Generator("cpu").manual_seed(0))
     clean[0, 3] += 100
     clean[1, 7] -= 100
-    trimmed = Trimming(net, 0.15)(Batch(clean + 1, clean, 0.5), Reconstruction(), SquaredError())
+    corrupted = clean + 1
+    corrupted[:, 0] += 1000  # noise does not make a row strange
+    trimmed = Trimming(net, 0.15)(Batch(corrupted, clean, 0.5), Reconstruction(), SquaredError())
     assert trimmed.clean.shape == (2, 9, 3)
     assert trimmed.progress == 0.5
-    torch.testing.assert_close(trimmed.corrupted, trimmed.clean + 1)
+    torch.testing.assert_close(trimmed.corrupted[:, 0], trimmed.clean[:, 0] + 1001)
+    torch.testing.assert_close(trimmed.corrupted[:, 1:], trimmed.clean[:, 1:] + 1)
     torch.testing.assert_close(trimmed.clean[0], clean[0][[0, 1, 2, 4, 5, 6, 7, 8, 9]])
     torch.testing.assert_close(trimmed.clean[1], clean[1][[0, 1, 2, 3, 4, 5, 6, 8, 9]])
+
+
+def test_dropout_does_not_judge():
+    clean = torch.randn(2, 10, 3, generator=torch.Generator("cpu").manual_seed(0))
+    trimming = Trimming(network(dropout=0.5), 0.3)
+    first, *others = (trimming(Batch(clean, clean, 0.5), Reconstruction(), SquaredError()).clean for _ in range(5))
+    assert all(torch.equal(first, other) for other in others)
+
+
+def test_the_average_is_quick_at_first_and_later_slow():
+    """Share of a jump of the weights that one more step takes over."""
+    net = network()
+    trimming = Trimming(net, 0.1)
+    shares = []
+    for step in range(2000):
+        with torch.no_grad():
+            jump = 1.0 if step in (0, 20, 1999) else 0.0
+            net.encoder_weights[0].add_(jump)
+            before = trimming.slow.encoder_weights[0] + 0.0
+            gap = (net.encoder_weights[0] - before).mean()
+            trimming.follow()
+            shares.append(float((trimming.slow.encoder_weights[0] - before).mean() / gap))
+    assert shares[0] > 0.8
+    assert 0.2 < shares[20] < 0.5
+    assert 0.005 < shares[1999] < 0.02
 
 
 def test_the_average_follows_slowly():
