@@ -53,6 +53,11 @@ def narrowing(n_layers: int, narrowest_first: int = 128, widest_first: int = 512
 RECIPE = {"activation": "silu", "learning_rate_init": 0.01, "hidden_layer_sizes": narrowing(3)}
 CANDIDATES: dict[str, dict[str, Any]] = {
     "package default": {},
+    "default, no noise": {"corruption": None},
+    "default, gaussian .1": {"corruption": Gaussian(0.1)},
+    "default, gaussian .3": {"corruption": Gaussian(0.3)},
+    "default, swap .1": {"corruption": Swap(0.1)},
+    "default, no input margin": {"corruption": None, "input_margin": None},
     "relu, .002, 2 layers": {"activation": "relu", "learning_rate_init": 0.002, "hidden_layer_sizes": narrowing(2)},
     "relu, .005, 2 layers": {"activation": "relu", "learning_rate_init": 0.005, "hidden_layer_sizes": narrowing(2)},
     "relu, .01, 2 layers": {"activation": "relu", "learning_rate_init": 0.01, "hidden_layer_sizes": narrowing(2)},
