@@ -206,8 +206,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         checkpoint = self._open_checkpoint(X, X_val, statistics) if save else None
-        if checkpoint and checkpoint.arrays:
-            seed = checkpoint.notes["seed"]
+        if checkpoint and checkpoint.begun:
+            seed = checkpoint.seed
         plan = TrainingPlan(
             loss=assembly.loss,
             corruption=assembly.corruption,
@@ -230,7 +230,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             )
         if checkpoint:
             net.callbacks_.append(("saving", Saving(checkpoint)))
-            if checkpoint.arrays:
+            if checkpoint.begun:
                 checkpoint.restore(net)
         self.net_, self.stage_loss_curves_ = net, []
 
