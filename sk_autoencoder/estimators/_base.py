@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._validation import ParameterizedEstimator, StrOptions, check_finite, check_rows, integers, reals
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
-from sk_autoencoder.estimators import _assembly, _auto
+from sk_autoencoder.estimators import _assembly, _auto, _stored
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
@@ -44,7 +44,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
@@ -356,15 +356,12 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild the net on the device that this machine has."""
-        arrays = state.pop("_net_state", None)
-        version = state.pop("_state_version", _STATE_VERSION)
-        if version != _STATE_VERSION:
-            raise ValueError(
-                f"This {type(self).__name__} was stored in format {version}, but this version of sk_autoencoder reads "
-                f"format {_STATE_VERSION}; fit it again, or open it with the version that stored it."
-            )
-        super().__setstate__(state)
+        _stored.check_version(type(self).__name__, state, _STATE_VERSION)
+        rest = dict(state)
+        arrays, _ = rest.pop("_net_state", None), rest.pop("_state_version", None)
+        super().__setstate__(rest)
         if arrays is not None:
+            _stored.check_sizes(self, arrays["weights"])
             self.net_ = self._new_net(available_device(self.device))
             load_net_state(self.net_, arrays)
             self._finish()

@@ -24,7 +24,7 @@ _DEPTH = 4  # of functions that hold functions, which may hold themselves
 def training_identity(estimator: Any, X: Any, statistics: ColumnStatistics, X_val: Any) -> dict[str, str]:
     """Return a text for each parameter and for the samples."""
     parameters = {
-        name: _text(value)
+        name: _text(type(value) if isinstance(value, Part) else value)  # parameters of parts are listed, too
         for name, value in estimator.get_params(deep=True).items()
         if name.partition("__")[0] not in _IRRELEVANT
     }
@@ -33,7 +33,7 @@ def training_identity(estimator: Any, X: Any, statistics: ColumnStatistics, X_va
 
 
 def _text(value: Any, depth: int = _DEPTH) -> str:
-    """Values are told by how they print, parts by their class, other objects by name, code and what they hold."""
+    """Values are told by how they print, other objects by name, code and what they hold."""
     if isinstance(value, np.random.RandomState):
         return "RandomState"  # its draw is in the checkpoint
     if isinstance(value, CodeType):
@@ -43,8 +43,6 @@ def _text(value: Any, depth: int = _DEPTH) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         texts = [_text(entry, depth) for entry in value]
         return f"[{', '.join(sorted(texts) if isinstance(value, set | frozenset) else texts)}]"
-    if isinstance(value, Part):
-        value = type(value)  # its parameters are listed by themselves
     if not callable(value) and type(value).__repr__ is not object.__repr__:
         text = repr(value)
         return text if len(text) <= _LONGEST_TEXT else _hash(text)

@@ -1,5 +1,6 @@
 """What has to be the same bit for bit: a second fit, a row in any batch, a stored model."""
 
+import dataclasses
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import skops.io
 import torch
 from sklearn.base import clone
 
-from sk_autoencoder import AutoencoderTransformer, Dense
+from sk_autoencoder import AutoencoderTransformer, Custom, Dense
 from sk_autoencoder.blocks import BLOCK_ROWS
 from sk_autoencoder.networks.activations import ACTIVATIONS
 
@@ -105,12 +106,70 @@ def test_state_holds_no_torch_object(estimator, rows):
 
 
 @each_estimator
-def test_state_of_another_version(estimator, rows):
-    model = estimator(max_iter=2).fit(rows)
-    state = model.__getstate__()
-    state["_state_version"] = 999
-    with pytest.raises(ValueError, match="stored in format 999, but this version of sk_autoencoder reads format"):
+@pytest.mark.parametrize("version", [1, 999, None])
+def test_state_of_another_version(version, estimator, rows):
+    state = estimator(max_iter=2).fit(rows).__getstate__()
+    state["_state_version"] = version
+    with pytest.raises(
+        ValueError, match=f"stored in format {version}, but this version of sk_autoencoder reads format"
+    ):
         estimator.__new__(estimator).__setstate__(state)
+
+
+@each_estimator
+def test_state_without_a_version(estimator, rows):
+    state = estimator(max_iter=2).fit(rows).__getstate__()
+    del state["_state_version"]
+    with pytest.raises(ValueError, match="stored in format None, but this version of sk_autoencoder reads format"):
+        estimator.__new__(estimator).__setstate__(state)
+
+
+@each_estimator
+def test_setting_a_state_leaves_it_as_it_is(estimator, rows):
+    """So that a second copy can be made of it."""
+    model = estimator(max_iter=2, random_state=0).fit(rows)
+    state = model.__getstate__()
+    before = set(state)
+    for _ in "ab":
+        copy = estimator.__new__(estimator)
+        copy.__setstate__(state)
+        assert_equal(outputs(copy, rows), outputs(model, rows))
+    assert set(state) == before
+
+
+SIZES = [
+    *[("n_features", 10**9), ("n_components", 10**9), ("n_encoded", 10**9), ("hidden_layer_sizes", (10**9,))],
+    *[("hidden_layer_sizes", (10**18, 10**18)), ("n_members", 10**9), ("n_members", 0), ("n_components", -1)],
+]
+
+
+@pytest.mark.parametrize("network", ["dense", "convolutional"])
+@pytest.mark.parametrize(("name", "size"), SIZES)
+def test_sizes_that_are_not_those_of_the_arrays(name, size, network, rows):
+    """They are found before memory is taken for them."""
+    model = AutoencoderTransformer(2, network=network, hidden_layer_sizes=(4,), max_iter=1).fit(rows)
+    state = model.__getstate__()
+    state["_shape"] = dataclasses.replace(state["_shape"], **{name: size})
+    with pytest.raises(ValueError, match="do not have the sizes that it needs, so the file is damaged"):
+        AutoencoderTransformer.__new__(AutoencoderTransformer).__setstate__(state)
+
+
+@pytest.mark.parametrize("name", ["n_features", "n_members"])
+def test_sizes_of_own_networks(name, rows):
+    """No maker is called for what the arrays cannot be."""
+    calls = []
+
+    def maker(n_in, n_out):
+        calls.append((n_in, n_out))
+        return torch.nn.Linear(n_in, n_out)
+
+    model = AutoencoderTransformer(2, network=Custom(encoder=maker, decoder=maker), max_iter=1).fit(rows)
+    state = model.__getstate__()
+    state["_shape"] = dataclasses.replace(state["_shape"], **{name: 10**9})
+    calls.clear()
+    with pytest.raises(ValueError, match="do not have the sizes that it needs"):
+        AutoencoderTransformer.__new__(AutoencoderTransformer).__setstate__(state)
+    assert calls == []
 
 
 @each_estimator
