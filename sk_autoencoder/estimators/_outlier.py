@@ -168,6 +168,13 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     sklearn.ensemble.IsolationForest : Random trees; no training of weights, and strong on contaminated rows.
     sklearn.neighbors.LocalOutlierFactor : Density among neighbours.
 
+    Notes
+    -----
+    A stored detector contains training samples: scores that compare, among them parts of the default score, keep up to
+    a few thousand scaled samples for each member, sorted values of each feature, and the scaling that turns them back.
+    It also holds the scores of all training samples and the losses of each epoch. Where samples must stay private, keep
+    the file as private as they are, or choose a score that does not compare, like ``outlier_score="reconstruction"``.
+
     References
     ----------
     S. Hawkins et al., "Outlier Detection Using Replicator Neural Networks", DaWaK 2002.

@@ -172,6 +172,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     --------
     sklearn.decomposition.PCA : The best linear code; better with few rows, and much faster.
 
+    Notes
+    -----
+    A stored model tells something of its training samples: it holds the mean, variance, smallest and largest value of
+    each feature, the losses of each epoch and, unless the objective has a prior, the codes of up to 4096 samples, from
+    which the decoder rebuilds them approximately.
+
     References
     ----------
     G. Hinton and R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006.

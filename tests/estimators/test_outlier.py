@@ -31,6 +31,7 @@ from sk_autoencoder import (
     ReconstructionError,
     Score,
     Tail,
+    trusted_types,
 )
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores import SCORES
@@ -783,9 +784,7 @@ def _with_joblib(model):
 
 def _with_skops(model):
     stored = skops.io.dumps(model)
-    trusted = skops.io.get_untrusted_types(data=stored)
-    assert all(name.startswith("sk_autoencoder.") for name in trusted)
-    return skops.io.loads(stored, trusted=trusted)
+    return skops.io.loads(stored, trusted=trusted_types())
 
 
 @each_score
