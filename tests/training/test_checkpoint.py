@@ -22,10 +22,13 @@ from sk_autoencoder.training import files
 
 
 class Killed(skorch.callbacks.Callback):
-    """End training in the midst of the fourth epoch."""
+    """End training in the midst of an epoch, the fourth unless told otherwise."""
+
+    def __init__(self, epochs=3):
+        self.epochs = epochs
 
     def on_epoch_begin(self, net, **kwargs):
-        if len(net.history) == 4:
+        if len(net.history) == self.epochs + 1:
             raise ZeroDivisionError
 
 
@@ -144,7 +147,7 @@ class TestRefused:
     @pytest.mark.parametrize("damage", ["cut", "text", "empty", "longer", "one bit of the notes", "one bit of arrays"])
     def test_damaged(self, damage, model, rows, path):
         content = path.read_bytes()
-        first, last = content.index(b"identity"), len(content) - 1
+        first, last = content.index(b'"train_loss": 0.') + 17, len(content) - 1  # a digit of a loss
         flipped = [content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :] for at in (first, last)]
         damaged = dict(zip(["one bit of the notes", "one bit of arrays"], flipped, strict=True))
         damaged |= {"cut": content[: last // 2], "text": b"hello", "empty": b"", "longer": content + b"0"}
@@ -159,6 +162,11 @@ class TestRefused:
         with open(path, "wb") as file:
             writers[kind](file, np.array([{}], dtype=object) if kind == "objects" else np.zeros(100))
         with pytest.raises(ValueError, match=UNREADABLE):
+            model.fit(rows)
+
+    def test_another_beginning(self, model, rows, path):
+        path.write_bytes(b"S" + path.read_bytes()[1:])
+        with pytest.raises(ValueError, match="does not begin as such a file does"):
             model.fit(rows)
 
     @pytest.mark.parametrize(
@@ -233,6 +241,21 @@ class TestRefused:
         if notes["arrays"].pop(name, None) is None:
             notes["arrays"][name] = ["<f4", [1]]
         write_notes(path, json.dumps(notes).encode(), arrays_of(path))
+        with pytest.raises(ValueError, match=OTHER_ARRAYS):
+            model.fit(rows)
+
+    def test_a_weight_without_slots(self, rows, tmp_path, path):
+        """It counts as one that was never used."""
+        model = AutoencoderTransformer(2, **parameters(max_iter=2, checkpoint=tmp_path))
+        with pytest.raises(ZeroDivisionError):
+            model.set_params(callbacks=[Killed(1)]).fit(rows)
+        notes, start = files.read_notes(path)
+        arrays = files.read_arrays(path, start, notes["arrays"], notes["digest"])
+        slots = [name for name in arrays if name.startswith("optimizer/0/")]
+        files.write(path, notes, {name: array for name, array in arrays.items() if name not in slots})
+        assert model.set_params(callbacks=None).fit(rows).n_iter_ == 2
+        assert len(slots) == 3
+        files.write(path, notes, {name: array for name, array in arrays.items() if name != slots[0]})
         with pytest.raises(ValueError, match=OTHER_ARRAYS):
             model.fit(rows)
 
