@@ -19,7 +19,9 @@ from functools import partial
 from torch import nn
 
 def maker(n_in, n_out, bias=True):
-    return nn.Sequential(nn.Linear(n_in, n_out), nn.Tanh()) if n_out in {7, 8, "nine"} else nn.Linear(n_in, n_out)
+    if n_out in {"a", "b", "c", "d", "e"}:
+        return nn.Linear(n_in, n_out)
+    return nn.Sequential(nn.Linear(n_in, n_out), nn.Tanh())
 
 class Base(nn.Linear):
     pass
