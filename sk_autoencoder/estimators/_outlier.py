@@ -127,9 +127,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Called by the training loop; copies are used, found afterwards in ``net_.callbacks_``. ``on_grad_computed`` is
         called for each member in turn, so that ``skorch.callbacks.GradientNormClipping`` clips each by itself.
     checkpoint : path-like or None, default=None
-        A directory in which ``fit`` keeps one file, replaced after each epoch. The same ``fit`` in a new process goes
-        on from there to the same bits; a file of other parameters or rows, or a damaged one, raises an error. The
-        file stays when training is done. The state of own callbacks is not kept.
+        A directory in which ``fit`` keeps one file, ``training.npz``, replaced after each epoch. The same ``fit`` in a
+        new process goes on from there to the same bits; a file of other parameters or rows, or a damaged or compressed
+        one, raises an error. The file stays when training is done. The state of own callbacks is not kept.
     random_state : int, RandomState instance or None, default=None
         Source of initial weights, row order and noise. None draws one number from numpy's global generator.
     verbose : bool or int, default=False

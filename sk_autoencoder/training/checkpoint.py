@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
 
 from sk_autoencoder.training.callbacks import Stopping
-from sk_autoencoder.training.files import layout, read_arrays, read_notes, write
+from sk_autoencoder.training.files import UNREADABLE, Layout, opened, read_arrays, read_layout, read_notes, write
 from sk_autoencoder.training.net import AutoencoderNet
 from sk_autoencoder.training.state import load_net_state, net_state
 
-_FILE = "training.checkpoint"
+_FILE = "training.npz"
 _FORMAT = 3
 _ADVICE = "Delete it to train from the start, or name another directory in checkpoint."
 # What the stopping rule knows, besides the best weights.
@@ -41,14 +44,15 @@ class Checkpoint:
         self.path = Path(directory) / _FILE
         self.identity = identity
         self.rule: dict[str, np.ndarray] = {}  # the stopping rule's arrays, once restored
+        self.notes: dict[str, Any] = {}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._reading():
-            found = read_notes(self.path)
-            self.begun = found is not None
-            self.notes, self._start = found or ({}, 0)
-            if self.begun:
+        self.begun = os.path.lexists(self.path)
+        if self.begun:
+            with self._reading() as archive:
+                self._text = read_notes(archive)
+                self.notes = _parse(self._text)
                 self._check_identity()
-                _check_notes(self.notes)
+                _check_values(self.notes)
 
     @property
     def seed(self) -> int:
@@ -68,12 +72,14 @@ class Checkpoint:
 
     def restore(self, net: AutoencoderNet) -> None:
         """Bring a new net to where the file's net was."""
-        expected, stored = layout(_filled_arrays(net)), self.notes.get("arrays")
-        with self._reading():
-            if not isinstance(stored, dict) or stored != _without_unused(expected, stored):
+        expected = {name: (array.dtype, array.shape) for name, array in _filled_arrays(net).items()}
+        with self._reading() as archive:
+            if read_notes(archive) != self._text:
+                raise ValueError("it was replaced meanwhile")
+            stored = read_layout(archive)
+            if stored != _without_unused(expected, stored):
                 raise _ForeignError("names, types or shapes of its arrays differ from those of the new network")
-            kinds = {name: expected[name] for name in stored}
-            arrays = read_arrays(self.path, self._start, kinds, self.notes.get("digest"))
+            arrays = read_arrays(archive, list(stored))
         state: dict[str, Any] = {"weights": {}, "optimizer": {}, "history": self.notes["history"]}
         for name, array in arrays.items():
             kind, _, rest = name.partition("/")
@@ -102,21 +108,33 @@ class Checkpoint:
             ) from error
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Give every error that a file can cause the same form."""
+    def _reading(self) -> Iterator[ZipFile]:
+        """Open the file, and give every error that it can cause the same form."""
         try:
-            yield
+            with opened(self.path) as archive:
+                yield archive
         except _ForeignError as error:
             raise ValueError(f"The checkpoint {self.path} belongs to another training: {error}. {_ADVICE}") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise ValueError(f"The checkpoint {self.path} cannot be read ({error}). {_ADVICE}") from error
+        except UNREADABLE as error:
+            reason = str(error) or type(error).__name__
+            raise ValueError(f"The checkpoint {self.path} cannot be read ({reason}). {_ADVICE}") from error
 
 
 class _ForeignError(ValueError):
     """A sound file of another training."""
 
 
-def _check_notes(notes: dict[str, Any]) -> None:
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        notes = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its notes are nested too deeply") from error
+    if not isinstance(notes, dict):
+        raise ValueError(f"its notes are a {type(notes).__name__}, no dict")
+    return notes
+
+
+def _check_values(notes: dict[str, Any]) -> None:
     """Raise for a seed or a history that no training could have written."""
     seed, history = notes.get("seed"), notes.get("history")
     if type(seed) is not int or not 0 <= seed <= np.iinfo(np.int32).max:
@@ -158,7 +176,7 @@ def _filled_arrays(net: AutoencoderNet) -> dict[str, np.ndarray]:
     return _arrays(net)[0]
 
 
-def _without_unused(expected: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+def _without_unused(expected: Layout, stored: Layout) -> Layout:
     """Leave out the optimizer's slots of weights for which none are stored, because no sample ever used them."""
     used = {_weight_of(name) for name in stored}
     return {name: kind for name, kind in expected.items() if _weight_of(name) in used | {None}}

@@ -1,51 +1,50 @@
-"""One file of notes and arrays, which is replaced as a whole and read without trust in what it says about itself.
+"""A .npz file of notes and arrays, which is replaced as a whole and read without trust in what it says about itself.
 
-A head of fixed length, the notes as JSON, and the bytes of the arrays, one after the other. The head holds the length
-and the digest of the notes. The notes list the arrays with types and shapes, and hold the digest of their bytes. So the
-notes can be read and judged alone, and no size is taken from the file before it was compared.
+The file is an uncompressed zip, as `numpy.savez` writes it. Its member "notes" is a text (JSON), the others are arrays.
+No more bytes of it are read at once than the file has, and arrays only after their types and shapes were compared.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import json
+import math
 import os
 import secrets
 import stat
-import struct
-from collections.abc import Iterable
-from hashlib import blake2b
+import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
+from numpy.lib import format as npy
 
-_MAGIC = b"sk_autoencoder training\n"
-_HEAD = struct.Struct(f"<{len(_MAGIC)}sQ16s")
-_LONGEST_NOTES = 1 << 28
+_LONGEST_NOTES, _LONGEST_HEADER = 1 << 28, 1 << 14  # in bytes
+_HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+# What numpy raises for a header that it does not understand; it reads the text as a literal of Python.
+_NO_HEADER = (ValueError, TypeError, LookupError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 # Links are not followed, and opening a named pipe does not wait for its other end; not every platform has these.
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
-Layout = dict[str, list[Any]]  # type and shape by name, in the order of the file
+# What opening and reading a file can raise.
+UNREADABLE = (OSError, ValueError, BadZipFile, EOFError, NotImplementedError)
+Layout = dict[str, tuple[np.dtype, tuple[int, ...]]]  # type and shape by name
 
 
-def layout(arrays: dict[str, np.ndarray]) -> Layout:
-    """Return type and shape of each array, as the notes list them."""
-    return {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
-
-
-def write(path: Path, notes: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def write(path: Path, notes: dict[str, Any], arrays: dict[str, Any]) -> None:
     """Replace a file; whatever ends the process meanwhile leaves the old one."""
-    parts = [np.ascontiguousarray(array).data for array in arrays.values()]
-    text = json.dumps({**notes, "arrays": layout(arrays), "digest": _digest(parts).hex()}).encode()
-    if len(text) > _LONGEST_NOTES:
-        raise ValueError(f"its notes would take {len(text)} bytes, more than {_LONGEST_NOTES}")
+    text = np.array(json.dumps(notes))
+    if text.nbytes > _LONGEST_NOTES:
+        raise ValueError(f"its notes would take {text.nbytes} bytes, more than {_LONGEST_NOTES}")
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     file = _open(unfinished, "xb")
     try:
         with file:
-            file.write(_HEAD.pack(_MAGIC, len(text), _digest([text])) + text)
-            file.writelines(parts)
+            np.savez(file, notes=text, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
@@ -54,75 +53,83 @@ def write(path: Path, notes: dict[str, Any], arrays: dict[str, np.ndarray]) -> N
     _sync_folder(path.parent)
 
 
-def read_notes(path: Path) -> tuple[dict[str, Any], int] | None:
-    """Return the notes and where the arrays begin, or None if there is no file."""
-    try:
-        file = _open(path, "rb")
-    except FileNotFoundError:
-        return None
-    with file:
-        size = _size(file)
-        head = file.read(_HEAD.size)
-        if not head.startswith(_MAGIC) or size < _HEAD.size:
-            raise ValueError("it does not begin as such a file does")
-        _, length, digest = _HEAD.unpack(head)
-        if length > min(size - _HEAD.size, _LONGEST_NOTES):
-            raise ValueError("its notes are cut off, or too long")
-        text = file.read(length)
-    if _digest([text]) != digest:
-        raise ValueError("its notes are damaged")
-    notes = json.loads(text)
-    if not isinstance(notes, dict):
-        raise ValueError(f"its notes are a {type(notes).__name__}, no dict")
-    return notes, _HEAD.size + length
-
-
-def read_arrays(path: Path, start: int, arrays: Layout, digest: Any) -> dict[str, np.ndarray]:
-    """Read arrays that begin at ``start``; their layout has been compared with what is expected."""
-    kinds = {name: (np.dtype(kind), tuple(shape)) for name, (kind, shape) in arrays.items()}
-    sizes = {name: kind.itemsize * int(np.prod(shape, dtype=int)) for name, (kind, shape) in kinds.items()}
-    total = sum(sizes.values())
+@contextmanager
+def opened(path: Path) -> Iterator[ZipFile]:
+    """Open a file whose members can be read one by one: all stored as they are, and none larger than the file."""
     with _open(path, "rb") as file:
-        if _size(file) != start + total:
-            raise ValueError(f"it should be {start + total} bytes long")
-        file.seek(start)
-        content = memoryview(file.read(total))
-    if _digest([content]).hex() != digest:
-        raise ValueError("its arrays are damaged")
-    found, offset = {}, 0
-    for name, (kind, shape) in kinds.items():
-        found[name] = np.frombuffer(content[offset : offset + sizes[name]], kind).reshape(shape).copy()
-        offset += sizes[name]
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no regular file")
+        with ZipFile(file) as archive:
+            file.seek(-22, os.SEEK_END)
+            if not file.read().startswith(b"PK\5\6"):
+                raise ValueError("it does not end as a zip file does")
+            names = archive.namelist()
+            if len(set(names)) < len(names) or not all(name.endswith(".npy") for name in names):
+                raise ValueError("two of its members have the same name, or one is no array")
+            for member in archive.infolist():
+                if member.compress_type != ZIP_STORED or member.flag_bits & 1:
+                    raise ValueError(f"{member.filename} is compressed or encrypted")
+                if member.file_size > found.st_size:
+                    raise ValueError(f"{member.filename} is larger than the file")
+            yield archive
+
+
+def read_notes(archive: ZipFile) -> str:
+    """Return the text of the notes."""
+    if "notes.npy" not in archive.namelist():
+        raise ValueError("it has no notes")
+    kind, shape = _read_header(archive, "notes.npy")
+    if kind.kind != "U" or shape != () or kind.itemsize > _LONGEST_NOTES:
+        raise ValueError("its notes are no text, or too long")
+    text = _read_array(archive, "notes.npy").astype(kind.newbyteorder("<"))
+    return text.tobytes().decode("utf-32-le").rstrip("\0")  # str(text) raises SystemError for some bytes
+
+
+def read_layout(archive: ZipFile) -> Layout:
+    """Return type and shape of each array, from the headers alone."""
+    found = {name.removesuffix(".npy"): _read_header(archive, name) for name in archive.namelist()}
+    del found["notes"]
     return found
+
+
+def read_arrays(archive: ZipFile, names: list[str]) -> dict[str, np.ndarray]:
+    """Read arrays, whose types and shapes have been compared with what is expected; zip's checksums are compared."""
+    return {name: _read_array(archive, f"{name}.npy") for name in names}
+
+
+def _read_header(archive: ZipFile, name: str) -> tuple[np.dtype, tuple[int, ...]]:
+    """Return type and shape of one member, whose size must be that of its header and its array."""
+    with archive.open(name) as file:
+        beginning = io.BytesIO(file.read(_LONGEST_HEADER))
+    try:
+        shape, _, kind = _HEADER_READERS[npy.read_magic(beginning)](beginning)
+    except _NO_HEADER as error:
+        raise ValueError(f"{name} has no header that numpy can read: {error}") from error
+    size = archive.getinfo(name).file_size
+    if size != beginning.tell() + kind.itemsize * math.prod(shape):
+        raise ValueError(f"{name} has {size} bytes, which does not fit its type and shape")
+    return kind, shape
+
+
+def _read_array(archive: ZipFile, name: str) -> np.ndarray:
+    with archive.open(name) as file:
+        return npy.read_array(file, allow_pickle=False)
 
 
 def _open(path: Path, mode: str) -> IO[bytes]:
     return open(path, mode, opener=lambda name, flags: os.open(name, flags | _FLAGS, 0o666))
 
 
-def _size(file: IO[bytes]) -> int:
-    found = os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError("it is no regular file")
-    return found.st_size
-
-
-def _digest(parts: Iterable[Any]) -> bytes:
-    hashed = blake2b(digest_size=16)
-    for part in parts:
-        hashed.update(part)
-    return hashed.digest()
-
-
 def _sync_folder(folder: Path) -> None:
     """Make the new name last through a power failure, where folders can be opened and synchronized."""
     if not hasattr(os, "O_DIRECTORY"):
         return
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     except OSError as error:
         if error.errno != errno.EINVAL:  # some network drives synchronize files only
             raise
     finally:
-        os.close(opened)
+        os.close(descriptor)
