@@ -12,7 +12,7 @@ from sk_autoencoder.displays import (
     ReconstructionDisplay,
     TraversalDisplay,
 )
-from sk_autoencoder.estimators import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.estimators import AutoencoderOutlierDetector, AutoencoderTransformer, trusted_types
 from sk_autoencoder.losses import AbsoluteError, BinaryCrossEntropy, Huber, Loss, SquaredError
 from sk_autoencoder.model_selection import (
     OneClassKFold,
@@ -97,4 +97,5 @@ __all__ = [
     "Variational",
     "outlier_average_precision",
     "outlier_roc_auc",
+    "trusted_types",
 ]

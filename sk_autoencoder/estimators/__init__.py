@@ -2,5 +2,6 @@
 
 from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector
 from sk_autoencoder.estimators._transformer import AutoencoderTransformer
+from sk_autoencoder.estimators._trusted import trusted_types
 
-__all__ = ["AutoencoderOutlierDetector", "AutoencoderTransformer"]
+__all__ = ["AutoencoderOutlierDetector", "AutoencoderTransformer", "trusted_types"]

@@ -24,7 +24,7 @@ from sk_autoencoder._validation import (
     reals,
 )
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
-from sk_autoencoder.estimators import _assembly, _auto, _changes, _course
+from sk_autoencoder.estimators import _assembly, _auto, _changes, _course, _stored
 from sk_autoencoder.estimators._assembly import Assembly
 from sk_autoencoder.estimators._callbacks import check_callbacks, check_storable, copied, nested_parameters, set_nested
 from sk_autoencoder.estimators._identity import training_identity
@@ -327,8 +327,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         checkpoint = self._open_checkpoint(X, X_val, statistics) if save else None
-        if checkpoint and checkpoint.arrays:
-            seed = checkpoint.notes["seed"]
+        if checkpoint and checkpoint.begun:
+            seed = checkpoint.seed
         self._assembly, self._shape, self._given = assembly, shape, _changes.given(self)
         self._plan = self._new_plan(assembly, mixed_precision(self.precision, device), seed)
         self._affine, self._statistics = affine, statistics
@@ -342,7 +342,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             )
         if checkpoint:
             net.callbacks_.append(("saving", Saving(checkpoint)))
-            if checkpoint.arrays:
+            if checkpoint.begun:
                 checkpoint.restore(net)
         self.net_, self.stage_loss_curves_ = net, []
 
@@ -492,15 +492,12 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     @own_modes()
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild the net on the device that this machine has."""
-        arrays = state.pop("_net_state", None)
-        version = state.pop("_state_version", _STATE_VERSION)
-        if version != _STATE_VERSION:
-            raise ValueError(
-                f"This {type(self).__name__} was stored in format {version}, but this version of sk_autoencoder reads "
-                f"format {_STATE_VERSION}; fit it again, or open it with the version that stored it."
-            )
-        super().__setstate__(state)
+        _stored.check_version(type(self).__name__, state, _STATE_VERSION)
+        rest = dict(state)
+        arrays, _ = rest.pop("_net_state", None), rest.pop("_state_version", None)
+        super().__setstate__(rest)
         if arrays is not None:
+            _stored.check_sizes(self, arrays["weights"])
             self.net_ = self._new_net(available_device(self.device))
             load_net_state(self.net_, arrays)
             self._finish()

@@ -18,8 +18,11 @@ _DERIVED = ("n_features", "n_encoded")
 
 
 def given(estimator: BaseEstimator) -> dict[str, Any]:
-    """Return the parameters, nested ones too; a part stands here for its class."""
-    return {name: _comparable(value) for name, value in estimator.get_params(deep=True).items()}
+    """Return the parameters, nested ones too; a part is told by its class, and what callbacks hold by its text."""
+    return {
+        name: repr(value) if name.startswith("callbacks") else _comparable(value)
+        for name, value in estimator.get_params(deep=True).items()
+    }
 
 
 def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -1,12 +1,16 @@
-"""What tells one training from another: parameters and rows, as short texts that are the same in every process."""
+"""What tells one training from another: parameters and samples, as short texts that are the same in every process."""
 
 from __future__ import annotations
 
+import inspect
+from functools import partial
 from hashlib import blake2b
+from types import CodeType
 from typing import Any
 
 import numpy as np
 
+from sk_autoencoder._parts import Part
 from sk_autoencoder._validation import plain
 from sk_autoencoder.scaling import ColumnStatistics, column_statistics
 from sk_autoencoder.training.rows import dense
@@ -14,12 +18,14 @@ from sk_autoencoder.training.rows import dense
 # These change no weight, or are seen by every process in its own way.
 _IRRELEVANT = ("checkpoint", "callbacks", "verbose", "device", "contamination", "outlier_score")
 _N_ROWS = 256
+_LONGEST_TEXT = 200
+_DEPTH = 4  # of functions that hold functions, which may hold themselves
 
 
 def training_identity(estimator: Any, X: Any, statistics: ColumnStatistics, X_val: Any) -> dict[str, str]:
-    """Return a text for each parameter and for the rows."""
+    """Return a text for each parameter and for the samples."""
     parameters = {
-        name: _text(value)
+        name: _text(type(value) if isinstance(value, Part) else value)  # parameters of parts are listed, too
         for name, value in estimator.get_params(deep=True).items()
         if name.partition("__")[0] not in _IRRELEVANT
     }
@@ -27,16 +33,57 @@ def training_identity(estimator: Any, X: Any, statistics: ColumnStatistics, X_va
     return parameters | {"X": _digest(X, statistics), "X_val": validation}
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, depth: int = _DEPTH) -> str:
+    """Values are told by how they print, other objects by name, code and what they hold."""
     if isinstance(value, np.random.RandomState):
         return "RandomState"  # its draw is in the checkpoint
-    if callable(value):
-        return getattr(value, "__qualname__", type(value).__qualname__)
-    return repr(plain(value))
+    if isinstance(value, CodeType):
+        value = [value.co_code, value.co_names, value.co_consts]
+    if isinstance(value, dict):
+        value = list(value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        texts = [_text(entry, depth) for entry in value]
+        return f"[{', '.join(sorted(texts) if isinstance(value, set | frozenset) else texts)}]"
+    if not callable(value) and type(value).__repr__ is not object.__repr__:
+        text = repr(plain(value))
+        return text if len(text) <= _LONGEST_TEXT else _hash(text)
+    name = _name(value if hasattr(value, "__qualname__") else type(value))
+    if depth == 0 or name.startswith("sk_autoencoder."):
+        return name
+    return f"{name} {_hash(_text(_definition(value), depth - 1))}"
+
+
+def _definition(value: Any) -> Any:
+    """Return the code of an object and what it holds; what that code calls is not looked into."""
+    if inspect.isclass(value):
+        bases = [base if base.__module__ == value.__module__ else _name(base) for base in value.__bases__]
+        members = {name: getattr(m, "__func__", getattr(m, "fget", m)) for name, m in vars(value).items()}
+        return bases, {name: member for name, member in members.items() if _is_written(name, member)}
+    if inspect.isfunction(value):
+        held = inspect.getclosurevars(value).nonlocals
+        return value.__code__, value.__defaults__, value.__kwdefaults__, held
+    if inspect.ismethod(value):
+        return value.__func__, value.__self__
+    if isinstance(value, partial):
+        return value.func, value.args, value.keywords
+    return type(value), getattr(value, "__dict__", {})
+
+
+def _is_written(name: str, member: Any) -> bool:
+    """Whether a member of a class comes from its body, and not from Python or an extension."""
+    return inspect.isfunction(member) or not (name.startswith("__") or inspect.isroutine(member))
+
+
+def _name(value: Any) -> str:
+    return f"{getattr(value, '__module__', None)}.{value.__qualname__}"
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _digest(X: Any, statistics: ColumnStatistics) -> str:
-    """Shape, type, every column's statistics and some rows: no second pass over all of X."""
+    """Shape, type, every column's statistics and some samples: no second pass over all of X."""
     chosen = dense(X[:: max(1, X.shape[0] // _N_ROWS)])
     hashed = blake2b(digest_size=16)
     for array in (statistics.mean, statistics.variance, statistics.low, statistics.high, chosen):

@@ -149,9 +149,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         ``on_grad_computed`` is called for each member in turn, so that ``skorch.callbacks.GradientNormClipping`` clips
         each by itself.
     checkpoint : path-like or None, default=None
-        A directory in which ``fit`` keeps one file, replaced after each epoch. The same ``fit`` in a new process goes
-        on from there to the same bits; a file of other parameters or rows, or a damaged one, raises an error. The
-        file stays when training is done. The state of own callbacks is not kept.
+        A directory in which ``fit`` keeps one file, ``training.npz``, replaced after each epoch. The same ``fit`` in a
+        new process goes on from there to the same bits; a file of other parameters or rows, or a damaged or compressed
+        one, raises an error. The file stays when training is done. The state of own callbacks is not kept.
     random_state : int, RandomState instance or None, default=None
         Source of initial weights, row order and noise. None draws one number from numpy's global generator.
     verbose : bool or int, default=False
@@ -189,6 +189,13 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     --------
     sklearn.ensemble.IsolationForest : Random trees; no training of weights, and strong on contaminated rows.
     sklearn.neighbors.LocalOutlierFactor : Density among neighbours.
+
+    Notes
+    -----
+    A stored detector contains training samples: scores that compare, among them parts of the default score, keep up to
+    a few thousand scaled samples for each member, sorted values of each feature, and the scaling that turns them back.
+    It also holds the scores of all training samples and the losses of each epoch. Where samples must stay private, keep
+    the file as private as they are, or choose a score that does not compare, like ``outlier_score="reconstruction"``.
 
     References
     ----------

@@ -143,9 +143,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Called by the training loop; shallow copies are used, found afterwards in ``net_.callbacks_``. Parameters of a
         callback are ``callbacks__<name>__<parameter>``, with its name in a pair (name, callback) or its class's name.
     checkpoint : path-like or None, default=None
-        A directory in which ``fit`` keeps one file, replaced after each epoch. The same ``fit`` in a new process goes
-        on from there to the same bits; a file of other parameters or rows, or a damaged one, raises an error. The
-        file stays when training is done. The state of own callbacks is not kept.
+        A directory in which ``fit`` keeps one file, ``training.npz``, replaced after each epoch. The same ``fit`` in a
+        new process goes on from there to the same bits; a file of other parameters or rows, or a damaged or compressed
+        one, raises an error. The file stays when training is done. The state of own callbacks is not kept.
     random_state : int, RandomState instance or None, default=None
         Source of initial weights, row order and noise. None draws one number from numpy's global generator.
     verbose : bool or int, default=False
@@ -183,6 +183,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     See Also
     --------
     sklearn.decomposition.PCA : The best linear code; better with few rows, and much faster.
+
+    Notes
+    -----
+    A stored model tells something of its training samples: it holds the mean, variance, smallest and largest value of
+    each feature, the losses of each epoch and, unless the objective has a prior, the codes of up to 4096 samples, from
+    which the decoder rebuilds them approximately.
 
     References
     ----------

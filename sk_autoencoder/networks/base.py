@@ -28,6 +28,7 @@ class NetworkShape:
     n_members: int = 1
     dtype: str = "float32"
     sample_shape: tuple[int, ...] | None = None  # how networks with structure read a row; None: one long sequence
+    device: str = "cpu"  # where new weights lie; on "meta" they have sizes, but take no memory
 
     @property
     def torch_dtype(self) -> torch.dtype:

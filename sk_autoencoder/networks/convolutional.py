@@ -42,7 +42,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         self.n_axes = len(self.sizes[0])
 
         def zeros(*size: int) -> nn.Parameter:
-            return nn.Parameter(torch.zeros(shape.n_members, *size, dtype=shape.torch_dtype, device="cpu"))
+            return nn.Parameter(torch.zeros(shape.n_members, *size, dtype=shape.torch_dtype, device=shape.device))
 
         patch, flat = (kernel_size,) * self.n_axes, prod(self.last_map)
         down, up = list(pairwise(channels)), list(pairwise(reversed(channels)))

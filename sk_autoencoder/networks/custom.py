@@ -84,6 +84,9 @@ class Custom(Network):
     epoch if they are shuffled. The last bits of a row's results may depend on the other rows of a call. There is no
     name for this network, because it has no default.
 
+    A stored model keeps the makers by name, not by code, and opening it calls them, with two numbers and ``**kwargs``
+    from the file. Open such a file only if you trust it; ``trusted_types`` lists neither this class nor any maker.
+
     Parameters
     ----------
     encoder, decoder : class or function

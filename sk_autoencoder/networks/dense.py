@@ -155,7 +155,7 @@ class DenseAutoencoder(Autoencoder):
 def _weights(sizes: tuple[int, ...], shape: NetworkShape, generators: list[Generator]) -> nn.ParameterList:
     layers = []
     for n_in, n_out in pairwise(sizes):
-        weight = torch.empty(len(generators), n_in, n_out, dtype=shape.torch_dtype, device="cpu")
+        weight = torch.empty(len(generators), n_in, n_out, dtype=shape.torch_dtype, device=shape.device)
         std = initial_std(shape.activation, n_in, n_out)
         for member, generator in zip(weight, generators, strict=True):
             member.normal_(std=std, generator=generator)
@@ -164,7 +164,7 @@ def _weights(sizes: tuple[int, ...], shape: NetworkShape, generators: list[Gener
 
 
 def _biases(sizes: tuple[int, ...], shape: NetworkShape) -> nn.ParameterList:
-    zeros = (torch.zeros(shape.n_members, 1, n, dtype=shape.torch_dtype, device="cpu") for n in sizes[1:])
+    zeros = (torch.zeros(shape.n_members, 1, n, dtype=shape.torch_dtype, device=shape.device) for n in sizes[1:])
     return nn.ParameterList(nn.Parameter(zero) for zero in zeros)
 
 

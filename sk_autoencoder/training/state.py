@@ -12,18 +12,18 @@ from sk_autoencoder.training.net import AutoencoderNet
 
 
 def net_state(net: AutoencoderNet, with_optimizer: bool) -> dict[str, Any]:
-    """Weights, those that are frozen, history and, to go on training, the optimizer's state."""
+    """Weights, those that are frozen, history and, to go on, the optimizer's state by the number of the weight."""
     state: dict[str, Any] = {
         "weights": {name: _array(tensor) for name, tensor in net.module_.state_dict().items()},
         "frozen": [name for name, weight in net.module_.named_parameters() if not weight.requires_grad],
-        "history": list(net.history),
+        "history": _plain(list(net.history)),
         "optimizer": None,
     }
     if with_optimizer:
         slots = net.optimizer_.state_dict()["state"]
-        count = sum(len(group["params"]) for group in net.optimizer_.param_groups)
-        filled = (slots.get(index, {}) for index in range(count))  # SGD has none for weights that never moved
-        state["optimizer"] = [{key: _array(value) for key, value in slot.items()} for slot in filled]
+        state["optimizer"] = {
+            index: {key: _array(value) for key, value in slot.items()} for index, slot in slots.items()
+        }
     return state
 
 
@@ -35,9 +35,12 @@ def load_net_state(net: AutoencoderNet, state: dict[str, Any]) -> None:
         weight.requires_grad_(name not in state["frozen"])
     net.history.extend(state["history"])
     if state["optimizer"]:
-        slots = [{key: _tensor(value, device) for key, value in slot.items()} for slot in state["optimizer"]]
-        stored = {"state": dict(enumerate(slots)), "param_groups": net.optimizer_.state_dict()["param_groups"]}
-        net.optimizer_.load_state_dict(stored)
+        present = net.optimizer_.state_dict()
+        stored = {
+            index: {key: _tensor(value, device) for key, value in slot.items()}
+            for index, slot in state["optimizer"].items()
+        }
+        net.optimizer_.load_state_dict({**present, "state": present["state"] | stored})
 
 
 def _array(value: Tensor | None) -> np.ndarray | None:
@@ -46,3 +49,12 @@ def _array(value: Tensor | None) -> np.ndarray | None:
 
 def _tensor(value: np.ndarray | None, device: torch.device) -> Tensor | None:
     return None if value is None else torch.tensor(np.array(value), device=device)
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays, tensors and numpy's scalars, which a callback may have recorded, into numbers and lists."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value.tolist() if isinstance(value, Tensor | np.ndarray | np.generic) else value

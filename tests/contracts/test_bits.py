@@ -1,5 +1,7 @@
 """What has to be the same bit for bit: a second fit, a row in any batch, a stored model."""
 
+import dataclasses
+import inspect
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +14,13 @@ import skops.io
 import torch
 from sklearn.base import clone
 
-from sk_autoencoder import AutoencoderTransformer, Dense
+import sk_autoencoder
+from sk_autoencoder import AutoencoderTransformer, Custom, Dense, Loss, trusted_types
+from sk_autoencoder._parts import Part
 from sk_autoencoder.blocks import BLOCK_ROWS
 from sk_autoencoder.networks.activations import ACTIVATIONS
 
-from .variants import ESTIMATORS, VARIANTS, assert_equal, outputs
+from .variants import AXES, ESTIMATORS, VARIANTS, assert_equal, outputs
 
 each_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -59,7 +63,7 @@ def _with_joblib(model):
 
 def _with_skops(model):
     stored = skops.io.dumps(model)
-    return skops.io.loads(stored, trusted=skops.io.get_untrusted_types(data=stored))
+    return skops.io.loads(stored, trusted=trusted_types())
 
 
 @each_variant
@@ -79,15 +83,45 @@ def test_stored_with_joblib(variant, rows):
 
 @each_variant
 def test_stored_with_skops(variant, rows):
+    """The published list of types is all that a user has to trust."""
     model = clone(variant).fit(rows)
     assert_equal(outputs(_with_skops(model), rows), outputs(model, rows))
 
 
-@each_estimator
-def test_skops_finds_only_types_of_this_package(estimator, rows):
-    stored = skops.io.dumps(estimator(max_iter=2).fit(rows))
-    foreign = [name for name in skops.io.get_untrusted_types(data=stored) if not name.startswith("sk_autoencoder.")]
-    assert foreign == []
+def test_trusted_types_are_those_of_this_package_that_a_name_can_stand_for():
+    names = trusted_types()
+    assert names == sorted(set(names))
+    assert [name for name in names if not name.startswith("sk_autoencoder.")] == []
+    public = {kind for kind in vars(sk_autoencoder).values() if inspect.isclass(kind) and issubclass(kind, Part)}
+    parts = {kind for kind in public if Part not in kind.__bases__} - {Custom}  # children of Part are abstract
+    assert {f"{kind.__module__}.{kind.__name__}" for kind in parts} - set(names) == set()
+    assert not [name for name in names if "custom" in name.lower()]
+
+
+def test_a_registered_part_of_another_package_is_not_trusted(monkeypatch):
+    monkeypatch.setitem(AXES["loss"], "foreign", ForeignLoss)
+    assert not [name for name in trusted_types() if "ForeignLoss" in name]
+
+
+class ForeignLoss(Loss):
+    pass
+
+
+def maker(n_in, n_out):
+    return torch.nn.Linear(n_in, n_out)
+
+
+def test_makers_are_not_trusted(rows):
+    """Opening a model would call them; who trusts one says so."""
+    model = AutoencoderTransformer(2, network=Custom(encoder=maker, decoder=maker), max_iter=1).fit(rows)
+    stored = skops.io.dumps(model)
+    needed = [f"{Custom.__module__}.Custom", f"{__name__}.maker"]
+    assert sorted(set(skops.io.get_untrusted_types(data=stored)) - set(trusted_types())) == needed
+    for trusted in ([], needed[:1], needed[1:]):
+        with pytest.raises(skops.io.exceptions.UntrustedTypesFoundException):
+            skops.io.loads(stored, trusted=trusted_types() + trusted)
+    opened = skops.io.loads(stored, trusted=trusted_types() + needed)
+    assert_equal(outputs(opened, rows), outputs(model, rows))
 
 
 @each_estimator
@@ -105,12 +139,70 @@ def test_state_holds_no_torch_object(estimator, rows):
 
 
 @each_estimator
-def test_state_of_another_version(estimator, rows):
-    model = estimator(max_iter=2).fit(rows)
-    state = model.__getstate__()
-    state["_state_version"] = 999
-    with pytest.raises(ValueError, match="stored in format 999, but this version of sk_autoencoder reads format"):
+@pytest.mark.parametrize("version", [1, 999, None])
+def test_state_of_another_version(version, estimator, rows):
+    state = estimator(max_iter=2).fit(rows).__getstate__()
+    state["_state_version"] = version
+    with pytest.raises(
+        ValueError, match=f"stored in format {version}, but this version of sk_autoencoder reads format"
+    ):
         estimator.__new__(estimator).__setstate__(state)
+
+
+@each_estimator
+def test_state_without_a_version(estimator, rows):
+    state = estimator(max_iter=2).fit(rows).__getstate__()
+    del state["_state_version"]
+    with pytest.raises(ValueError, match="stored in format None, but this version of sk_autoencoder reads format"):
+        estimator.__new__(estimator).__setstate__(state)
+
+
+@each_estimator
+def test_setting_a_state_leaves_it_as_it_is(estimator, rows):
+    """So that a second copy can be made of it."""
+    model = estimator(max_iter=2, random_state=0).fit(rows)
+    state = model.__getstate__()
+    before = set(state)
+    for _ in "ab":
+        copy = estimator.__new__(estimator)
+        copy.__setstate__(state)
+        assert_equal(outputs(copy, rows), outputs(model, rows))
+    assert set(state) == before
+
+
+SIZES = [
+    *[("n_features", 10**9), ("n_components", 10**9), ("n_encoded", 10**9), ("hidden_layer_sizes", (10**9,))],
+    *[("hidden_layer_sizes", (10**18, 10**18)), ("n_members", 10**9), ("n_members", 0), ("n_components", -1)],
+]
+
+
+@pytest.mark.parametrize("network", ["dense", "convolutional"])
+@pytest.mark.parametrize(("name", "size"), SIZES)
+def test_sizes_that_are_not_those_of_the_arrays(name, size, network, rows):
+    """They are found before memory is taken for them."""
+    model = AutoencoderTransformer(2, network=network, hidden_layer_sizes=(4,), max_iter=1).fit(rows)
+    state = model.__getstate__()
+    state["_shape"] = dataclasses.replace(state["_shape"], **{name: size})
+    with pytest.raises(ValueError, match="do not have the sizes that it needs, so the file is damaged"):
+        AutoencoderTransformer.__new__(AutoencoderTransformer).__setstate__(state)
+
+
+@pytest.mark.parametrize("name", ["n_features", "n_members"])
+def test_sizes_of_own_networks(name, rows):
+    """No maker is called for what the arrays cannot be."""
+    calls = []
+
+    def maker(n_in, n_out):
+        calls.append((n_in, n_out))
+        return torch.nn.Linear(n_in, n_out)
+
+    model = AutoencoderTransformer(2, network=Custom(encoder=maker, decoder=maker), max_iter=1).fit(rows)
+    state = model.__getstate__()
+    state["_shape"] = dataclasses.replace(state["_shape"], **{name: 10**9})
+    calls.clear()
+    with pytest.raises(ValueError, match="do not have the sizes that it needs"):
+        AutoencoderTransformer.__new__(AutoencoderTransformer).__setstate__(state)
+    assert calls == []
 
 
 @each_estimator

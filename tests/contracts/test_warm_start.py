@@ -60,7 +60,7 @@ REFUSED = {
 FOLLOWED = {
     "loss": ("huber", lambda m: isinstance(m._plan.loss, Huber)),
     "corruption": ("masking", lambda m: isinstance(m._plan.corruption, Masking)),
-    "input_margin": (0.5, lambda m: np.allclose(m._inference._bounds.high, _scaled_maxima(m) + 0.5)),
+    "input_margin": (0.5, lambda m: m._bounds is not None and np.allclose(m._bounds.high, _scaled_maxima(m) + 0.5)),
     "learning_rate_init": (1e-3, lambda m: m.net_.lr == 1e-3),
     "learning_rate": ("constant", lambda m: _group(m)["lr"] == 0.005),
     "momentum": (0.5, lambda m: _group(m)["betas"] == (0.5, 0.999)),

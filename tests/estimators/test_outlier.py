@@ -32,6 +32,7 @@ from sk_autoencoder import (
     Score,
     Tail,
     Threshold,
+    trusted_types,
 )
 from sk_autoencoder._rounding import rounding
 from sk_autoencoder.objectives import Evaluation
@@ -827,9 +828,7 @@ def _with_joblib(model):
 
 def _with_skops(model):
     stored = skops.io.dumps(model)
-    trusted = skops.io.get_untrusted_types(data=stored)
-    assert all(name.startswith("sk_autoencoder.") for name in trusted)
-    return skops.io.loads(stored, trusted=trusted)
+    return skops.io.loads(stored, trusted=trusted_types())
 
 
 @each_score

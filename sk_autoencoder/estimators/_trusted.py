@@ -1,0 +1,46 @@
+"""The types that a stored model is made of."""
+
+from __future__ import annotations
+
+from sk_autoencoder.corruptions import CORRUPTIONS
+from sk_autoencoder.estimators._assembly import Assembly
+from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector
+from sk_autoencoder.estimators._transformer import AutoencoderTransformer
+from sk_autoencoder.inference import Axes
+from sk_autoencoder.losses import LOSSES
+from sk_autoencoder.networks import NETWORKS, NetworkShape
+from sk_autoencoder.objectives import OBJECTIVES
+from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics
+from sk_autoencoder.scores import SCORES
+from sk_autoencoder.thresholds import THRESHOLDS, Hampel, Quantile
+from sk_autoencoder.training import TrainingPlan
+
+_REGISTRIES = (CORRUPTIONS, LOSSES, NETWORKS, OBJECTIVES, SCALINGS, SCORES, THRESHOLDS)
+_ESTIMATORS = (AutoencoderOutlierDetector, AutoencoderTransformer)
+_WITHOUT_A_NAME = (Hampel, Quantile)
+# What fitted estimators hold besides parts, arrays and numbers.
+_HELD = (Affine, Assembly, Axes, ColumnStatistics, NetworkShape, TrainingPlan)
+
+
+def trusted_types() -> list[str]:
+    """List the types of this package that fitted estimators are made of, for ``skops.io.load(trusted=...)``.
+
+    They are the estimators, the parts that their parameters can name, and what they keep when they are fitted.
+    ``Custom`` is not among them, because opening such a model calls its makers: add its name and theirs if you trust
+    them. The same holds for your own parts and callbacks.
+
+    Returns
+    -------
+    names : list of str
+        Full names, sorted.
+
+    Examples
+    --------
+    >>> from sk_autoencoder import trusted_types
+    >>> "sk_autoencoder.losses.Huber" in trusted_types()
+    True
+    >>> # skops.io.load("model.skops", trusted=trusted_types())
+    """
+    kinds = {kind for registry in _REGISTRIES for kind in registry.values()}.union(_WITHOUT_A_NAME, _ESTIMATORS, _HELD)
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+    return sorted(name for name in names if name.startswith("sk_autoencoder."))
