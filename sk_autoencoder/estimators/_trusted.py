@@ -8,7 +8,7 @@ from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector
 from sk_autoencoder.estimators._transformer import AutoencoderTransformer
 from sk_autoencoder.inference import Axes
 from sk_autoencoder.losses import LOSSES
-from sk_autoencoder.networks import NETWORKS, NetworkShape
+from sk_autoencoder.networks import NETWORKS, Bounds, NetworkShape
 from sk_autoencoder.objectives import OBJECTIVES
 from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics
 from sk_autoencoder.scores import SCORES
@@ -19,7 +19,7 @@ _REGISTRIES = (CORRUPTIONS, LOSSES, NETWORKS, OBJECTIVES, SCALINGS, SCORES, THRE
 _ESTIMATORS = (AutoencoderOutlierDetector, AutoencoderTransformer)
 _WITHOUT_A_NAME = (Hampel, Quantile)
 # What fitted estimators hold besides parts, arrays and numbers.
-_HELD = (Affine, Assembly, Axes, ColumnStatistics, NetworkShape, TrainingPlan)
+_HELD = (Affine, Assembly, Axes, Bounds, ColumnStatistics, NetworkShape, TrainingPlan)
 
 
 def trusted_types() -> list[str]:

@@ -268,7 +268,7 @@ class TestChoices:
             model.fit([[1.0, 2.0]])
 
     def test_early_stopping_on_two_rows(self):
-        model = AutoencoderTransformer(1, early_stopping=True, tol=1e12, n_iter_no_change=1)
+        model = AutoencoderTransformer(1, early_stopping=True, tol=1e12, n_iter_no_change=1, learning_rate="constant")
         _assert_finite(model, np.array([[1.0, 2.0], [2.0, 1.0]]))
 
     @pytest.mark.parametrize("loss", LOSSES)

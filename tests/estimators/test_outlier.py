@@ -114,9 +114,11 @@ class TestSigns:
         model = detector(outlier_score=FirstFeature(), contamination=One(), scaling=None).fit(X)
         new = np.array([[0.25, 9, 9, 9, 9], [-0.75, 0, 0, 0, 0], [-1.5, 0, 0, 0, 0], [3.0, 0, 0, 0, 0]])
         np.testing.assert_array_equal(model.score_samples(new), [-0.25, -0.75, -1.5, -3.0])
-        np.testing.assert_array_equal(model.decision_function(new), [0.75, 0.25, -0.5, -2.0])
+        np.testing.assert_array_equal(model.decision_function(new), np.array([0.75, 0.25, -0.5, -2.0]) + 2.0**-16)
         np.testing.assert_array_equal(model.predict(new), [1, 1, -1, -1])
-        assert model.offset_ == -1.0
+        assert model.offset_ == -1.0 - 2.0**-16
+        equal_but_for_rounding = np.array([[1.00001, 0, 0, 0, 0], [1.0001, 0, 0, 0, 0]])
+        np.testing.assert_array_equal(model.predict(equal_but_for_rounding), [1, -1])
 
     @each_rule
     def test_threshold_separates_normal_rows_from_far_ones(self, rule, X):
@@ -538,8 +540,8 @@ class TestMembers:
         model = detector(outlier_score=ReconstructionError(normalize=None)).fit(X)
         inference = model._inference
 
-        def rebuilt(network, blocks):
-            return inference._unscaled(network.encode(blocks)[..., : model.n_components_])
+        def rebuilt(network, batch):
+            return inference._unscaled(network.encode(batch.corrupted)[..., : model.n_components_])
 
         reconstructions = inference.apply(rebuilt, X, X.shape[1])
         scale = X.std(axis=0)
