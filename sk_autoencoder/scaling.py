@@ -123,7 +123,11 @@ class Scaling(Part):
 
 
 class Standard(Scaling):
-    """Zero mean and unit variance; a constant column becomes 0."""
+    """Zero mean, in units of the standard deviation; a constant column becomes 0.
+
+    The unit is at least the median deviation of the values that differ from the median, so that rare values are not
+    scaled to many standard deviations: rare ones among zeros have a unit of 1.
+    """
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
         """Return the affine map."""
@@ -159,7 +163,7 @@ class MinMax(Scaling):
 class Robust(Scaling):
     """Median 0 and a unit interquartile range, which a few extreme rows do not move.
 
-    A column whose middle half is constant has no interquartile range and takes its standard deviation instead.
+    A column whose middle half is constant has no interquartile range and takes the unit of ``Standard`` instead.
     Quartiles are those of at most 50000 evenly spaced rows.
 
     Parameters
