@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["BLOCK_ROWS", "MULTIPLE", "affine", "cut", "joined", "mean_of", "row_product"]
+__all__ = ["BLOCK_ROWS", "MULTIPLE", "affine", "cut", "joined", "mean_of", "mean_of_votes", "row_product"]
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -104,6 +104,15 @@ def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
     matrix = F.pad(matrix, (0, -n_out % MULTIPLE, 0, -n_in % MULTIPLE))
     product = affine(blocks, matrix, matrix.new_zeros(n_members, 1, matrix.shape[2]))
     return joined(product, n_members)[:, :n_rows, :n_out]
+
+
+def mean_of_votes(votes: Tensor) -> Tensor:
+    """Mean along the first axis of those entries that are not NaN, added up in their order; NaN if there are none."""
+    if len(votes) == 1:
+        return votes[0]
+    absent = votes.isnan()
+    first, *others = votes.masked_fill(absent, 0)
+    return sum(others, start=first) / (~absent).sum(dim=0)
 
 
 def mean_of(tensors: Iterable[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sk_autoencoder._validation import own_modes
 from sk_autoencoder._warnings import warn
-from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of, row_product
+from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of_votes, row_product
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder, InputBounds
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
@@ -86,18 +86,18 @@ class Inference:
         """(n, n_components) codes -> (n_members, n, n_features) rows in original units."""
         return self._map(self._decode, codes, self._plain, self.shape.n_features)
 
-    def reconstruct(self, X: np.ndarray) -> np.ndarray:
-        """(n, n_features) raw rows -> (n, n_features) reconstructions in original units, the members' mean."""
+    def reconstruct(self, X: np.ndarray, voters: np.ndarray | None = None) -> np.ndarray:
+        """(n, n_features) raw rows -> (n, n_features) reconstructions in original units, the voters' mean."""
         results = np.empty(X.shape, dtype=X.dtype)
-        for part, rows in self._stream(self._mean_reconstruction, X, self._scaled()):
-            results[part] = rows[: _size(part)].cpu().numpy()
+        for rows, found in self._votes(self._reconstructed, X, voters):
+            results[rows] = found.cpu().numpy()
         return results
 
-    def squared_errors(self, X: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield consecutive parts of raw rows, and the squared errors of their reconstruction, (n, n_features)."""
-        for part, rows in self._stream(self._mean_reconstruction, X, self._scaled()):
-            difference = dense(X[part]).astype(np.float64) - rows[: _size(part)].cpu().numpy()
-            yield part, np.square(difference, out=difference)
+    def squared_errors(self, X: np.ndarray, voters: np.ndarray | None = None) -> Iterator[tuple[Any, np.ndarray]]:
+        """Yield parts of raw rows, or their numbers, and the squared errors of reconstruction, (n, n_features)."""
+        for rows, found in self._votes(self._reconstructed, X, voters):
+            difference = dense(X[rows]).astype(np.float64) - found.cpu().numpy()
+            yield rows, np.square(difference, out=difference)
 
     def apply(
         self, function: Callable[[Autoencoder, Batch], Tensor], X: np.ndarray, width: int, dtype: Any = None
@@ -115,14 +115,10 @@ class Inference:
         Without an objective, the evaluation has no parts.
         """
 
-        def take(numbers: np.ndarray) -> Tensor:
-            rows = dense(X[numbers.ravel()])
-            return self._scale_into(rows, self._empty(len(rows))).unflatten(0, numbers.shape)
-
         def whole(blocks: Tensor, n_kept: int) -> Evaluation:
             return self._evaluate(blocks, n_kept, objective, loss)
 
-        pieces = [piece[:, : _size(part)] for part, piece in self._stream(whole, index.T, take)]
+        pieces = [piece[:, : _size(part)] for part, piece in self._stream(whole, index.T, self._gathered(X))]
         return Evaluation.concatenate(pieces, dim=1)
 
     def score(
@@ -130,24 +126,83 @@ class Inference:
         X: np.ndarray,
         objective: Objective | None,
         loss: Loss,
-        function: Callable[[Evaluation, State], Tensor],
+        terms: Callable[[Evaluation, State], Tensor],
+        combine: Callable[[Tensor], Tensor],
         compares: bool,
+        voters: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Average a score function over members: (n, ...) float64.
+        """Average terms over the members that vote on a row, and combine them: (n, ...) float64.
 
-        The function takes an evaluation, (n_members, n, ...), and the state; if it compares with references, it takes
-        fewer rows at once. Without an objective, evaluations have no parts, and more rows go through the network.
+        ``terms`` takes an evaluation, (n_members, n, ...), and the state, and gives NaN where a member abstains; if it
+        compares with references, it takes fewer rows at once. ``combine`` takes the mean over members, (n, ...).
+        ``voters`` (n_members, n) says which members vote on which row; None, and no voter, stand for all. Without an
+        objective, evaluations have no parts, and more rows go through the network.
         """
         step = self._n_blocks * self._block_rows if compares else self._rows_in_piece
 
-        def averaged(blocks: Tensor, n_kept: int) -> Tensor:
+        def judged(blocks: Tensor, n_kept: int) -> Tensor:
             evaluation = self._evaluate(blocks, n_kept, objective, loss)
             starts = range(0, evaluation.target.shape[1], step)
-            return torch.cat([mean_of(function(evaluation[:, i : i + step], self.state)) for i in starts])
+            return torch.cat([terms(evaluation[:, i : i + step], self.state) for i in starts], dim=1)
 
-        times = self._times_alone if objective is None else 1
-        pieces = self._stream(averaged, X, self._scaled(), times)
-        return np.concatenate([scores[: _size(part)].cpu().numpy() for part, scores in pieces])
+        results: np.ndarray | None = None
+        for rows, found in self._votes(judged, X, voters, combine, self._times_alone if objective is None else 1):
+            combined = found.cpu().numpy()
+            if results is None:
+                results = np.empty((X.shape[0], *combined.shape[1:]))
+            results[rows] = combined
+        assert results is not None  # there is at least one row
+        return results
+
+    def _votes(
+        self,
+        function: Callable[[Tensor, int], Tensor],
+        X: np.ndarray,
+        voters: np.ndarray | None,
+        combine: Callable[[Tensor], Tensor] = lambda mean: mean,
+        times: int = 1,
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """Yield parts of X, or row numbers, and what ``combine`` makes of the mean over the members that vote on them.
+
+        The function maps blocks to (n_members, n, ...). Where few members vote, each is given its own rows.
+        """
+        if voters is None:
+            averaged = self._stream(lambda *blocks: combine(mean_of_votes(function(*blocks))), X, self._scaled(), times)
+            for part, mean in averaged:
+                yield part, mean[: _size(part)]
+            return
+        judged = np.any(voters, axis=0)
+        if (others := np.flatnonzero(~judged)).size:
+            for part, mean in self._votes(function, X[others], None, combine, times):
+                yield others[part], mean
+        chosen = np.flatnonzero(judged)
+        step = self._n_blocks * self._block_rows * self.shape.n_members
+        for start in range(0, len(chosen), step):
+            rows = chosen[start : start + step]
+            yield rows, combine(self._mean_of_voters(function, X, rows, voters[:, rows]))
+
+    def _mean_of_voters(
+        self, function: Callable[[Tensor, int], Tensor], X: np.ndarray, rows: np.ndarray, voters: np.ndarray
+    ) -> Tensor:
+        """Mean of a function of blocks over those members that vote on each of some rows, (n_rows, ...)."""
+        places = [np.flatnonzero(voting) for voting in voters]
+        index = np.stack([np.resize(own if own.size else [0], max(map(len, places))) for own in places])
+        pieces = [piece[:, : _size(part)] for part, piece in self._stream(function, rows[index].T, self._gathered(X))]
+        found = torch.cat(pieces, dim=1)
+        with torch.inference_mode():
+            votes = found.new_full((len(voters), len(rows), *found.shape[2:]), torch.nan)
+            for own, values, member in zip(places, found, votes, strict=True):
+                member[torch.from_numpy(own).to(self.device)] = values[: len(own)]
+            return mean_of_votes(votes)
+
+    def _gathered(self, X: np.ndarray) -> Callable[[np.ndarray], Tensor]:
+        """Return what takes numbers of rows, (n, n_members), and scales the rows."""
+
+        def take(numbers: np.ndarray) -> Tensor:
+            rows = dense(X[numbers.ravel()])
+            return self._scale_into(rows, self._empty(len(rows))).unflatten(0, numbers.shape)
+
+        return take
 
     def _evaluate(self, blocks: Tensor, n_kept: int, objective: Objective | None, loss: Loss) -> Evaluation:
         if objective is None:
@@ -209,8 +264,8 @@ class Inference:
     def _unscaled(self, codes: Tensor) -> Tensor:
         return self.network.decode(codes).to(torch.float64) * self._scale + self._center
 
-    def _mean_reconstruction(self, blocks: Tensor, n_kept: int) -> Tensor:
-        return mean_of(self._rows(self._unscaled(self._code(blocks)), n_kept))
+    def _reconstructed(self, blocks: Tensor, n_kept: int) -> Tensor:
+        return self._rows(self._unscaled(self._code(blocks)), n_kept)
 
     def _map(
         self,

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from sk_autoencoder._parts import Part
-from sk_autoencoder._rounding import rounding
+from sk_autoencoder._tails import exponential_tail
 from sk_autoencoder._validation import reals
 
 
@@ -153,35 +153,26 @@ class Conformal(Threshold):
 
 
 class Auto(Threshold):
-    """Hampel's limit on held-out rows, lowered to the strangest training row where false alarms stay few.
+    """Outliers score higher than a share ``alpha`` of the samples would by an exponential law for the upper half.
 
-    An ensemble finds rows that it was trained on less strange than new ones, so that a limit learnt on held-out rows
-    may lie beyond all of them. Then the strangest training row is an outlier still, unless a threshold that low would
-    flag more than a share ``max_alarms`` of the held-out rows.
+    The law is fitted to the scores of held-out samples between the median and the 90th percentile, so that up to a
+    tenth of outliers hardly moves it. It suits scores that are surprises, like the default score.
 
     Parameters
     ----------
-    n_deviations : float, default=2.5
-        Distance of the limit from the median, as in ``Hampel``.
-    max_alarms : float in (0, 1), default=0.1
-        Largest share of held-out rows flagged for the sake of the strangest training row.
+    alpha : float in (0, 0.5), default=0.01
+        Share of clean samples above the threshold, by that law.
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_deviations": [reals(0, closed="neither")],
-        "max_alarms": [reals(0, 1, closed="neither")],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [reals(0, 0.5, closed="neither")]}
 
-    def __init__(self, n_deviations: float = 2.5, max_alarms: float = 0.1):
-        self.n_deviations = n_deviations
-        self.max_alarms = max_alarms
+    def __init__(self, alpha: float = 0.01):
+        self.alpha = alpha
 
     def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
-        """Return the lower of both limits."""
-        limit = Hampel(self.n_deviations)(scores, held_out)
-        lowest = Conformal(self.max_alarms)(scores, held_out)
-        below_strangest = float(scores.max() - 2 * rounding(scores.max()))
-        return min(limit, max(below_strangest, lowest))
+        """Return the score that a share ``alpha`` exceeds by the law."""
+        del scores
+        return exponential_tail(held_out).limit(self.alpha)
 
 
 THRESHOLDS: dict[str, type[Threshold]] = {"auto": Auto, "tail": Tail, "conformal": Conformal}

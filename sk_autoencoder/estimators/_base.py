@@ -52,7 +52,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 2
+_STATE_VERSION = 3
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
@@ -180,7 +180,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             What the network makes of them, in original units; the mean over the members of an ensemble.
         """
         X = self._check(X)
-        return self._inference.reconstruct(X)
+        return self._inference.reconstruct(X, self._voters(X))
 
     def reconstruction_error(self, X: Any, *, standardize: bool = False) -> np.ndarray:
         """Mean squared error of the reconstruction of each sample.
@@ -202,7 +202,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         X = self._check(X)
         weights = self._feature_weights() if standardize else np.full(X.shape[1], 1 / X.shape[1])
         errors = np.empty(X.shape[0])
-        for part, squares in self._inference.squared_errors(X):
+        for part, squares in self._inference.squared_errors(X, self._voters(X)):
             errors[part] = (squares * weights).sum(axis=1)
         return errors
 
@@ -215,6 +215,11 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Validate rows for ``_inference``, which comes back with those that may hold NaN or infinity."""
         check_is_fitted(self)
         return check_rows(self, X, reset=False, finite=False)
+
+    def _voters(self, X: np.ndarray) -> np.ndarray | None:
+        """Which members judge which samples, (n_members, n_samples); None stands for all."""
+        del X
+        return None
 
     def _n_members(self) -> int:
         return 1

@@ -18,7 +18,8 @@ from sk_autoencoder._validation import StrOptions, check_rows, fit_context, inte
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._base import BaseAutoencoder
-from sk_autoencoder.estimators._folds import Folds
+from sk_autoencoder.estimators._folds import N_FOLDS, Folds
+from sk_autoencoder.estimators._training_samples import TrainingSamples
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import Evaluation, Objective
@@ -36,6 +37,13 @@ def _offset(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> f
     """Return the offset of ``decision_function``: scores that equal the threshold but for rounding are not above it."""
     limit = threshold(scores, held_out)
     return -(limit + rounding(limit))
+
+
+_NOTHING = TrainingSamples(*[np.empty(0)] * 4)  # what new members have seen
+
+
+def _labels(decisions: np.ndarray) -> np.ndarray:
+    return np.where(decisions < 0, -1, 1)
 
 
 class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
@@ -229,6 +237,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     offset_: float
     calibration_scores_: np.ndarray
+    training_scores_: np.ndarray
+    _training_samples: TrainingSamples | None
+    _n_folds: int
 
     def __init__(
         self,
@@ -345,12 +356,37 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
                 f"{sorted(objective.gives)}; use trim=0.0."
             )
         threshold = self._threshold(self.contamination)
+        before = self._training_samples if self._continues() else _NOTHING
         self._fit(X, X_val)
         self._score = score
-        self._calibrate(X)
-        self._training_scores = -self._score_samples(X)
-        self.offset_ = _offset(threshold, self._training_scores, self.calibration_scores_)
+        self._calibrate(X, hold_out=X_val is None and bool(self.early_stopping), before=before)
+        self.offset_ = _offset(threshold, -self.training_scores_, self.calibration_scores_)
         return self
+
+    def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> np.ndarray:
+        """Fit, and call the training samples normal or outliers: each is judged by members that held it out.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : Ignored
+            Not used, present for API consistency by convention.
+        **kwargs : dict
+            Passed to ``fit``.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            ``labels_``: 1 for normal samples, -1 for outliers, as ``predict(X)`` would return.
+        """
+        return self.fit(X, y, **kwargs).labels_
+
+    @property
+    def labels_(self) -> np.ndarray:
+        """Verdict on each training sample, in the order of X."""
+        check_is_fitted(self)
+        return _labels(self.training_scores_ - self.offset_)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Score rows; higher is more normal.
@@ -365,7 +401,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         scores : ndarray of shape (n_samples,)
             Minus the outlier score, averaged over the members.
         """
-        return self._score_samples(self._check(X))
+        X = self._check(X)
+        return self._score_samples(X, self._voters(X))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Score rows relative to the threshold; negative for outliers.
@@ -395,39 +432,46 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         labels : ndarray of shape (n_samples,)
             1 for normal rows, -1 for outliers.
         """
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        return _labels(self.decision_function(X))
 
     def p_values(self, X: Any) -> np.ndarray:
-        """Share of held-out training rows that are at least as strange.
+        """Share of held-out training samples that are at least as strange.
 
-        For a row that comes from the distribution of the training rows, a p-value is at most a with a probability
-        of about a or less. It is exact up to the ensemble: held-out rows are scored by fewer members.
+        For samples from the distribution of the training samples, a p-value is at most a with a probability of about
+        a. A training sample is compared with the other training samples only.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         p_values : ndarray of shape (n_samples,)
             Numbers in [1 / (n_held_out + 1), 1]; small for outliers.
         """
-        scores = -self.score_samples(X)
+        X = self._check(X)
+        voters = self._voters(X)
+        scores = -self._score_samples(X, voters)
         n_held_out = len(self.calibration_scores_)
         as_strange = self.calibration_scores_ + rounding(self.calibration_scores_)
         stranger = n_held_out - np.searchsorted(as_strange, scores, side="left")
-        return (1 + stranger) / (1 + n_held_out)
+        # A training sample stands among the held-out scores itself.
+        new = 1 if voters is None else ~voters.any(axis=0)
+        return np.maximum(new + stranger, 1) / (new + n_held_out)
 
     def recalibrate(
         self, X: Any = None, contamination: float | str | Threshold | None = None
     ) -> AutoencoderOutlierDetector:
         """Move ``offset_`` without training again.
 
+        A ``contamination`` that is given becomes the detector's parameter, so that ``get_params`` says what
+        ``offset_`` and ``labels_`` follow from.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features) or None, default=None
-            Rows whose scores the rule sees. None means the scores of the training rows.
+            Samples whose scores the rule sees. None means the training samples.
         contamination : float, str, Threshold or None, default=None
             The rule, as in the constructor. None means the detector's own.
 
@@ -437,32 +481,62 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             The detector with another ``offset_``.
         """
         check_is_fitted(self)
-        threshold = self._threshold(self.contamination if contamination is None else contamination)
+        contamination = self.contamination if contamination is None else contamination
+        threshold = self._threshold(contamination)
         if X is None:
-            self.offset_ = _offset(threshold, self._training_scores, self.calibration_scores_)
+            offset = _offset(threshold, -self.training_scores_, self.calibration_scores_)
         else:
-            scores = -self._score_samples(self._check(X))
-            self.offset_ = _offset(threshold, scores, np.sort(scores))
+            X = self._check(X)
+            scores = -self._score_samples(X, self._voters(X))
+            offset = _offset(threshold, scores, np.sort(scores))
+        self.offset_, self.contamination = offset, contamination
+        return self
+
+    def forget_training_samples(self) -> AutoencoderOutlierDetector:
+        """Drop the keys by which training samples are recognised.
+
+        Keys tell whoever holds the model and a sample whether the model was trained on it. Without them, training
+        samples are judged by all members, like new samples, among them those that were trained on them; ``labels_``,
+        ``training_scores_`` and ``offset_`` stay as they are. Parts of the default score keep some training samples as
+        they are: see Notes.
+
+        Returns
+        -------
+        self : AutoencoderOutlierDetector
+            The detector without keys.
+        """
+        check_is_fitted(self)
+        self._training_samples = None
         return self
 
     @available_if(_explains_features)
     def feature_scores(self, X: Any) -> np.ndarray:
-        """Say what each feature adds to a row's strangeness.
+        """Say what each feature adds to the outlier score of a sample.
 
-        Available when the outlier score, or a component of it, is built on residuals.
+        Available when the outlier score, or a component of it, can be shared among features.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         scores : ndarray of shape (n_samples, n_features_in_)
-            Addends of that component in ``component_scores``, larger for stranger features. Those of ``Mahalanobis``
-            can be negative, and without the code's share add up to less than it with ``on="code+residual"``.
+            Addends of the outlier score, larger for stranger features. ``Combined`` shares each of the components that
+            decide on a sample, its largest ones, among the features. Addends of ``Mahalanobis`` can be negative, and
+            without the code's share add up to less than the score with ``on="code+residual"``.
         """
-        return self._scored(self._check(X), self._score.feature_scores)
+        X = self._check(X)
+
+        def terms(evaluation: Evaluation, state: State) -> torch.Tensor:
+            totals = self._score.terms(evaluation, state)[..., None]
+            return torch.cat([totals, self._score.feature_terms(evaluation, state)], dim=-1)
+
+        def combine(mean: torch.Tensor) -> torch.Tensor:
+            return self._score.combine_features(mean[..., 0], mean[..., 1:])
+
+        return self._scored(X, self._voters(X), terms, combine)
 
     def component_scores(self, X: Any) -> dict[str, np.ndarray]:
         """Give the components of the outlier score before any common scale.
@@ -485,7 +559,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             names[:] = found
             return torch.stack(list(found.values()), dim=-1)
 
-        scores = self._scored(X, stacked)
+        scores = self._scored(X, self._voters(X), stacked, lambda mean: mean)
         return dict(zip(names, scores.T, strict=True))
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -497,6 +571,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         if hasattr(self, "offset_"):
             del self.offset_
         super()._train(*args, **kwargs)
+
+    def _prepare(self, *args: Any, **kwargs: Any) -> None:
+        super()._prepare(*args, **kwargs)
+        # Members that are added later hold out the same folds.
+        self._n_folds = N_FOLDS if self._shape.n_members == 1 else min(N_FOLDS, self._shape.n_members)
 
     def _n_members(self) -> int:
         return self._plain("n_estimators")
@@ -515,39 +594,83 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             choice = Quantile(choice)
         return resolve(THRESHOLDS, choice)
 
-    def _score_samples(self, X: np.ndarray) -> np.ndarray:
-        return -self._scored(X, self._score)
+    def _voters(self, X: np.ndarray) -> np.ndarray | None:
+        """Training samples are judged by the members that held them out; None: there are none."""
+        if self._training_samples is None:
+            return None
+        folds = self._training_samples.find(X)
+        return self._voting(folds) if folds.any() else None
 
-    def _scored(self, X: np.ndarray, function: Callable[[Evaluation, State], torch.Tensor]) -> np.ndarray:
-        return self._inference.score(X, self._read_objective(), self._plan.loss, function, self._score.compares)
+    def _voting(self, folds: np.ndarray) -> np.ndarray:
+        """Members that vote on samples in some folds, given as bits: (n_members, n_samples)."""
+        of_member = (np.arange(self._shape.n_members) % self._n_folds).astype(np.uint8)
+        return (folds >> of_member[:, None]) & 1 > 0
+
+    def _score_samples(self, X: np.ndarray, voters: np.ndarray | None) -> np.ndarray:
+        return -self._scored(X, voters, self._score.terms, self._score.combine)
+
+    def _scored(
+        self,
+        X: np.ndarray,
+        voters: np.ndarray | None,
+        terms: Callable[[Evaluation, State], torch.Tensor],
+        combine: Callable[[torch.Tensor], torch.Tensor],
+    ) -> np.ndarray:
+        objective = self._read_objective()
+        return self._inference.score(X, objective, self._plan.loss, terms, combine, self._score.compares, voters)
 
     def _read_objective(self) -> Objective | None:
         """Return the objective if the score reads its parts."""
         return self._assembly.objective if self._score.reads_parts else None
 
     def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray, np.ndarray | None]:
-        """Each member trains on all rows but its fold, and validates on its fold or on rows that all hold out."""
-        positions, held_out = super()._split(n_rows, hold_out and self.validation_fraction is not None)
-        positions = np.arange(n_rows) if positions is None else positions
-        self._folds = folds = Folds.draw(positions, self._shape.n_members, self._plan.seed)
+        """Each member trains on all samples but its fold, and validates on its fold or on samples that all hold out."""
+        _, held_out = self._held_out_by_all(n_rows, hold_out)
+        folds = self._folds(n_rows, hold_out)
         if hold_out and held_out is None:
-            held_out = folds.held_out[folds.of_member]
+            held_out = folds.held_out()
         return folds.trained(), held_out
 
-    def _calibrate(self, X: np.ndarray) -> None:
-        """Learn each member's score on rows held out of its training, and keep their cross-fitted scores."""
-        folds, fold_of = self._folds, self._folds.of_member
-        del self._folds
-        rows, within = X[folds.rows], folds.within_rows()
-        read = partial(self._inference.evaluate, rows, objective=self._read_objective(), loss=self._plan.loss)
-        held_out = read(within.held_out[fold_of])
-        references = read(within.references()) if self._score.compares else held_out[:, :0]
-        state = self._score.fit(references, held_out)
-        scores = self._score.cross_fitted(references, held_out).cpu().numpy()
-        by_fold = [scores[fold_of == fold].mean(axis=0) for fold in np.unique(fold_of)]
-        self.calibration_scores_ = np.sort(np.concatenate(by_fold))
+    def _held_out_by_all(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
+        return super()._split(n_rows, hold_out and self.validation_fraction is not None)
+
+    def _folds(self, n_rows: int, hold_out: bool) -> Folds:
+        positions, _ = self._held_out_by_all(n_rows, hold_out)
+        positions = np.arange(n_rows) if positions is None else positions
+        return Folds.draw(positions, self._shape.n_members, self._n_folds, self._plan.seed)
+
+    def _calibrate(self, X: np.ndarray, hold_out: bool, before: TrainingSamples | None) -> None:
+        """Learn each member's score from samples that others held out, and judge all training samples."""
+        n_samples = X.shape[0]
+        folds = self._folds(n_samples, hold_out)
+        read = partial(self._inference.evaluate, X, objective=self._read_objective(), loss=self._plan.loss)
+        held_out = read(folds.held_out())
+        references = read(folds.references()) if self._score.compares else held_out[:, :0]
+        others = torch.from_numpy(folds.others).to(held_out.target.device)
+        state = self._score.fit(references, held_out, others)
         self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
         self._finish()
+        self._training_samples = None
+        if folds.cover:
+            samples = TrainingSamples.remember(X, folds.of_samples(n_samples))
+            # Members that went on training on other samples may have seen these before.
+            if before is _NOTHING or (before is not None and before.equal(samples)):
+                self._training_samples = samples
+        self.training_scores_ = self._score_samples(X, self._voters(X))
+        if self._training_samples is None and folds.n_folds > 1:
+            self.calibration_scores_ = np.sort(self._crossed(references, held_out)[: folds.n_folds].ravel())
+        else:
+            self.calibration_scores_ = np.sort(-self.training_scores_)
+
+    def _crossed(self, references: Evaluation, held_out: Evaluation) -> np.ndarray:
+        """Score each member's held-out samples, (n_members, n), each half with a state learnt from the other half."""
+        half = held_out.target.shape[1] // 2
+        halves = held_out[:, :half], held_out[:, half:]
+        scores = [
+            self._score.combine(self._score.terms(scored, self._score.fit(references, learnt)))
+            for scored, learnt in zip(halves, reversed(halves), strict=True)
+        ]
+        return torch.cat(scores, dim=1).cpu().numpy()
 
     def _finish(self) -> None:
         super()._finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sk_autoencoder.corruptions import CORRUPTIONS
 from sk_autoencoder.estimators._assembly import Assembly
 from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector
+from sk_autoencoder.estimators._training_samples import TrainingSamples
 from sk_autoencoder.estimators._transformer import AutoencoderTransformer
 from sk_autoencoder.inference import Axes
 from sk_autoencoder.losses import LOSSES
@@ -19,7 +20,7 @@ _REGISTRIES = (CORRUPTIONS, LOSSES, NETWORKS, OBJECTIVES, SCALINGS, SCORES, THRE
 _ESTIMATORS = (AutoencoderOutlierDetector, AutoencoderTransformer)
 _WITHOUT_A_NAME = (Hampel, Quantile)
 # What fitted estimators hold besides parts, arrays and numbers.
-_HELD = (Affine, Assembly, Axes, Bounds, ColumnStatistics, NetworkShape, TrainingPlan)
+_HELD = (Affine, Assembly, Axes, Bounds, ColumnStatistics, NetworkShape, TrainingPlan, TrainingSamples)
 
 
 def trusted_types() -> list[str]:

@@ -35,22 +35,16 @@ class Score(Part):
             if method in vars(cls) and promise not in vars(cls):
                 setattr(cls, promise, True)
 
-    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
-        """Learn the state from evaluations (n_members, n, ...); its tensors have a leading member axis too."""
-        del references, held_out
-        return {}
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
+        """Learn the state; its tensors have a leading member axis.
 
-    def cross_fitted(self, references: Evaluation, held_out: Evaluation) -> Tensor:
-        """Score each member's held-out rows, (n_members, n), each half with a state learnt from the other half."""
-        n_rows = held_out.target.shape[1]
-        halves = [slice(0, n_rows // 2), slice(n_rows // 2, n_rows)]
-        if n_rows < 2:
-            halves = [slice(None), slice(None)]
-        results = [
-            self(held_out[:, scored], self.fit(references, held_out[:, learnt]))
-            for scored, learnt in zip(halves, reversed(halves), strict=True)
-        ]
-        return torch.cat(results, dim=1)[:, :n_rows]
+        ``references`` (n_members, n, ...) are samples that a member was trained on, ``held_out`` those that it was not.
+        ``others`` (n_members, n_others) names for each member those from whose held-out samples its state is learnt:
+        the members that hold out other samples, so that a member judges its own held-out samples as it judges new
+        ones. None means the member itself.
+        """
+        del references, held_out, others
+        return {}
 
     @abstractmethod
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
@@ -60,17 +54,41 @@ class Score(Part):
         """Return what each feature contributes, (n_members, n, n_features)."""
         raise NotImplementedError(f"{type(self).__name__} does not explain features")
 
+    def terms(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return what is averaged over the members before ``combine`` makes a score of it, (n_members, n, n_terms).
+
+        A member abstains where it returns NaN.
+        """
+        return self(evaluation, state)[..., None]
+
+    def combine(self, terms: Tensor) -> Tensor:
+        """Make scores of means over members, (..., n_terms) -> (...)."""
+        return terms[..., 0]
+
+    def feature_terms(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return what each feature contributes to each term, (n_members, n, n_terms, n_features)."""
+        return self.feature_scores(evaluation, state)[..., None, :]
+
+    def combine_features(self, terms: Tensor, features: Tensor) -> Tensor:
+        """Make feature scores of means over members, (..., n_terms) and (..., n_terms, n_features)."""
+        del terms
+        return features[..., 0, :]
+
+
+def of_others(values: Tensor, others: Tensor | None) -> Tensor:
+    """Join the rows of those that each member learns from, (n_members, n, ...) -> (n_members, n_others * n, ...)."""
+    return values if others is None else values[others].flatten(1, 2)
+
 
 def residual_of(evaluation: Evaluation) -> Tensor:
     """Return what the network did not rebuild, (..., n_members, n, n_features)."""
     return (evaluation.target - evaluation.reconstruction).double()
 
 
-def residual_spread(held_out: Evaluation) -> Tensor:
-    """Root mean square of each feature's residual over the held-out rows of all members, (n_members, n_features)."""
-    residual = residual_of(held_out)
-    spread = residual.square().mean(dim=(0, 1)).sqrt().clamp(min=SMALLEST_SPREAD)
-    return spread.expand(len(residual), -1)
+def residual_spread(held_out: Evaluation, others: Tensor | None) -> Tensor:
+    """Root mean square of each feature's residual on the held-out rows of other members, (n_members, n_features)."""
+    squares = residual_of(held_out).square().mean(dim=1, keepdim=True)
+    return of_others(squares, others).mean(dim=1).sqrt().clamp(min=SMALLEST_SPREAD)
 
 
 def signed_log(rows: Tensor) -> Tensor:

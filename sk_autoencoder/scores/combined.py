@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from sk_autoencoder._parts import resolve
-from sk_autoencoder._rounding import ROUNDING
+from sk_autoencoder._rounding import ROUNDING, rounding
+from sk_autoencoder._tails import ExponentialTail, exponential_tail
 from sk_autoencoder._validation import integers
-from sk_autoencoder.blocks import mean_of
+from sk_autoencoder.blocks import mean_of, mean_of_votes
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State
+from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State, of_others
 from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, RowDistance
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, RowIsolation
 from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError
@@ -59,7 +60,10 @@ class Combined(Score):
     of them. Their surprise s is damped there to ``b + log(1 + s - b)``, with b = log(10), so that an outlier which a
     global score gives away stays ahead.
 
-    The surprises of all members are averaged before the largest are chosen: no single member's whim counts.
+    No surprise is smaller than that of the median held-out row, log(2): what is usual by one component says nothing
+    more. Surprises are averaged over the members before the largest are chosen.
+
+    Each component's law is learnt for a member from the held-out rows of the others, as those members score them.
 
     Parameters
     ----------
@@ -109,53 +113,105 @@ class Combined(Score):
         """Whether a component explains features."""
         return any(score.explains_features for score in self._parts())
 
-    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
-        """Learn each component's state, and its tail from cross-fitted scores."""
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
+        """Learn each component's state, and the tail of its scores on held-out rows."""
         state: State = {}
         for name, score in self._named().items():
-            own = score.fit(references, held_out)
+            own = score.fit(references, held_out, others)
             if not isinstance(score, Combined):
-                start, scale = _tail(_log(score, score.cross_fitted(references, held_out)))
-                own = {"start": start, "scale": scale} | own
+                logs = of_others(_log(score, score(held_out, own)), others)
+                own = _tail(logs) | {"lowest": torch.stack([*map(_lowest, logs)])} | own
             state |= {f"{name}.{key}": value for key, value in own.items()}
         return state
 
-    def cross_fitted(self, references: Evaluation, held_out: Evaluation) -> Tensor:
-        """Score held-out rows with cross-fitted components on the scale of ``fit``, which halves would not learn."""
-        scaled = []
-        for score in self._parts():
-            crossed = score.cross_fitted(references, held_out)
-            if not isinstance(score, Combined):
-                logs = _log(score, crossed)
-                crossed = self._surprise(score, logs, *_tail(logs))
-            scaled.append(crossed)
-        return self._mean(scaled)
-
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the mean of the largest, the same for all members."""
-        scaled = self.surprises(evaluation, state).values()
-        return self._mean([mean_of(surprise).expand_as(surprise) for surprise in scaled])
+        """Return the mean of the largest, of the mean over all members: the same for each of them."""
+        terms = self.terms(evaluation, state)
+        return self.combine(mean_of_votes(terms)).expand(len(terms), -1)
 
-    def surprises(self, evaluation: Evaluation, state: State) -> dict[str, Tensor]:
-        """Return each component on the common scale."""
-        scaled = {}
-        for name, score in self._named().items():
-            own = _substate(state, name)
-            found = score(evaluation, own)
-            if not isinstance(score, Combined):
-                found = self._surprise(score, _log(score, found), own["start"], own["scale"])
-            scaled[name] = found
-        return scaled
+    def terms(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the surprise of each component, with those of a Combined in its place."""
+        return torch.cat(self._found(evaluation, state), dim=-1)
 
-    def _surprise(self, score: Score, logs: Tensor, start: Tensor, scale: Tensor) -> Tensor:
-        """Minus the logarithm of the share of normal rows that are at least as strange, damped where chosen."""
-        surprise = (logs - start[:, None]) / scale[:, None] - log(1 - _BULK[0])
-        return damp(surprise) if self.damped and score.is_local else surprise
-
-    def _mean(self, scaled: list[Tensor]) -> Tensor:
+    def combine(self, terms: Tensor) -> Tensor:
+        """Return the mean of the largest components; those without a vote are usual."""
+        parts, terms = self._parts(), terms.nan_to_num(nan=_USUAL)
+        scaled = [part.combine(own) for part, own in zip(parts, _split(terms, parts), strict=True)]
         if self.n_largest is None or self.n_largest >= len(scaled):
             return mean_of(scaled)
         return mean_of(torch.stack(scaled).topk(self.n_largest, dim=0).values)
+
+    def combine_features(self, terms: Tensor, features: Tensor) -> Tensor:
+        """Add up what features contribute to the largest components, which have equal weights."""
+        usual = features.nan_to_num(nan=_USUAL / features.shape[-1])
+        return (self._weights(terms)[..., None] * usual).sum(dim=-2)
+
+    def _weights(self, terms: Tensor) -> Tensor:
+        """Return how much each surprise counts: those of the largest components have equal weights, others none."""
+        parts, terms = self._parts(), terms.nan_to_num(nan=_USUAL)
+        own = _split(terms, parts)
+        scaled = torch.stack([part.combine(t) for part, t in zip(parts, own, strict=True)])
+        n_largest = len(parts) if self.n_largest is None else min(self.n_largest, len(parts))
+        chosen = torch.zeros_like(scaled).scatter_(0, scaled.topk(n_largest, dim=0).indices, 1 / n_largest)
+        weights = [
+            part._weights(t) * c[..., None] if isinstance(part, Combined) else c[..., None]
+            for part, t, c in zip(parts, own, chosen, strict=True)
+        ]
+        return torch.cat(weights, dim=-1)
+
+    def feature_terms(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Share each surprise among the features, in proportion to what they add to the component's own score.
+
+        Features that make a row less strange by a component, as those of a quadratic form may, have no share of it. A
+        component that does not explain features adds nothing.
+        """
+        shares = []
+        for (name, score), terms in zip(self._named().items(), self._found(evaluation, state), strict=True):
+            own = _substate(state, name)
+            if isinstance(score, Combined):
+                shares.append(score.feature_terms(evaluation, own))
+            elif score.explains_features:
+                addends = score.feature_scores(evaluation, own).clamp(min=_SMALLEST_ADDEND)
+                shares.append((terms * addends / addends.sum(dim=-1, keepdim=True))[..., None, :])
+            else:
+                shares.append(terms.new_zeros(*terms.shape, evaluation.target.shape[-1]))
+        return torch.cat(shares, dim=-2)
+
+    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return what each feature adds to the score, of the mean over all members."""
+        terms = mean_of_votes(self.terms(evaluation, state))
+        features = mean_of_votes(self.feature_terms(evaluation, state))
+        found = self.combine_features(terms, features)
+        return found.expand(len(evaluation.target), *found.shape)
+
+    def surprises(self, evaluation: Evaluation, state: State) -> dict[str, Tensor]:
+        """Return each component on the common scale, (n_members, n), as a member sees it."""
+        parts = zip(self._named().items(), self._found(evaluation, state), strict=True)
+        return {
+            name: score.combine(terms) if isinstance(score, Combined) else terms[..., 0]
+            for (name, score), terms in parts
+        }
+
+    def _found(self, evaluation: Evaluation, state: State) -> list[Tensor]:
+        """Return the terms of each component, on the common scale."""
+        found = []
+        for name, score in self._named().items():
+            own = _substate(state, name)
+            terms = score.terms(evaluation, own)
+            if not isinstance(score, Combined):
+                terms = self._surprise(score, _log(score, terms), own)
+            found.append(terms)
+        return found
+
+    def _surprise(self, score: Score, logs: Tensor, state: State) -> Tensor:
+        """Minus the logarithm of the share of normal rows that are at least as strange, damped where chosen.
+
+        NaN where a row is less strange than nearly all held-out rows: the member was trained on it, or on a near copy.
+        """
+        start, scale, base, lowest = (state[name][:, None, None] for name in (*_TAIL, "lowest"))
+        surprise = ((logs - start) / scale + base).clamp(min=_USUAL)
+        surprise = damp(surprise) if self.damped and score.is_local else surprise
+        return surprise.masked_fill(logs < lowest - rounding(lowest), torch.nan)
 
     def components(self, evaluation: Evaluation, state: State) -> dict[str, Tensor]:
         """Return each component before the common scale, with those of a Combined in its place."""
@@ -163,11 +219,6 @@ class Combined(Score):
         for name, score in self._named().items():
             found += components(score, evaluation, _substate(state, name)).items()
         return _by_name(found)
-
-    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return those of the first component that explains features."""
-        name, score = next((n, s) for n, s in self._named().items() if s.explains_features)
-        return score.feature_scores(evaluation, _substate(state, name))
 
     def _parts(self) -> list[Score]:
         chosen = _default() if self.scores is None else self.scores
@@ -184,8 +235,7 @@ class Combined(Score):
 
 def damp(surprise: Tensor) -> Tensor:
     """Let surprises grow by their logarithm only, where they go beyond the bulk of the held-out rows."""
-    end = -log(1 - _BULK[1])
-    return surprise.clamp(max=end) + (surprise - end).clamp(min=0).log1p()
+    return surprise.clamp(max=_BULK) + (surprise - _BULK).clamp(min=0).log1p()
 
 
 def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
@@ -211,16 +261,34 @@ def _log(score: Score, values: Tensor) -> Tensor:
     return values if score.is_logarithm else values.clamp(min=ROUNDING).log()
 
 
-# The bulk of held-out rows whose spread tells how fast the share of stranger rows falls: outliers among them, up to
-# a tenth, do not reach it.
-_BULK = (0.5, 0.9)
+_TAIL = ExponentialTail._fields
+_USUAL = log(2)  # surprise of the median held-out row
+_BULK = log(10)  # surprise of the 90th percentile, where the bulk of held-out rows ends
+_FEW = 0.01  # share of the held-out rows that may be as near to training rows as these are to themselves
+_SMALLEST_ADDEND = 1e-300
 
 
-def _tail(logs: Tensor) -> tuple[Tensor, Tensor]:
-    """Median of a component's logarithms, and the scale of an exponential law above it, each (n_members,)."""
-    low, high = logs.quantile(_BULK[0]), logs.quantile(_BULK[1])
-    scale = (high - low) / log((1 - _BULK[0]) / (1 - _BULK[1]))
-    return low.expand(len(logs)), scale.clamp(min=SMALLEST_SPREAD).expand(len(logs))
+def _tail(logs: Tensor) -> State:
+    """Return the law of a component's logarithms (n_members, n), each (n_members,)."""
+    laws = torch.tensor([exponential_tail(own) for own in logs.cpu().numpy()], dtype=torch.float64, device=logs.device)
+    laws[:, 1].clamp_(min=SMALLEST_SPREAD)
+    return dict(zip(_TAIL, laws.T.contiguous(), strict=True))
+
+
+def _lowest(logs: Tensor) -> Tensor:
+    """Return what nearly all of a member's held-out rows (n,) exceed, but for those that equal a reference."""
+    lowest = logs.min()
+    above = logs[logs > lowest + rounding(lowest)]
+    return above.quantile(_FEW) if above.numel() else lowest
+
+
+def _split(terms: Tensor, parts: list[Score]) -> tuple[Tensor, ...]:
+    """Cut (..., n_terms) into what belongs to each part."""
+    return terms.split([_n_terms(part) for part in parts], dim=-1)
+
+
+def _n_terms(score: Score) -> int:
+    return sum(map(_n_terms, score._parts())) if isinstance(score, Combined) else 1
 
 
 def _substate(state: State, name: str) -> State:

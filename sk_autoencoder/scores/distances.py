@@ -26,9 +26,7 @@ class _Nearest(Score):
     """Abstract: mean distance to the nearest references, in a space that a child chooses.
 
     Distances add up the absolute differences of all entries, in the network's number type, which bears single wild
-    entries better than squares do. References are rows that the member was trained on, drawn at random. A training row
-    may be among them and its own nearest neighbour: with one neighbour, thresholds learnt on new rows flag hardly any
-    training row, which is why two are the default.
+    entries better than squares do. References are rows that the member was trained on, drawn at random.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -51,15 +49,24 @@ class _Nearest(Score):
         nearest = distances.topk(min(self.n_neighbors, len(references)), dim=-1, largest=False).values
         return nearest.mean(dim=-1, dtype=torch.float64)
 
+    def _addends(self, vectors: Tensor, references: Tensor) -> Tensor:
+        """Entries' shares of the mean distance, (n_members, n, width)."""
+        found = []
+        for own, others in zip(vectors, references, strict=True):
+            n_neighbors = min(self.n_neighbors, len(others))
+            nearest = torch.cdist(own, others, p=1.0).topk(n_neighbors, dim=-1, largest=False).indices
+            found.append((own[:, None] - others[nearest]).abs().mean(dim=1, dtype=torch.float64))
+        return torch.stack(found)
+
 
 class _Distance(_Nearest):
     """Abstract: in units of each entry's spread."""
 
     reads_parts = False
 
-    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Keep references in units of each entry's spread."""
-        spread = self._spread(references, held_out)
+        spread = self._spread(references, held_out, others)
         vectors = self._vectors(some(references, self.n_references))
         spread = spread.to(vectors.dtype)
         return {"references": vectors / spread[:, None, :], "spread": spread}
@@ -68,12 +75,18 @@ class _Distance(_Nearest):
         """Return the mean distance."""
         return self._mean(self._vectors(evaluation) / state["spread"][:, None, :], state["references"])
 
+    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return each feature's addend of the mean distance."""
+        if not self.explains_features:
+            return super().feature_scores(evaluation, state)
+        return self._addends(self._vectors(evaluation) / state["spread"][:, None, :], state["references"])
+
     @abstractmethod
     def _vectors(self, evaluation: Evaluation) -> Tensor:
         """Return what is compared, (n_members, n, width)."""
 
     @abstractmethod
-    def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
+    def _spread(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> Tensor:
         """Return the unit of each entry, (n_members, width), without zeros."""
 
 
@@ -95,11 +108,13 @@ class RowDistance(_Distance):
     M. Sugiyama and K. Borgwardt, "Rapid Distance-Based Outlier Detection via Sampling", NeurIPS 2013.
     """
 
+    explains_features = True
+
     def _vectors(self, evaluation: Evaluation) -> Tensor:
         return evaluation.target
 
-    def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
-        del held_out
+    def _spread(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> Tensor:
+        del held_out, others
         return torch.ones_like(references.target[:, 0], dtype=torch.float64)
 
 
@@ -125,10 +140,11 @@ class RankDistance(_Nearest):
     """
 
     reads_parts = False
+    explains_features = True
 
-    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Keep references as they are seen, and each column's values in order."""
-        del held_out
+        del held_out, others
         rows = some(references, self.n_references).target
         ordered = ordered_columns(rows)
         return {"references": _ranks_and_logs(rows, ordered), "sorted": ordered}
@@ -136,6 +152,11 @@ class RankDistance(_Nearest):
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean distance."""
         return self._mean(_ranks_and_logs(evaluation.target, state["sorted"]), state["references"])
+
+    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return each feature's addend of the mean distance, by rank and by logarithm together."""
+        addends = self._addends(_ranks_and_logs(evaluation.target, state["sorted"]), state["references"])
+        return addends.unflatten(-1, (2, -1)).sum(dim=-2)
 
 
 class CodeDistance(_Distance):
@@ -153,8 +174,8 @@ class CodeDistance(_Distance):
     def _vectors(self, evaluation: Evaluation) -> Tensor:
         return evaluation.code
 
-    def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
-        del held_out
+    def _spread(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> Tensor:
+        del held_out, others
         spread = references.code.double().std(dim=1, correction=0)
         return torch.where(spread > 0, spread, torch.ones_like(spread))
 
@@ -175,13 +196,14 @@ class ResidualDistance(_Distance):
     """
 
     needs = ("reconstruction",)
+    explains_features = True
 
     def _vectors(self, evaluation: Evaluation) -> Tensor:
         return evaluation.target - evaluation.reconstruction
 
-    def _spread(self, references: Evaluation, held_out: Evaluation) -> Tensor:
+    def _spread(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> Tensor:
         del references
-        return residual_spread(held_out)
+        return residual_spread(held_out, others)
 
 
 def _ranks_and_logs(rows: Tensor, ordered: Tensor) -> Tensor:

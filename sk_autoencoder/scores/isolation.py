@@ -12,6 +12,8 @@ from sk_autoencoder.blocks import row_product
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import Score, State, signed_log, some
 
+_SMALLEST_LENGTH = 1e-300
+
 
 class _Isolation(Score):
     """Abstract: distance to the nearest of a few training rows, over many small random subsets of them.
@@ -57,10 +59,11 @@ class RowIsolation(_Isolation):
     """
 
     reads_parts = False
+    explains_features = True
 
-    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Keep the subsets."""
-        del held_out
+        del held_out, others
         return {"subsets": self._subsets(signed_log(references.target))}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
@@ -68,6 +71,19 @@ class RowIsolation(_Isolation):
         subsets = state["subsets"]  # (m, subsets, rows, n_features)
         distances = torch.cdist(signed_log(evaluation.target), subsets.flatten(1, 2), p=1.0)
         return distances.unflatten(-1, subsets.shape[1:3]).amin(dim=-1).log1p().mean(dim=-1)
+
+    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Share the score of each subset among the features, in proportion to their addends of the distance."""
+        rows, subsets = signed_log(evaluation.target), state["subsets"]
+        distances = torch.cdist(rows, subsets.flatten(1, 2), p=1.0).unflatten(-1, subsets.shape[1:3])
+        nearest = distances.argmin(dim=-1)  # (m, n, subsets)
+        members, numbers = (
+            torch.arange(len(rows), device=rows.device),
+            torch.arange(subsets.shape[1], device=rows.device),
+        )
+        addends = (rows[:, :, None] - subsets[members[:, None, None], numbers, nearest]).abs()
+        length = addends.sum(dim=-1, keepdim=True)
+        return (addends * length.log1p() / length.clamp(min=_SMALLEST_LENGTH)).mean(dim=2)
 
 
 class ReconstructionIsolation(_Isolation):
@@ -91,9 +107,9 @@ class ReconstructionIsolation(_Isolation):
     needs = ("reconstruction",)
     reads_parts = False
 
-    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Draw directions, and keep the subsets as seen from there."""
-        del held_out
+        del held_out, others
         rows = signed_log(some(references).reconstruction)
         directions = _directions(len(rows), rows.shape[-1], _N_DIRECTIONS * self.n_subsets).to(rows.device)
         spread = row_product(rows, directions).std(dim=1, correction=0, keepdim=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from sk_autoencoder._validation import StrOptions
 from sk_autoencoder.blocks import row_product
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State, residual_of, residual_spread
+from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State, of_others, residual_of, residual_spread
 
 
 class ReconstructionError(Score):
@@ -41,10 +41,10 @@ class ReconstructionError(Score):
     def __init__(self, normalize: str | None = "standard"):
         self.normalize = normalize
 
-    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Learn the spread of each feature's residual."""
         del references
-        return {"spread": residual_spread(held_out)}
+        return {"spread": residual_spread(held_out, others)}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean over features."""
@@ -71,7 +71,8 @@ class Mahalanobis(Score):
     Parameters
     ----------
     on : {"residual", "code+residual"}, default="residual"
-        The vector whose covariance is learnt from held-out rows.
+        The vector whose covariance is learnt: from held-out rows, or with the code from references, whose residuals are
+        brought to the size that they have on held-out rows.
     covariance : scikit-learn covariance estimator or None, default=None
         For example ``MinCovDet()`` or ``OAS()``. None is ``LedoitWolf()``, shrunk to bear few rows.
 
@@ -87,7 +88,6 @@ class Mahalanobis(Score):
 
     needs = ("reconstruction",)
     reads_parts = False
-    compares = False
     explains_features = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "on": [StrOptions({"residual", "code+residual"})],
@@ -98,15 +98,25 @@ class Mahalanobis(Score):
         self.on = on
         self.covariance = covariance
 
-    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
-        """Learn location and precision: of residuals for all members together, of codes for each member."""
-        del references
-        vectors = self._vectors(held_out)
+    @property
+    def compares(self) -> bool:  # type: ignore[override]
+        """Whether references are needed: codes of different members cannot be compared."""
+        return self.on != "residual"
+
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
+        """Learn location and precision: of residuals from held-out rows, of codes from references."""
+        vectors = self._learnt_from(references, held_out, others)
         n_members = len(vectors)
-        groups = vectors.flatten(0, 1)[None] if self.on == "residual" else vectors
-        forms = zip(*(self._form(rows.cpu().numpy()) for rows in groups), strict=True)
-        stacked = (torch.tensor(np.stack(arrays), device=vectors.device) for arrays in forms)
-        return {name: s.expand(n_members, *s.shape[1:]) for name, s in zip(_FORM, stacked, strict=True)}
+        # Members that learn from the same rows have the same form.
+        keys = range(n_members) if others is None or self.on != "residual" else map(tuple, others.tolist())
+        forms: dict[Any, tuple[np.ndarray, ...]] = {}
+        chosen = []
+        for key, rows in zip(keys, vectors, strict=True):
+            if key not in forms:
+                forms[key] = self._form(rows.cpu().numpy())
+            chosen.append(forms[key])
+        stacked = (torch.tensor(np.stack(arrays), device=vectors.device) for arrays in zip(*chosen, strict=True))
+        return dict(zip(_FORM, stacked, strict=True))
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the quadratic form, divided by its dimension."""
@@ -115,6 +125,15 @@ class Mahalanobis(Score):
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the features' shares."""
         return self._shares(evaluation, state)[..., -evaluation.target.shape[-1] :]
+
+    def _learnt_from(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> Tensor:
+        """Return the vectors whose covariance is learnt, (n_members, n, width)."""
+        if self.on == "residual":
+            return of_others(residual_of(held_out), others)
+        residual = residual_of(references)
+        spread = residual.square().mean(dim=1).sqrt().clamp(min=SMALLEST_SPREAD)
+        residual = residual * (residual_spread(held_out, others) / spread)[:, None, :]
+        return torch.cat([references.code.double(), residual], dim=-1)
 
     def _form(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Location and precision of some rows."""

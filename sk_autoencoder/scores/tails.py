@@ -37,9 +37,9 @@ class FeatureTails(Score):
     def __init__(self, n_references: int = 4096):
         self.n_references = n_references
 
-    def fit(self, references: Evaluation, held_out: Evaluation) -> State:
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Sort each feature's values."""
-        del held_out
+        del held_out, others
         return {"sorted": ordered_columns(some(references, self.n_references).target)}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
