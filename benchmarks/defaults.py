@@ -50,19 +50,24 @@ def narrowing(n_layers: int, narrowest_first: int = 128, widest_first: int = 512
     return lambda n: tuple(min(widest_first, max(narrowest_first, n)) // 2**i for i in range(n_layers))
 
 
-RECIPE = {"activation": "silu", "learning_rate_init": 0.01, "hidden_layer_sizes": narrowing(3)}
+# Where no noise is named, there is none.
+PLAIN: dict[str, Any] = {"corruption": None}
+RECIPE = PLAIN | {"activation": "silu", "learning_rate_init": 0.01, "hidden_layer_sizes": narrowing(3)}
+TWO_LAYERS = PLAIN | {"hidden_layer_sizes": narrowing(2)}
 CANDIDATES: dict[str, dict[str, Any]] = {
     "package default": {},
-    "default, no noise": {"corruption": None},
+    "default, no noise": PLAIN,
     "default, gaussian .1": {"corruption": Gaussian(0.1)},
     "default, gaussian .3": {"corruption": Gaussian(0.3)},
     "default, swap .1": {"corruption": Swap(0.1)},
-    "default, no input margin": {"corruption": None, "input_margin": None},
-    "relu, .002, 2 layers": {"activation": "relu", "learning_rate_init": 0.002, "hidden_layer_sizes": narrowing(2)},
-    "relu, .005, 2 layers": {"activation": "relu", "learning_rate_init": 0.005, "hidden_layer_sizes": narrowing(2)},
-    "relu, .01, 2 layers": {"activation": "relu", "learning_rate_init": 0.01, "hidden_layer_sizes": narrowing(2)},
-    "silu, .005, 2 layers": {"activation": "silu", "learning_rate_init": 0.005, "hidden_layer_sizes": narrowing(2)},
-    "silu, .01, 2 layers": {"activation": "silu", "learning_rate_init": 0.01, "hidden_layer_sizes": narrowing(2)},
+    "default, swap .15": {"corruption": Swap(0.15)},
+    "default, swap .2": {"corruption": Swap(0.2)},
+    "default, no input margin": {"input_margin": None},
+    "relu, .002, 2 layers": TWO_LAYERS | {"activation": "relu", "learning_rate_init": 0.002},
+    "relu, .005, 2 layers": TWO_LAYERS | {"activation": "relu", "learning_rate_init": 0.005},
+    "relu, .01, 2 layers": TWO_LAYERS | {"activation": "relu", "learning_rate_init": 0.01},
+    "silu, .005, 2 layers": TWO_LAYERS | {"activation": "silu", "learning_rate_init": 0.005},
+    "silu, .01, 2 layers": TWO_LAYERS | {"activation": "silu", "learning_rate_init": 0.01},
     "silu, .005, 3 layers": RECIPE | {"learning_rate_init": 0.005},
     "recipe: silu, .01, 3 layers": RECIPE,
     "recipe, gelu": RECIPE | {"activation": "gelu"},
@@ -152,10 +157,10 @@ def measure(name: str, data: Path | None, width: int, seed: int, most_rows: int,
 
 
 def key_of(name: str, width: int, seed: int, most_rows: int, settings: Any) -> str:
-    """What identifies a fit in the file of results; the parts' repr shows every parameter that is not a default."""
+    """What identifies a fit in the file of results: every parameter, so that a changed default is measured anew."""
     if settings is not None:
         sample = {key: value(100) if isfunction(value) else value for key, value in settings.items()}
-        settings = repr(AutoencoderTransformer(width, **sample))
+        settings = sorted(AutoencoderTransformer(width, **sample).get_params().items())
     return f"{name} {width} {seed} {most_rows} {' '.join(str(settings).split())}"
 
 

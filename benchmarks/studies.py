@@ -14,8 +14,14 @@ from sklearn.decomposition import PCA
 
 from sk_autoencoder import AutoencoderTransformer, ReconstructionDisplay
 
-# Images in [0, 1] need no scaling; all other settings of a recipe stand in its row.
-PIXELS: dict[str, Any] = {"scaling": None, "out_activation": "sigmoid", "alpha": 0.0, "random_state": 0}
+# Images in [0, 1] need no scaling, and there is no noise unless a row says so; all other settings stand in its row.
+PIXELS: dict[str, Any] = {
+    "scaling": None,
+    "out_activation": "sigmoid",
+    "alpha": 0.0,
+    "corruption": None,
+    "random_state": 0,
+}
 MNIST_SHAPE = (1, 28, 28)
 
 

@@ -61,9 +61,8 @@ def features(study: Study) -> Result:
     """Logistic regression on frozen codes of a wide net that fills in masked pixels, all labels."""
     digits = study.mnist
     recipe = PIXELS | {"activation": "relu", "out_activation": "identity", "learning_rate_init": 0.001}
-    model = AutoencoderTransformer(
-        1024, hidden_layer_sizes=(1024,), corruption=Masking(0.5), max_iter=10, **recipe
-    ).fit(digits.X)
+    recipe |= {"corruption": Masking(0.5)}
+    model = AutoencoderTransformer(1024, hidden_layer_sizes=(1024,), max_iter=10, **recipe).fit(digits.X)
     right = probe(model.transform(digits.X), digits.y, model.transform(digits.X_test), digits.y_test)
     raw = probe(digits.X, digits.y, digits.X_test, digits.y_test)
     return Result(f"{right:.2%}, raw {raw:.2%}", right >= study.pick(raw + 0.02, 0.963))

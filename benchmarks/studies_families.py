@@ -57,7 +57,8 @@ def linear(study: Study) -> Result:
     ):
         recipe = {"activation": "identity", "learning_rate": "cosine", "alpha": 0.0, "precision": "float64", **steps}
         X = X - X.mean(axis=0)
-        model = AutoencoderTransformer(size, hidden_layer_sizes=(), scaling=None, random_state=0, **recipe).fit(X)
+        plain = {"hidden_layer_sizes": (), "scaling": None, "corruption": None, "random_state": 0}
+        model = AutoencoderTransformer(size, **plain, **recipe).fit(X)
         exact = pca(size, X)
         angle = np.degrees(subspace_angles(model.components_.T, exact.components_.T)[0])
         excess = squared(model, X) / squared(exact, X) - 1
@@ -147,7 +148,7 @@ def denoising(study: Study) -> Result:
     plain = AutoencoderTransformer(512, **recipe).fit(clothes.X)
     found, passed = [], True
     for corruption in (Gaussian(0.5), Masking(0.5), Masking(0.5, rescale=True)):
-        model = AutoencoderTransformer(512, corruption=corruption, **recipe).fit(clothes.X)
+        model = AutoencoderTransformer(512, **(recipe | {"corruption": corruption})).fit(clothes.X)
         noisy = corruption.corrupt(clothes.X_test, random_state=0)
         ratio = squared(model, noisy, clothes.X_test) / squared(plain, noisy, clothes.X_test)
         name = "dropout" if getattr(corruption, "rescale", False) else type(corruption).__name__.lower()

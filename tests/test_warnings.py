@@ -9,7 +9,7 @@ from skorch.callbacks import LRScheduler
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 
 CASES = {
-    "n_components=20 exceeds": (AutoencoderTransformer(20, max_iter=1), {}),
+    "n_components=20 exceeds": (AutoencoderTransformer(20, corruption=None, max_iter=1), {}),
     "callbacks hold LRScheduler": (AutoencoderTransformer(2, max_iter=1, callbacks=[LRScheduler()]), {}),
     "Training ended after": (AutoencoderOutlierDetector(2, max_iter=1, tol=0.0, n_iter_no_change=5), {}),
     "X_val looks unlike X": (AutoencoderTransformer(2, max_iter=1), {"X_val": np.full((60, 5), 1e6)}),
@@ -26,5 +26,5 @@ def test_in_fit(message, rows):
 
 def test_behind_a_pipeline(rows):
     with pytest.warns(UserWarning, match="n_components=20 exceeds") as caught:
-        make_pipeline(StandardScaler(), AutoencoderTransformer(20, max_iter=1)).fit(rows)
+        make_pipeline(StandardScaler(), AutoencoderTransformer(20, corruption=None, max_iter=1)).fit(rows)
     assert caught[0].filename == __file__

@@ -55,8 +55,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     A neural network is trained to return its input through a layer of ``n_components`` numbers, the code.
     ``transform`` gives the code, ``inverse_transform`` the row that it stands for. With
-    ``activation="identity"`` or no hidden layers the code spans the subspace of PCA, and ``fit`` turns it onto its
-    principal axes; other activations bend it.
+    ``activation="identity"`` or no hidden layers, and ``corruption=None``, the code spans the subspace of PCA, and
+    ``fit`` turns it onto its principal axes; other activations bend it. By default the network learns from corrupted
+    rows (denoising).
 
     Rows are scaled inside the network, so no scaler is needed in front of it.
 
@@ -85,9 +86,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         its distribution (``Variational(beta=1.0)``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
         Error of a cell, on scaled rows.
-    corruption : {"gaussian", "masking", "swap"}, Corruption or None, default=None
-        Noise on the input during training; the clean row stays the target (denoising). Codes of a network that has to
-        undo some noise carry over better to new rows, above all when there are few to learn from.
+    corruption : {"gaussian", "masking", "swap"}, Corruption or None, default="swap"
+        Noise on the input during training; the clean row stays the target (denoising). "swap" replaces 15 % of the
+        cells by the value that another row has in the same column. The network has to use the other cells of the row
+        to rebuild these, and overfits less, above all with few rows. None is a plain autoencoder; a linear network
+        needs it to find the subspace of PCA, and with many rows and few features it may rebuild them better.
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
         How columns are scaled inside the network. "auto" is "standard", or "minmax" for the binary cross-entropy.
         None is for rows that are already scaled. The unit of "standard" is the standard deviation, but at least the
@@ -218,7 +221,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         sample_shape: Any = None,
         objective: str | Objective = "reconstruction",
         loss: str | Loss = "squared_error",
-        corruption: str | Corruption | None = None,
+        corruption: str | Corruption | None = "swap",
         scaling: str | Scaling | None = "auto",
         input_margin: float | None = 1.0,
         solver: str = "adam",

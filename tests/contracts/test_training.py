@@ -22,6 +22,8 @@ def test_gradient_reaches_every_weight(variant, rows):
 @each_variant
 def test_loss_falls(variant, rows):
     epochs = {"max_iter": 60, "early_stopping": False, "tol": None, "batch_size": 32, "learning_rate_init": 0.02}
+    if variant.solver == "sgd":  # learns slowly from the mean over all cells
+        epochs["learning_rate_init"] = 0.1
     model = clone(variant).set_params(**epochs).fit(rows)
     assert np.mean(model.loss_curve_[-5:]) < 0.95 * model.loss_curve_[0]
     assert len(model.loss_curve_) == model.n_iter_

@@ -39,6 +39,7 @@ OPTIONS = {
     "sparse_kl": {"objective": Reconstruction(sparsity="kl", sparsity_weight=0.5)},
     "variational_warmup": {"objective": Variational(beta=0.5, warmup=0.5)},
     "variational_bernoulli": {"objective": Variational(beta=0.01), "loss": "binary_cross_entropy"},
+    "plain": {"corruption": None},
     "rescaled_masking": {"corruption": Masking(rescale=True)},
     "tanh_range": {"scaling": MinMax(feature_range=(-1.0, 1.0)), "out_activation": "tanh"},
     "unscaled": {"scaling": None},

@@ -26,13 +26,15 @@ def plane(n_rows, seed=0):
 @pytest.fixture(scope="module")
 def linear():
     """A linear variational autoencoder, which is probabilistic PCA."""
-    settings = {"hidden_layer_sizes": (), "alpha": 0.0, "scaling": None, "learning_rate_init": 0.02, "random_state": 0}
-    return AutoencoderTransformer(2, objective="variational", max_iter=80, **settings).fit(plane(1000))
+    plain = {"hidden_layer_sizes": (), "corruption": None, "scaling": None}
+    settings = {"alpha": 0.0, "learning_rate_init": 0.02, "max_iter": 80, "random_state": 0}
+    return AutoencoderTransformer(2, objective="variational", **plain, **settings).fit(plane(1000))
 
 
 @pytest.fixture(scope="module")
 def plain():
-    return AutoencoderTransformer(2, hidden_layer_sizes=(16,), max_iter=5, random_state=0).fit(plane(200))
+    settings = {"hidden_layer_sizes": (16,), "corruption": None, "max_iter": 5, "random_state": 0}
+    return AutoencoderTransformer(2, **settings).fit(plane(200))
 
 
 class TestPosterior:
@@ -197,7 +199,7 @@ class TestPrincipalAxes:
         centred = uneven() - uneven().mean(axis=0)
         settings = {"activation": "identity", "alpha": 0.0, "learning_rate": "cosine", "random_state": 0}
         network = {"hidden_layer_sizes": (8,), "scaling": None, "batch_size": 400, "learning_rate_init": 0.05}
-        model = AutoencoderTransformer(2, max_iter=400, **settings, **network).fit(centred)
+        model = AutoencoderTransformer(2, corruption=None, max_iter=400, **settings, **network).fit(centred)
         pca = PCA(2).fit(centred)
         np.testing.assert_allclose(model.components_, pca.components_, atol=1e-3)
         np.testing.assert_allclose(model.explained_variance_ratio_, pca.explained_variance_ratio_, rtol=1e-4)

@@ -184,6 +184,7 @@ class TestAgreementWithPCA:
             2,
             hidden_layer_sizes=(),
             network=network,
+            corruption=None,
             activation="identity",
             learning_rate="cosine",
             learning_rate_init=0.01,
@@ -201,9 +202,8 @@ class TestAgreementWithPCA:
     def test_deep_identity_network_is_no_better(self):
         X = load_digits().data[:500]
         pca = PCA(4).fit(X)
-        model = AutoencoderTransformer(
-            4, activation="identity", scaling=None, learning_rate="cosine", max_iter=400, random_state=0
-        ).fit(X - X.mean(axis=0))
+        plain = {"activation": "identity", "scaling": None, "corruption": None, "learning_rate": "cosine"}
+        model = AutoencoderTransformer(4, max_iter=400, random_state=0, **plain).fit(X - X.mean(axis=0))
         missed = ((X - pca.inverse_transform(pca.transform(X))) ** 2).mean()
         assert missed * 0.9999 <= model.reconstruction_error(X - X.mean(axis=0)).mean() < missed * 1.05
 
@@ -273,11 +273,13 @@ class TestWideCodes:
         with pytest.warns(
             UserWarning, match="n_components=8 exceeds the 5 features and nothing keeps the network"
         ) as w:
-            model = AutoencoderTransformer(8, max_iter=1).fit(rows)
+            model = AutoencoderTransformer(8, corruption=None, max_iter=1).fit(rows)
         assert len(w) == 1
         assert w[0].filename == __file__
         assert model.transform(rows).shape == (120, 8)
 
-    @pytest.mark.parametrize("choice", [{"corruption": Masking()}, {"network": Dense(dropout=0.1)}])
+    @pytest.mark.parametrize(
+        "choice", [{}, {"corruption": Masking()}, {"corruption": None, "network": Dense(dropout=0.1)}]
+    )
     def test_no_warning_when_something_does(self, choice, rows):
         assert AutoencoderTransformer(8, max_iter=1, **choice).fit(rows).n_components_ == 8

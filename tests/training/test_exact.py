@@ -31,7 +31,8 @@ def by_hand(model, rows, n_epochs, batch_size, lr):
 @pytest.mark.parametrize("activation", ["silu", "tanh", "relu"])
 def test_float64_is_that_of_a_plain_loop(activation, rows):
     choice = {"activation": activation, "precision": "float64", "batch_size": 32, "learning_rate": "constant"}
-    model = AutoencoderTransformer(2, hidden_layer_sizes=(16, 8), random_state=0, max_iter=10, **choice)
+    plain = {"hidden_layer_sizes": (16, 8), "corruption": None, "random_state": 0, "max_iter": 10}
+    model = AutoencoderTransformer(2, **plain, **choice)
     first = clone(model).set_params(learning_rate_init=1e-300, alpha=0.0).fit(rows)
     expected = by_hand(first, rows, n_epochs=10, batch_size=32, lr=0.005)
     np.testing.assert_allclose(model.fit(rows).reconstruct(rows), expected, rtol=0, atol=1e-10 * np.abs(rows).max())

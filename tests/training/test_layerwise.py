@@ -84,7 +84,7 @@ def test_trains_deep_sigmoid_nets():
 
 @pytest.mark.parametrize("corruption", ["masking", "gaussian", "swap"])
 def test_stages_denoise(corruption, rows):
-    plain = AutoencoderTransformer(2, max_iter=12, **SIZES).fit(rows)
+    plain = AutoencoderTransformer(2, max_iter=12, corruption=None, **SIZES).fit(rows)
     noisy = AutoencoderTransformer(2, max_iter=12, corruption=corruption, **SIZES).fit(rows)
     for quiet, loud in zip(plain.stage_loss_curves_, noisy.stage_loss_curves_, strict=True):
         assert quiet != loud

@@ -23,7 +23,8 @@ def test_is_a_skorch_net(rows):
 
 def test_curve_is_the_mean_over_rows_and_features(rows):
     """At a standstill the training loss is the reconstruction error of the scaled rows."""
-    model = fitted(rows, learning_rate_init=1e-30, learning_rate="constant", batch_size=50, precision="float64")
+    still = {"learning_rate_init": 1e-30, "learning_rate": "constant", "corruption": None}
+    model = fitted(rows, batch_size=50, precision="float64", **still)
     error = (model.reconstruct(rows) - rows) / rows.std(axis=0)
     np.testing.assert_allclose(model.loss_curve_, (error**2).mean())
 
