@@ -7,14 +7,14 @@ and returns the threshold. A row is an outlier if its score is larger, by more t
 from __future__ import annotations
 
 from abc import abstractmethod
-from math import floor
-from typing import Any, ClassVar
+from math import floor, log
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from sk_autoencoder._parts import Part
-from sk_autoencoder._tails import exponential_tail
+from sk_autoencoder._rounding import rounding
 from sk_autoencoder._validation import reals
 
 
@@ -152,27 +152,61 @@ class Conformal(Threshold):
         return float(np.sort(held_out)[-rank])
 
 
+_MEDIAN, _END = 0.5, 0.9
+
+
+class ExponentialTail(NamedTuple):
+    """The share of values beyond x is ``exp(-surprise)``, with ``surprise = base + (x - start) / scale``."""
+
+    start: float
+    scale: float
+    base: float
+
+    def limit(self, share: float) -> float:
+        """Return the value that a share of the values exceeds."""
+        return self.start + self.scale * (-log(share) - self.base)
+
+
+def exponential_tail(values: np.ndarray) -> ExponentialTail:
+    """Fit the law between the median and the 90th percentile, which up to a tenth of outliers hardly moves.
+
+    Where values are tied with the smallest, as those of identical samples are, the law is learnt above them: from half
+    way between their share and the 90th percentile, if that is above the median.
+    """
+    lowest = values.min()
+    tied = np.mean(values <= lowest + rounding(lowest))
+    first = min(max(_MEDIAN, (tied + _END) / 2), (_MEDIAN + 3 * _END) / 4)
+    start, end = np.quantile(values, [first, _END])
+    return ExponentialTail(float(start), float((end - start) / log((1 - first) / (1 - _END))), -log(1 - first))
+
+
 class Auto(Threshold):
     """Outliers score higher than a share ``alpha`` of the samples would by an exponential law for the upper half.
 
     The law is fitted to the scores of held-out samples between the median and the 90th percentile, so that up to a
-    tenth of outliers hardly moves it. It suits scores that are surprises, like the default score.
+    tenth of outliers hardly moves it. It suits scores that are surprises, like the default score. The strangest
+    training sample is an outlier in any case, unless more than a tenth of the held-out samples are as strange.
 
     Parameters
     ----------
-    alpha : float in (0, 0.5), default=0.01
-        Share of clean samples above the threshold, by that law.
+    alpha : float in (0, 0.5), default=0.03
+        Share of samples above the threshold by that law. The default score has a lighter tail: about 1 % of clean
+        samples are above it.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [reals(0, 0.5, closed="neither")]}
 
-    def __init__(self, alpha: float = 0.01):
+    def __init__(self, alpha: float = 0.03):
         self.alpha = alpha
 
     def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
-        """Return the score that a share ``alpha`` exceeds by the law."""
-        del scores
-        return exponential_tail(held_out).limit(self.alpha)
+        """Return the score that a share ``alpha`` exceeds by the law, or one just below the strangest sample's."""
+        limit = exponential_tail(held_out).limit(self.alpha)
+        below_strangest = float(scores.max() - 2 * rounding(scores.max()))
+        return min(limit, max(below_strangest, Conformal(_MOST_ALARMS)(scores, held_out)))
+
+
+_MOST_ALARMS = 0.1  # for the sake of the strangest training sample
 
 
 THRESHOLDS: dict[str, type[Threshold]] = {"auto": Auto, "tail": Tail, "conformal": Conformal}

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 
-from sk_autoencoder import Conformal, Hampel, Quantile, Tail
-from sk_autoencoder.thresholds import THRESHOLDS, _pareto_quantile
+from sk_autoencoder import Auto, Conformal, Hampel, Quantile, Tail
+from sk_autoencoder.thresholds import THRESHOLDS, _pareto_quantile, exponential_tail
 
 RULES = {name: rule() for name, rule in THRESHOLDS.items()} | {"quantile": Quantile(0.05), "alpha": Conformal(0.01)}
 each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
@@ -188,3 +188,29 @@ def test_wrong_levels(rule):
 
     with pytest.raises(ValueError, match=f"parameter of {type(rule).__name__} must be"):
         resolve(THRESHOLDS, rule)
+
+
+class TestAuto:
+    def test_exponential_scores(self):
+        scores = np.random.default_rng(0).exponential(2.0, size=20_000) + 5
+        for alpha in (0.01, 0.05):
+            assert (scores > Auto(alpha)(scores, scores)).mean() == pytest.approx(alpha, rel=0.25)
+
+    def test_outliers_hardly_move_it(self):
+        scores = np.random.default_rng(0).exponential(size=2000)
+        clean = Auto()(scores, scores)
+        spoilt = np.r_[scores, np.full(100, 50.0)]
+        assert clean < Auto()(spoilt, spoilt) < 1.5 * clean
+
+    def test_the_strangest_training_sample_is_an_outlier(self):
+        scores = np.random.default_rng(0).uniform(size=200)
+        assert (scores > Auto()(scores, scores)).sum() == 1
+        tied = np.r_[scores, [1.0] * 50]  # unless a tenth are as strange
+        assert (tied > Auto()(tied, tied)).sum() == 0
+
+    def test_tied_scores_are_left_out_of_the_law(self):
+        """Six of ten samples are identical; the others follow an exponential law above them."""
+        others = 3 + np.random.default_rng(0).exponential(size=4000)
+        scores = np.r_[np.zeros(6000), others]
+        assert (scores > Auto(0.01)(scores, scores)).mean() == pytest.approx(0.01, rel=0.3)
+        assert exponential_tail(scores).base == pytest.approx(-np.log(0.25))

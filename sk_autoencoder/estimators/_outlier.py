@@ -39,7 +39,7 @@ def _offset(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> f
     return -(limit + rounding(limit))
 
 
-_NOTHING = TrainingSamples(*[np.empty(0)] * 4)  # what new members have seen
+_NOTHING = TrainingSamples(*[np.empty(0)] * 5)  # what new members have seen
 
 
 def _labels(decisions: np.ndarray) -> np.ndarray:
@@ -169,9 +169,15 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     ----------
     offset_ : float
         ``decision_function`` is ``score_samples`` minus this.
+    training_scores_ : ndarray of shape (n_samples,)
+        ``score_samples`` of the training samples, in the order of X. Each is judged by the members that held it out.
+        There are none, and all members judge samples that they were trained on, with ``n_estimators=1``, fewer than 10
+        samples, or after ``warm_start`` on other samples.
+    labels_ : ndarray of shape (n_samples,)
+        1 for normal training samples, -1 for outliers; follows ``recalibrate``.
     calibration_scores_ : ndarray of shape (n_held_out,)
-        Scores of strangeness of rows while they were held out of training, sorted. Below 10 training rows nothing is
-        held out and these are the scores of the training rows.
+        Outlier scores of samples while they were held out of training, sorted: all training samples, but one in five
+        with ``n_estimators=1``. Below 10 training samples nothing is held out and these are all of them.
     net_ : AutoencoderNet
         The trained skorch net; ``net_.module_`` is the torch module with all members.
     n_components_ : int
@@ -652,7 +658,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self._finish()
         self._training_samples = None
         if folds.cover:
-            samples = TrainingSamples.remember(X, folds.of_samples(n_samples))
+            samples = TrainingSamples.remember(X, folds.of_samples(n_samples), self._statistics.varies)
             # Members that went on training on other samples may have seen these before.
             if before is _NOTHING or (before is not None and before.equal(samples)):
                 self._training_samples = samples

