@@ -1,4 +1,4 @@
-"""What makes one row strange."""
+"""What makes one sample strange."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder.displays import verdict
 from sk_autoencoder.displays.checks import row_labels
-from sk_autoencoder.displays.style import LEARNT, OUTLIER, pyplot, tidy
+from sk_autoencoder.displays.style import pyplot, tidy
 
 _REST = "0.75"
+_FAINT = 0.4  # opacity of bars that point to the left
 
 
 class FeatureScoresDisplay:
-    """Bars of what the top features of a row add to its strangeness.
+    """Bars of what the top features add to the outlier score of a sample.
 
-    The features with the largest shares by magnitude are drawn, the largest share on top. A share below zero, which a
-    Mahalanobis score can give, makes the row less strange and points to the left in another colour. A grey bar adds
-    up the features that are not shown.
+    The features with the largest shares by magnitude are drawn, the largest share on top, in the colour of the verdict:
+    red for an outlier, blue for a normal sample. A share below zero, which a Mahalanobis score can give, makes the
+    sample less strange and points to the left in a lighter shade. A grey bar adds up the features that are not shown.
 
     It is recommended to use :meth:`from_estimator`.
 
@@ -30,12 +31,14 @@ class FeatureScoresDisplay:
         What each feature adds, larger for stranger features.
     values : array-like of shape (n_features,) or None, default=None
         The row, written behind the names. None writes names only.
+    expected : array-like of shape (n_features,) or None, default=None
+        What the detector expected instead, its reconstruction, written behind the values.
     feature_names : array-like of str of shape (n_features,) or None, default=None
         What the features are called. None calls them x0, x1 and so on.
     title : str or None, default=None
         What is said of the row.
     is_outlier : bool or None, default=None
-        The verdict, which colours the title.
+        The verdict, which colours title and bars. None colours bars as those of an outlier.
 
     Attributes
     ----------
@@ -71,12 +74,14 @@ class FeatureScoresDisplay:
         feature_scores: Any,
         *,
         values: Any = None,
+        expected: Any = None,
         feature_names: Any = None,
         title: str | None = None,
         is_outlier: bool | None = None,
     ):
         self.feature_scores = feature_scores
         self.values = values
+        self.expected = expected
         self.feature_names = feature_names
         self.title = title
         self.is_outlier = is_outlier
@@ -120,7 +125,7 @@ class FeatureScoresDisplay:
         check_is_fitted(detector)
         if not hasattr(detector, "feature_scores"):
             score = getattr(detector, "outlier_score", None)
-            cause = "" if score is None else f": outlier_score={score!r} is not built on the features' residuals"
+            cause = "" if score is None else f": outlier_score={score!r} cannot be shared among features"
             raise ValueError(
                 f"{type(detector).__name__} has no feature_scores{cause}. AutoencoderOutlierDetector has them with "
                 "outlier_score='combined', 'reconstruction' or 'mahalanobis'."
@@ -131,6 +136,7 @@ class FeatureScoresDisplay:
         display = cls(
             detector.feature_scores(row)[0],
             values=np.asarray(row)[0],
+            expected=detector.reconstruct(row)[0] if hasattr(detector, "reconstruct") else None,
             feature_names=getattr(detector, "feature_names_in_", None),
             title=f"{name}{verdict.word(is_outlier[0])}, {evidence[0]}",
             is_outlier=bool(is_outlier[0]),
@@ -170,7 +176,8 @@ class FeatureScoresDisplay:
         self.features_ = shown[np.argsort(-scores[shown], kind="stable")]
 
         widths, names = scores[self.features_], [labels[feature] for feature in self.features_]
-        colours = [OUTLIER if width > 0 else LEARNT for width in widths]
+        shade = verdict.colour(self.is_outlier is not False)
+        colours = [shade if width > 0 else (shade, _FAINT) for width in widths]
         rest = largest[top:]
         if len(rest):
             widths, colours = np.append(widths, scores[rest].sum()), [*colours, _REST]
@@ -184,13 +191,19 @@ class FeatureScoresDisplay:
         return self
 
     def _labels(self, n_features: int) -> list[str]:
-        """Names with the row's values behind them."""
+        """Names, with values and expected values behind them."""
         names = [f"x{i}" for i in range(n_features)] if self.feature_names is None else list(self.feature_names)
-        values = [None] * n_features if self.values is None else list(self.values)
-        if not len(names) == len(values) == n_features:
-            raise ValueError(f"{n_features} feature scores have {len(names)} names and {len(values)} values.")
+        values, expected = (
+            [None] * n_features if given is None else list(given) for given in (self.values, self.expected)
+        )
+        if not len(names) == len(values) == len(expected) == n_features:
+            raise ValueError(
+                f"{n_features} feature scores have {len(names)} names, {len(values)} values and {len(expected)} "
+                "expected values."
+            )
         return [
-            str(name) if value is None else f"{name} = {value:.4g}" for name, value in zip(names, values, strict=True)
+            f"{name}{'' if value is None else f' = {value:.4g}'}{'' if other is None else f', expected {other:.4g}'}"
+            for name, value, other in zip(names, values, expected, strict=True)
         ]
 
     def _finish(self, ax: Any, names: list[str], widths: np.ndarray) -> None:
@@ -201,7 +214,7 @@ class FeatureScoresDisplay:
         ax.tick_params(axis="y", length=0)
         ax.axvline(0, color="0.15", linewidth=1.0, zorder=3)
         meaning = "left: less strange, right: stranger" if (widths < 0).any() else "larger = stranger"
-        ax.set_xlabel(f"Added strangeness ({meaning})")
+        ax.set_xlabel(f"Share of the outlier score ({meaning})")
         if self.title is not None:
             shade = None if self.is_outlier is None else verdict.colour(self.is_outlier)
             ax.set_title(self.title, color=shade, loc="left", fontsize="medium", fontweight="bold")

@@ -49,9 +49,12 @@ def _labels(decisions: np.ndarray) -> np.ndarray:
 class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     """Find rows that a network trained on the others cannot explain.
 
-    Several denoising autoencoders are trained in one batched program, each on four fifths of the rows. The rows that a
-    member never saw show how large errors are on new normal rows, and calibrate scores, thresholds and p-values. The
-    default score combines what the networks say with what the rows say alone.
+    Several denoising autoencoders are trained in one batched program, each on four fifths of the samples. The samples
+    that a member never saw show how large errors are on new normal samples, and calibrate scores, thresholds and
+    p-values. The default score combines what the networks say with what the samples say alone.
+
+    A training sample is judged by the member that held it out, so ``fit_predict`` and ``labels_`` are right for the
+    table that the detector was fitted on, and ``predict`` for new samples.
 
     Parameters
     ----------
@@ -70,8 +73,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Where strange turns into an outlier. A float in (0, 0.5] is the share of the training rows that are outliers.
         "auto" is ``Auto()``, "tail" ``Tail()`` and "conformal" ``Conformal()``, rules on the scores of held-out rows.
     n_estimators : int, default=5
-        Members of the ensemble. They differ in initial weights, row order, noise and held-out rows; their scores are
-        averaged.
+        Members of the ensemble. They differ in initial weights, order, noise and held-out samples; their scores are
+        averaged. There are as many folds as members, at most 5. A single member holds out a fifth of the samples, and
+        judges all of the training samples though it was trained on most of them.
     trim : float in [0, 1), default=0.0
         Share of each mini-batch left out of the loss: the rows that a slow average of the weights rebuilds worst. Where
         a tenth of the training rows are outliers, 0.15 makes the network learn less of them; on clean rows it costs.
@@ -208,8 +212,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     -----
     A stored detector contains training samples: scores that compare, among them parts of the default score, keep up to
     a few thousand scaled samples for each member, sorted values of each feature, and the scaling that turns them back.
-    It also holds the scores of all training samples and the losses of each epoch. Where samples must stay private, keep
-    the file as private as they are, or choose a score that does not compare, like ``outlier_score="reconstruction"``.
+    It also holds the scores of all training samples, the losses of each epoch, and keys that tell whether a sample was
+    in the training set, until ``forget_training_samples`` is called. Where samples must stay private, keep the file as
+    private as they are, or choose a score that does not compare, like ``outlier_score="reconstruction"``.
 
     References
     ----------

@@ -1,12 +1,12 @@
 """How strange a row is: scores of what an objective found, larger for stranger rows.
 
 A score may learn from two sets of rows for each member of the network: some that the member was trained on
-(references, in random order) and some that were held out of its training, which show how large errors are on new
-rows. What it learns is a dict of tensors, its state. A score is float64, and does not depend on the rows
+(references, in random order) and some that other members held out of their training, which show how large errors are
+on new rows. What it learns is a dict of tensors, its state. A score is float64, and does not depend on the rows
 scored beside it.
 """
 
-from sk_autoencoder.scores.base import Score, State
+from sk_autoencoder.scores.base import Score, State, of_others
 from sk_autoencoder.scores.combined import PLAIN_SCORES, Combined, components
 from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, RowDistance
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, RowIsolation
@@ -33,4 +33,5 @@ __all__ = [
     "Score",
     "State",
     "components",
+    "of_others",
 ]

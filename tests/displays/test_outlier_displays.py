@@ -178,16 +178,19 @@ class TestFeatureScoresDisplay:
         np.testing.assert_allclose(sum(widths), shares.sum())  # the last bar is the rest
         labels = [label.get_text() for label in display.ax_.get_yticklabels()]
         first = X.columns[display.features_[0]]
-        assert labels[0] == f"{first} = {X[first].iloc[150]:.4g}"
+        expected = detector.reconstruct(X)[150, display.features_[0]]
+        assert labels[0] == f"{first} = {X[first].iloc[150]:.4g}, expected {expected:.4g}"
         assert labels[4] == "9 other features"
         drawn(display.figure_)
 
-    def test_shares_below_zero_point_left_in_another_colour(self, drawn):
+    def test_shares_below_zero_point_left_in_a_lighter_shade(self, drawn):
         display = FeatureScoresDisplay([0.1, -2.0, 3.0], feature_names=["a", "b", "c"]).plot()
         assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["c", "a", "b"]
         assert [bar.get_width() for bar in display.bars_] == [3.0, 0.1, -2.0]
-        for bar, colour in zip(display.bars_, [OUTLIER, OUTLIER, LEARNT], strict=True):
+        for bar, colour in zip(display.bars_, [OUTLIER, OUTLIER, (OUTLIER, 0.4)], strict=True):
             assert same_color(bar.get_facecolor(), colour)
+        normal = FeatureScoresDisplay([1.0], is_outlier=False).plot()
+        assert same_color(normal.bars_[0].get_facecolor(), LEARNT)
         assert "left: less strange" in display.ax_.get_xlabel()
         assert display.ax_.yaxis_inverted()  # the largest on top
         drawn(display.figure_)
@@ -246,7 +249,7 @@ class TestFeatureScoresDisplay:
     def test_what_cannot_be_drawn_is_named(self, detector, wine):
         X, _ = wine
         blind = AutoencoderOutlierDetector(outlier_score="code_distance", **QUICK).fit(X)
-        with pytest.raises(ValueError, match="has no feature_scores: outlier_score='code_distance' is not built"):
+        with pytest.raises(ValueError, match="has no feature_scores: outlier_score='code_distance' cannot be shared"):
             FeatureScoresDisplay.from_estimator(blind, X)
         with pytest.raises(ValueError, match=r"IsolationForest has no feature_scores\. Auto"):
             FeatureScoresDisplay.from_estimator(IsolationForest(n_estimators=2).fit(X), X)
@@ -263,7 +266,7 @@ class TestFeatureScoresDisplay:
         for wrong in ([], [np.inf], [[1.0]]):
             with pytest.raises(ValueError, match="feature_scores must be 1-D, finite and at least one"):
                 FeatureScoresDisplay(wrong).plot()
-        with pytest.raises(ValueError, match="2 feature scores have 1 names and 2 values"):
+        with pytest.raises(ValueError, match="2 feature scores have 1 names, 2 values and 2 expected values"):
             FeatureScoresDisplay([1.0, 2.0], feature_names=["a"]).plot()
 
 
