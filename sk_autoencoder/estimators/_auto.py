@@ -23,9 +23,10 @@ def batch_size(n_rows: int) -> int:
     return min(LARGEST_BATCH, n_rows)
 
 
-def max_iter(n_rows: int, batch: int, steps: int) -> int:
-    """As many epochs as hold the budget of steps, at least one."""
-    return max(1, ceil(steps / ceil(n_rows / batch)))
+def max_iter(n_rows: int, batch: int, steps: int, most: int | None = None) -> int:
+    """As many epochs as hold the budget of steps, at least one and at most ``most``."""
+    epochs = max(1, ceil(steps / ceil(n_rows / batch)))
+    return epochs if most is None else min(epochs, most)
 
 
 def n_iter_no_change(epochs: int) -> int:

@@ -94,6 +94,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     # What "auto" means for max_iter, hidden_layer_sizes and n_components.
     _training_steps: ClassVar[int] = _auto.TRAINING_STEPS
+    _most_epochs: ClassVar[int | None] = None
     _hidden_layers: ClassVar[int] = 3
     _wide_code: ClassVar[bool] = False  # whether noise on the input may take the place of a narrow code
 
@@ -252,7 +253,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         rows, validation = self._datasets(X, X_val)
         batch_size, epochs = self._batch_size(len(rows)), self._plain("max_iter")
         if epochs == "auto":
-            epochs = _auto.max_iter(len(rows), batch_size, self._training_steps)
+            epochs = _auto.max_iter(len(rows), batch_size, self._training_steps, self._most_epochs)
         learning_rate = _course.schedule(self)
         before = len(self.net_.history) - self.net_.epochs_done_
         self._train(rows, validation, batch_size, epochs, learning_rate)

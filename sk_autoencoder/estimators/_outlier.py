@@ -125,7 +125,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto" is 128, or all rows if there are fewer.
     max_iter : int or "auto", default="auto"
-        Epochs. "auto" is as many as hold 500 optimizer steps.
+        Epochs. "auto" is as many as hold 500 optimizer steps, but at most 100.
     shuffle : bool, default=True
         Whether rows are put into a new order for each epoch.
     tol : float or None, default=None
@@ -243,6 +243,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         "n_iter_no_change": [*BaseAutoencoder._parameter_constraints["n_iter_no_change"], None],
     }
     _training_steps = 500
+    _most_epochs = 100
     _hidden_layers = 1
     _wide_code = True
 
@@ -369,7 +370,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         threshold = self._threshold(self.contamination)
         before = self._training_samples if self._continues() else _NOTHING
         self._fit(X, X_val)
-        self._score = score
+        self._score = score.settled()
         self._calibrate(X, hold_out=X_val is None and bool(self.early_stopping), before=before)
         self.offset_ = _offset(threshold, -self.training_scores_, self.calibration_scores_)
         return self

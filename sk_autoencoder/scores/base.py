@@ -46,6 +46,10 @@ class Score(Part):
         del references, held_out, others
         return {}
 
+    def settled(self) -> Score:
+        """Return what a fitted estimator keeps: a score that is ready for many calls."""
+        return self
+
     @abstractmethod
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Score rows, (n_members, n), with a state that ``fit`` learnt."""

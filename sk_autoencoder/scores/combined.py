@@ -82,6 +82,7 @@ class Combined(Score):
     R. A. Fisher, "Statistical Methods for Research Workers", 1932; L. H. C. Tippett, "The Methods of Statistics", 1931.
     """
 
+    _settled: list[Score] | None = None
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "scores": [list, tuple, None],
         "n_largest": [integers(1), None],
@@ -143,8 +144,10 @@ class Combined(Score):
 
     def combine_features(self, terms: Tensor, features: Tensor) -> Tensor:
         """Add up what features contribute to the largest components, which have equal weights."""
-        usual = features.nan_to_num(nan=_USUAL / features.shape[-1])
-        return (self._weights(terms)[..., None] * usual).sum(dim=-2)
+        even = torch.full_like(features, 1 / features.shape[-1])
+        shares = torch.where(terms[..., None].abs() > _SMALLEST_ADDEND, features / terms[..., None], even)
+        weights = self._weights(terms) * _at_least_usual(terms)
+        return (weights[..., None] * shares).sum(dim=-2)
 
     def _weights(self, terms: Tensor) -> Tensor:
         """Return how much each surprise counts: those of the largest components have equal weights, others none."""
@@ -220,7 +223,15 @@ class Combined(Score):
             found += components(score, evaluation, _substate(state, name)).items()
         return _by_name(found)
 
+    def settled(self) -> Combined:
+        """Return one like this that resolves its components once, not in each call."""
+        settled = Combined(self.scores, self.n_largest, self.damped)
+        settled._settled = [part.settled() for part in self._parts()]
+        return settled
+
     def _parts(self) -> list[Score]:
+        if self._settled is not None:
+            return self._settled
         chosen = _default() if self.scores is None else self.scores
         if not chosen:
             raise ValueError("Combined needs at least one score, for example Combined(['mahalanobis']).")
