@@ -121,7 +121,12 @@ def tumours(out: Path) -> None:
     verdict = {-1: "outlier", 1: "normal"}[label]
     title = f"the strangest tumour: {verdict}, p = {p:.2g}"
     display = FeatureScoresDisplay(
-        shares, values=test[strangest], feature_names=data.feature_names, title=title, is_outlier=label == -1
+        shares,
+        values=test[strangest],
+        expected=detector.reconstruct(test[[strangest]])[0],
+        feature_names=data.feature_names,
+        title=title,
+        is_outlier=label == -1,
     )
     save(display.plot(top=8).figure_, out / "outlier_features.png")
 
