@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.covariance import EmpiricalCovariance, LedoitWolf
+from sklearn.covariance import EmpiricalCovariance, LedoitWolf, ledoit_wolf_shrinkage
 from torch import Tensor
 
 from sk_autoencoder._validation import StrOptions
@@ -109,14 +109,15 @@ class Mahalanobis(Score):
         n_members = len(vectors)
         # Members that learn from the same rows have the same form.
         keys = range(n_members) if others is None or self.on != "residual" else map(tuple, others.tolist())
-        forms: dict[Any, tuple[np.ndarray, ...]] = {}
+        forms: dict[Any, dict[str, np.ndarray]] = {}
         chosen = []
         for key, rows in zip(keys, vectors, strict=True):
             if key not in forms:
                 forms[key] = self._form(rows.cpu().numpy())
             chosen.append(forms[key])
-        stacked = (torch.tensor(np.stack(arrays), device=vectors.device) for arrays in zip(*chosen, strict=True))
-        return dict(zip(_FORM, stacked, strict=True))
+        return {
+            name: torch.tensor(np.stack([form[name] for form in chosen]), device=vectors.device) for name in chosen[0]
+        }
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the quadratic form, divided by its dimension."""
@@ -135,16 +136,27 @@ class Mahalanobis(Score):
         residual = residual * (residual_spread(held_out, others) / spread)[:, None, :]
         return torch.cat([references.code.double(), residual], dim=-1)
 
-    def _form(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Location and precision of some rows."""
+    def _form(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Location of some rows, and their precision: a matrix, or "weight" and "axes" where rows are few.
+
+        Fewer rows than columns span few directions; beside these the shrunk covariance is a multiple of the identity.
+        """
         # The code has no unit of its own; the residual keeps that of the scaled rows.
         spread = np.maximum(rows.std(axis=0), SMALLEST_SPREAD)
+        location, least = rows.mean(axis=0), SMALLEST_SPREAD**2
         if len(rows) < 2:
-            return rows.mean(axis=0), np.diag(spread**-2)
+            return {"location": location, "precision": np.diag(spread**-2)}
+        if self.covariance is None and len(rows) < rows.shape[1]:
+            shrinkage = ledoit_wolf_shrinkage(rows / spread)
+            _, lengths, axes = np.linalg.svd((rows - location) / spread, full_matrices=False)
+            rest = max(shrinkage * np.square(lengths).sum() / rows.size, least)
+            values = np.maximum((1 - shrinkage) * np.square(lengths) / len(rows) + rest, least)
+            axes = axes.T * np.sqrt((1 - rest / values) / rest) / spread[:, None]
+            return {"location": location, "weight": spread**-2 / rest, "axes": axes}
         fitted = self._covariance().fit(rows / spread)
         values, axes = np.linalg.eigh(fitted.covariance_)
-        inverse = (axes / np.maximum(values, SMALLEST_SPREAD**2)) @ axes.T
-        return fitted.location_ * spread, inverse / np.outer(spread, spread)
+        inverse = (axes / np.maximum(values, least)) @ axes.T
+        return {"location": fitted.location_ * spread, "precision": inverse / np.outer(spread, spread)}
 
     def _covariance(self) -> EmpiricalCovariance:
         """Make an estimator that draws nothing from numpy's global generator."""
@@ -159,7 +171,9 @@ class Mahalanobis(Score):
 
     def _shares(self, evaluation: Evaluation, state: State) -> Tensor:
         deviation = self._vectors(evaluation) - state["location"][:, None, :]
-        return deviation * row_product(deviation, state["precision"]) / deviation.shape[-1]
-
-
-_FORM = ("location", "precision")
+        if "axes" in state:
+            seen = row_product(deviation, state["axes"])
+            product = deviation * state["weight"][:, None, :] - row_product(seen, state["axes"].mT)
+        else:
+            product = row_product(deviation, state["precision"])
+        return deviation * product / deviation.shape[-1]

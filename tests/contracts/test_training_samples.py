@@ -87,7 +87,9 @@ def test_many_samples():
     X = np.random.default_rng(0).normal(size=(10_050, 3)).astype(np.float32).astype(float)
     model = detector(contamination=0.1, max_iter=1, batch_size=1024).fit(X)
     np.testing.assert_array_equal(model.score_samples(X), model.training_scores_)
-    assert (model._voters(X).sum(axis=0) == 1).all()
+    voters = model._voters(X)
+    assert voters is not None
+    assert (voters.sum(axis=0) == 1).all()
     assert (model.labels_ == -1).mean() == pytest.approx(0.1, abs=0.001)
     assert 0.06 < (model.predict(np.random.default_rng(1).normal(size=(5000, 3))) == -1).mean() < 0.15
 
@@ -109,6 +111,15 @@ class TestVoters:
             set(np.flatnonzero(column)) <= places[row.tobytes()] for row, column in zip(X, voters.T, strict=True)
         )
         assert voters.any(axis=0).all()
+
+    def test_a_member_learns_from_what_others_held_out(self):
+        """The spread of residuals is that of the samples outside a member's own fold."""
+        X = np.random.default_rng(0).normal(size=(60, 4))
+        model = detector("reconstruction").fit(X)
+        residual = (model.reconstruct(X) - X) / X.std(axis=0)
+        for spread, voting in zip(model._score_state["spread"], model._voters(X), strict=True):
+            assert voting.sum() == 12
+            np.testing.assert_allclose(spread, np.sqrt(np.square(residual[~voting]).mean(axis=0)), rtol=1e-3)
 
     def test_repeated_samples_are_judged_by_the_members_of_all_their_folds(self):
         X = table(60)

@@ -205,6 +205,19 @@ class TestMahalanobis:
         np.testing.assert_allclose(score.feature_scores(NEW, state)[0], expected, rtol=1e-10, atol=1e-12)
         assert (expected < 0).any()
 
+    def test_fewer_rows_than_columns(self):
+        """The same quadratic form, without a matrix of columns by columns."""
+        few = HELD_OUT[:, :4]
+        state = Mahalanobis().fit(REFERENCES, few)
+        assert "precision" not in state
+        spread = residuals(few).std(axis=0)
+        model = LedoitWolf().fit(residuals(few) / spread)
+        deviation = residuals(NEW) / spread - model.location_
+        product = np.linalg.solve(model.covariance_, deviation.T).T
+        np.testing.assert_allclose(Mahalanobis()(NEW, state)[0], (deviation * product).mean(axis=1), rtol=1e-8)
+        shares = Mahalanobis().feature_scores(NEW, state)[0]
+        np.testing.assert_allclose(shares, deviation * product / N_FEATURES, rtol=1e-7, atol=1e-10)
+
     def test_robust_covariance_bears_outliers_among_the_held_out_rows(self):
         spoilt = Evaluation(
             HELD_OUT.loss, HELD_OUT.parts, HELD_OUT.code, HELD_OUT.reconstruction.clone(), HELD_OUT.target
