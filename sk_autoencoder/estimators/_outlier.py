@@ -536,8 +536,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         -------
         scores : ndarray of shape (n_samples, n_features_in_)
             Addends of the outlier score, larger for stranger features. ``Combined`` shares each of the components that
-            decide on a sample, its largest ones, among the features. Addends of ``Mahalanobis`` can be negative, and
-            without the code's share add up to less than the score with ``on="code+residual"``.
+            decide on a sample, its largest ones, among the features, by the squares of what these add to it. Addends of
+            ``Mahalanobis`` can be negative, and without the code's share add up to less than the score with
+            ``on="code+residual"``.
         """
         X = self._check(X)
 

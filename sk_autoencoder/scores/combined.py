@@ -163,10 +163,11 @@ class Combined(Score):
         return torch.cat(weights, dim=-1)
 
     def feature_terms(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Share each surprise among the features, in proportion to what they add to the component's own score.
+        """Share each surprise among the features, by the squares of what they add to the component's own score.
 
-        Features that make a row less strange by a component, as those of a quadratic form may, have no share of it. A
-        component that does not explain features adds nothing.
+        Squares, so that many usual features do not hide one that stands out. Features that make a row less strange by
+        a component, as those of a quadratic form may, have no share of it. A component that does not explain features
+        adds nothing.
         """
         shares = []
         for (name, score), terms in zip(self._named().items(), self._found(evaluation, state), strict=True):
@@ -175,6 +176,7 @@ class Combined(Score):
                 shares.append(score.feature_terms(evaluation, own))
             elif score.explains_features:
                 addends = score.feature_scores(evaluation, own).clamp(min=_SMALLEST_ADDEND)
+                addends = (addends / addends.amax(dim=-1, keepdim=True)).square()
                 shares.append((terms * addends / addends.sum(dim=-1, keepdim=True))[..., None, :])
             else:
                 shares.append(terms.new_zeros(*terms.shape, evaluation.target.shape[-1]))
