@@ -4,8 +4,8 @@
 
 DIR, beds and splits are those of ``benchmarks.outliers``. One fit of each set gives every component's surprises, and
 all compositions are made of these; two further fits leave out ingredients of the training. The composition "default"
-is compared with what ``AutoencoderOutlierDetector()`` itself says. Results are appended to ``--out``, and what stands
-there is not run again.
+is compared with what ``AutoencoderOutlierDetector()`` itself says: the same, but for test rows that were trained on.
+Results are appended to ``--out``, and what stands there is not run again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ def composed(
 ) -> np.ndarray:
     """Combine components as ``Combined`` does; those of the network count as one."""
     means = {
-        name: (damp(surprise) if name in damped else surprise)[:, :n_members].nanmean(dim=1).nan_to_num(nan=log(2))
+        name: (damp(surprise) if name in damped else surprise)[:, :n_members]
+        .nanmean(dim=1)
+        .nan_to_num(nan=log(2))
+        .clamp(min=log(2))
         for name, surprise in surprises.items()
     }
     parts = [torch.stack([means[name] for name in network]).mean(dim=0)] if network else []
@@ -101,8 +104,8 @@ def surprises_of(train: np.ndarray, test: np.ndarray, seed: int) -> Surprises:
 
     def stacked(evaluation: Evaluation, state: State) -> torch.Tensor:
         """(1, n, n_components * n_members): the detector takes a mean over the first axis."""
-        found = torch.stack([*score.surprises(evaluation, state).values()])  # (n_components, n_members, n)
-        return found.movedim(-1, 0).flatten(1)[None]
+        found = score.terms(evaluation, state)  # (n_members, n, n_components)
+        return found.permute(1, 2, 0).flatten(1)[None]
 
     scored = detector._scored(test, None, stacked, lambda mean: mean)
     found = torch.from_numpy(scored).unflatten(-1, (len(parts), -1))

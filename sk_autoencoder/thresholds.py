@@ -152,7 +152,7 @@ class Conformal(Threshold):
         return float(np.sort(held_out)[-rank])
 
 
-_MEDIAN, _END = 0.5, 0.9
+_MEDIAN, _LATEST_START, _END = 0.5, 0.8, 0.9
 
 
 class ExponentialTail(NamedTuple):
@@ -171,11 +171,11 @@ def exponential_tail(values: np.ndarray) -> ExponentialTail:
     """Fit the law between the median and the 90th percentile, which up to a tenth of outliers hardly moves.
 
     Where values are tied with the smallest, as those of identical samples are, the law is learnt above them: from half
-    way between their share and the 90th percentile, if that is above the median.
+    way between their share and the 90th percentile, but not below the median or above the 80th percentile.
     """
     lowest = values.min()
     tied = np.mean(values <= lowest + rounding(lowest))
-    first = min(max(_MEDIAN, (tied + _END) / 2), (_MEDIAN + 3 * _END) / 4)
+    first = np.clip((tied + _END) / 2, _MEDIAN, _LATEST_START)
     start, end = np.quantile(values, [first, _END])
     return ExponentialTail(float(start), float((end - start) / log((1 - first) / (1 - _END))), -log(1 - first))
 

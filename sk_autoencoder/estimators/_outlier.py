@@ -39,9 +39,6 @@ def _offset(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> f
     return -(limit + rounding(limit))
 
 
-_NOTHING = TrainingSamples(*[np.empty(0)] * 5)  # what new members have seen
-
-
 def _labels(decisions: np.ndarray) -> np.ndarray:
     return np.where(decisions < 0, -1, 1)
 
@@ -368,10 +365,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
                 f"{sorted(objective.gives)}; use trim=0.0."
             )
         threshold = self._threshold(self.contamination)
-        before = self._training_samples if self._continues() else _NOTHING
+        new = not self._continues()
+        before = None if new else self._training_samples
         self._fit(X, X_val)
         self._score = score.settled()
-        self._calibrate(X, hold_out=X_val is None and bool(self.early_stopping), before=before)
+        self._calibrate(X, hold_out=X_val is None and bool(self.early_stopping), new=new, before=before)
         self.offset_ = _offset(threshold, -self.training_scores_, self.calibration_scores_)
         return self
 
@@ -652,8 +650,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         positions = np.arange(n_rows) if positions is None else positions
         return Folds.draw(positions, self._shape.n_members, self._n_folds, self._plan.seed)
 
-    def _calibrate(self, X: np.ndarray, hold_out: bool, before: TrainingSamples | None) -> None:
-        """Learn each member's score from samples that others held out, and judge all training samples."""
+    def _calibrate(self, X: np.ndarray, hold_out: bool, new: bool, before: TrainingSamples | None) -> None:
+        """Learn each member's score from samples that others held out, and judge all training samples.
+
+        ``before`` are the samples that the members were trained on earlier, unless they are ``new``.
+        """
         n_samples = X.shape[0]
         folds = self._folds(n_samples, hold_out)
         read = partial(self._inference.evaluate, X, objective=self._read_objective(), loss=self._plan.loss)
@@ -667,7 +668,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         if folds.cover:
             samples = TrainingSamples.remember(X, folds.of_samples(n_samples), self._statistics.varies)
             # Members that went on training on other samples may have seen these before.
-            if before is _NOTHING or (before is not None and before.equal(samples)):
+            if new or (before is not None and before.equal(samples)):
                 self._training_samples = samples
         self.training_scores_ = self._score_samples(X, self._voters(X))
         if self._training_samples is None and folds.n_folds > 1:

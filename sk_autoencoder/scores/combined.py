@@ -189,14 +189,6 @@ class Combined(Score):
         found = self.combine_features(terms, features)
         return found.expand(len(evaluation.target), *found.shape)
 
-    def surprises(self, evaluation: Evaluation, state: State) -> dict[str, Tensor]:
-        """Return each component on the common scale, (n_members, n), as a member sees it."""
-        parts = zip(self._named().items(), self._found(evaluation, state), strict=True)
-        return {
-            name: score.combine(terms) if isinstance(score, Combined) else terms[..., 0]
-            for (name, score), terms in parts
-        }
-
     def _found(self, evaluation: Evaluation, state: State) -> list[Tensor]:
         """Return the terms of each component, on the common scale."""
         found = []

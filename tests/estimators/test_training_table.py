@@ -6,7 +6,7 @@ from sklearn.metrics import average_precision_score
 
 from sk_autoencoder import AutoencoderOutlierDetector
 
-from .test_training_table_data import DAMAGE, clean, houses
+from .training_tables import DAMAGE, clean, houses
 
 
 @pytest.mark.parametrize("n", [300, 1000])
