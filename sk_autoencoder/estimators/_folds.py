@@ -65,10 +65,18 @@ class Folds:
         return np.stack([self.order[fold :: self.n_folds][:size] for fold in self.of_member])
 
     def references(self) -> np.ndarray:
-        """Samples that each member was trained on, drawn in random order: at most 4096, (n_members, n)."""
-        streams = [np.random.default_rng([self.seed, N_FOLDS, member]) for member in range(self.n_members)]
-        drawn = [rng.permutation(rows) for rng, rows in zip(streams, self.trained(), strict=True)]
-        return np.stack(drawn)[:, :_N_REFERENCES]
+        """Samples that each member was trained on, at most 4096, in random order, (n_members, n).
+
+        They come from the folds of ``others`` in turn, and members that were trained on a fold have the same samples
+        of it, so that distances to them are computed once.
+        """
+        if not self.cover:
+            streams = [np.random.default_rng([self.seed, N_FOLDS, member]) for member in range(self.n_members)]
+            drawn = [rng.permutation(rows) for rng, rows in zip(streams, self.trained(), strict=True)]
+            return np.stack(drawn)[:, :_N_REFERENCES]
+        size = min(len(self.order) // self.n_folds, _N_REFERENCES // (self.n_folds - 1))
+        of_folds = np.stack([self.order[fold :: self.n_folds][:size] for fold in range(self.n_folds)])
+        return of_folds[self.others].swapaxes(1, 2).reshape(self.n_members, -1)
 
     def of_samples(self, n_samples: int) -> np.ndarray:
         """Folds of each sample as bits (n_samples,): bit k stands for fold k; samples that all hold out have all."""

@@ -36,12 +36,13 @@ class Score(Part):
                 setattr(cls, promise, True)
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Learn the state; its tensors have a leading member axis.
+        """Learn the state.
 
         ``references`` (n_members, n, ...) are samples that a member was trained on, ``held_out`` those that it was not.
         ``others`` (n_members, n_others) names for each member those from whose held-out samples its state is learnt:
         the members that hold out other samples, so that a member judges its own held-out samples as it judges new
-        ones. None means the member itself.
+        ones. The references come from the samples that these hold out, in turn, the same for all members. None means
+        the member itself.
         """
         del references, held_out, others
         return {}

@@ -40,9 +40,9 @@ PLAIN_SCORES: dict[str, type[Score]] = {
 
 
 # What makes a row strange unless the user says otherwise; chosen by benchmarks/outliers.py.
-def _default() -> tuple[Any, ...]:
+def _default(damped: bool) -> tuple[Any, ...]:
     """Return the components of the detector's default score."""
-    failed = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None)  # what the network fails on
+    failed = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=damped)  # what the network fails on
     return (failed, RowDistance(1, 2048), RankDistance(1), "row_isolation", "feature_tails")  # and the row itself
 
 
@@ -75,7 +75,9 @@ class Combined(Score):
         How many of a row's components are averaged, the largest ones; all if there are fewer. 1 is the maximum
         (Tippett's combination of p-values), None averages all (Fisher's).
     damped : bool, default=True
-        Whether local components (``is_local``), all but isolation and tails, are damped beyond the 90th percentile.
+        Whether local components (``is_local``), all but isolation and tails, are damped beyond the 90th percentile. A
+        Combined among ``scores`` has its own; in the default ones it is this. False finds more where outliers are rare
+        or the training set has none, and less where more than a few percent of the training set are outliers.
 
     References
     ----------
@@ -226,7 +228,7 @@ class Combined(Score):
     def _parts(self) -> list[Score]:
         if self._settled is not None:
             return self._settled
-        chosen = _default() if self.scores is None else self.scores
+        chosen = _default(self.damped) if self.scores is None else self.scores
         if not chosen:
             raise ValueError("Combined needs at least one score, for example Combined(['mahalanobis']).")
         unknown = [score for score in chosen if not (isinstance(score, Score) or score in PLAIN_SCORES)]

@@ -39,15 +39,18 @@ class _Nearest(Score):
         self.n_references = n_references
 
     def _mean(self, vectors: Tensor, references: Tensor) -> Tensor:
-        return torch.stack([self._mean_of_nearest(*own) for own in zip(vectors, references, strict=True)])
+        """(n_members, n, width) and (n_members, n_references, width) -> (n_members, n)."""
+        pairs = zip(vectors, references, strict=True)
+        return torch.stack([self._mean_of(torch.cdist(*own, p=1.0)) for own in pairs])
 
-    def _mean_of_nearest(self, vectors: Tensor, references: Tensor) -> Tensor:
-        """One member's, (n, width) and (n_references, width) -> (n,)."""
-        distances = torch.cdist(vectors, references, p=1.0)
+    def _mean_of(self, distances: Tensor) -> Tensor:
+        return self._smallest(distances).mean(dim=-1, dtype=torch.float64)
+
+    def _smallest(self, distances: Tensor) -> Tensor:
+        """Return the nearest references' distances, (..., n_references) -> (..., n_neighbors), in order."""
         if self.n_neighbors == 1:
-            return distances.amin(dim=-1).double()
-        nearest = distances.topk(min(self.n_neighbors, len(references)), dim=-1, largest=False).values
-        return nearest.mean(dim=-1, dtype=torch.float64)
+            return distances.amin(dim=-1, keepdim=True)
+        return distances.topk(min(self.n_neighbors, distances.shape[-1]), dim=-1, largest=False).values
 
     def _addends(self, vectors: Tensor, references: Tensor) -> Tensor:
         """Entries' shares of the mean distance, (n_members, n, width)."""
@@ -90,7 +93,7 @@ class _Distance(_Nearest):
         """Return the unit of each entry, (n_members, width), without zeros."""
 
 
-class RowDistance(_Distance):
+class RowDistance(_Nearest):
     """Mean distance of a row to the nearest training rows, in scaled units; no network is involved.
 
     Parameters
@@ -108,14 +111,36 @@ class RowDistance(_Distance):
     M. Sugiyama and K. Borgwardt, "Rapid Distance-Based Outlier Detection via Sampling", NeurIPS 2013.
     """
 
+    reads_parts = False
     explains_features = True
 
-    def _vectors(self, evaluation: Evaluation) -> Tensor:
-        return evaluation.target
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
+        """Keep the references of each source once, (n_sources, n, n_features), and the sources of each member."""
+        del held_out
+        rows = some(references, self.n_references).target
+        sources = torch.arange(len(rows), device=rows.device)[:, None] if others is None else others
+        n_sources, n_own = int(sources.max()) + 1, sources.shape[1]
+        kept = rows.new_empty(n_sources, rows.shape[1] // n_own, rows.shape[2])
+        for own, numbers in zip(rows, sources, strict=True):
+            kept[numbers] = own[: kept.shape[1] * n_own].unflatten(0, (-1, n_own)).swapaxes(0, 1)
+        return {"references": kept, "sources": sources}
 
-    def _spread(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> Tensor:
-        del held_out, others
-        return torch.ones_like(references.target[:, 0], dtype=torch.float64)
+    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the mean distance."""
+        rows, sources = evaluation.target, state["sources"]
+        if len(rows) == 1 or not torch.equal(rows, rows[:1].expand_as(rows)):
+            return self._mean(rows, self._of_members(state))
+        # All members judge the same rows: each reference is compared once.
+        distances = torch.cdist(rows[0], state["references"].flatten(0, 1), p=1.0)
+        nearest = self._smallest(distances.unflatten(-1, state["references"].shape[:2]))
+        return torch.stack([self._mean_of(nearest[:, own].flatten(1)) for own in sources])
+
+    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return each feature's addend of the mean distance."""
+        return self._addends(evaluation.target, self._of_members(state))
+
+    def _of_members(self, state: State) -> Tensor:
+        return state["references"][state["sources"]].flatten(1, 2)
 
 
 class RankDistance(_Nearest):

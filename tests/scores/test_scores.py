@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.covariance import OAS, LedoitWolf, MinCovDet
@@ -106,14 +107,16 @@ def test_parameters_clone(score):
 @each_score
 def test_what_stands_beside_does_not_matter(score):
     """Rows and members have their own results: rows to the bit, whatever their number."""
-    state = score.fit(evaluation(60, 3, n_members=2), evaluation(40, 4, n_members=2))
+    references, held_out = evaluation(60, 3, n_members=2), evaluation(40, 4, n_members=2)
+    state = score.fit(references, held_out)
     assert all(len(value) == 2 for value in state.values())
     rows = evaluation(150, 5, n_members=2)
     together = score(rows, state)
     for part in (slice(0, 2), slice(31, 33), slice(1, 34), slice(5, 102), slice(64, 150)):
         torch.testing.assert_close(score(rows[:, part], state), together[:, part], rtol=0, atol=0)
-    if not isinstance(score, Combined):  # which looks at all members before it chooses
-        alone = score(rows[1:], {name: value[1:] for name, value in state.items()})
+    # Combined looks at all members before it chooses; ReconstructionIsolation gives each member other directions.
+    if not isinstance(score, Combined | ReconstructionIsolation):
+        alone = score(rows[1:], score.fit(references[1:], held_out[1:]))
         torch.testing.assert_close(alone[0], together[1], rtol=1e-12, atol=0)
 
 
@@ -156,6 +159,29 @@ def test_no_feature_scores_without_a_residual():
     assert Combined(["code_distance", "reconstruction"]).explains_features
     with pytest.raises(NotImplementedError, match="CodeDistance does not explain features"):
         CodeDistance().feature_scores(NEW, {})
+
+
+def test_shared_references():
+    """Members that judge the same rows compare them with each reference once, and find what they find alone."""
+    rng = np.random.default_rng(0)
+    folds = torch.from_numpy(rng.normal(size=(3, 20, N_FEATURES)))
+    others = torch.tensor([[1, 2], [0, 2], [0, 1], [1, 2]])
+    target = folds[others].swapaxes(1, 2).flatten(1, 2)
+    references, rows = found(target, target, target), evaluation(50, 1)
+    rows = rows.map(lambda tensor: tensor.expand(4, -1, -1))
+    for n_neighbors in (1, 2, 25):
+        score = RowDistance(n_neighbors)
+        state = score.fit(references, references, others)
+        assert state["references"].shape == folds.shape
+        torch.testing.assert_close(state["references"], folds, rtol=0, atol=0)
+        shared = score(rows, state)
+        for member, own in enumerate(others.tolist()):
+            distances = cdist(rows.target[0], folds[own].flatten(0, 1), metric="cityblock")
+            expected = np.sort(distances, axis=1)[:, :n_neighbors].mean(axis=1)
+            np.testing.assert_allclose(shared[member], expected, rtol=1e-12)
+        different = rows.map(lambda tensor: torch.cat([tensor[:3], tensor[3:] + 1]))
+        torch.testing.assert_close(score(different, state)[:3], shared[:3], rtol=0, atol=0)
+        assert not torch.equal(score(different, state)[3], shared[3])
 
 
 class TestReconstructionError:
@@ -399,6 +425,14 @@ class TestCombined:
         expected = np.sort(surprises, axis=0)[-kept:].mean(axis=0)
         np.testing.assert_allclose(scored(Combined(parts, n_largest, damped)), expected, rtol=1e-10)
 
+    def test_all_local_components_of_the_default_are_damped_or_none(self):
+        far = NEW.map(lambda tensor: 3 * tensor)
+        damped, plain = (
+            score.terms(far, fitted(score))[0] for score in (Combined(), Combined(damped=False))
+        )  # (n, n_terms): four local components, two global ones
+        assert (damped[:, :4] < plain[:, :4]).any(dim=0).all()
+        torch.testing.assert_close(damped[:, 4:], plain[:, 4:], rtol=0, atol=0)
+
     def test_what_is_global(self):
         assert {name for name, score in SCORES.items() if not score.is_local} == {
             "row_isolation",
@@ -515,6 +549,6 @@ class TestOthers:
     def test_tail(self):
         references = evaluation(60, 3, n_members=3)
         state = Combined(["row_distance"]).fit(references, self.MEMBERS, self.OTHERS)
-        logs = RowDistance()(self.MEMBERS, RowDistance().fit(references, self.MEMBERS)).log().numpy()
+        logs = RowDistance()(self.MEMBERS, RowDistance().fit(references, self.MEMBERS, self.OTHERS)).log().numpy()
         expected = [np.median(logs[own]) for own in self.OTHERS.numpy()]
         np.testing.assert_allclose(state["row_distance.start"], expected, rtol=1e-12)
