@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sk_autoencoder._threads import threads
 from sk_autoencoder._validation import own_modes
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of_votes, row_product
@@ -300,7 +301,7 @@ class Inference:
             n_blocks = self._n_blocks * times
             part = slice(start, min(n_rows, start + n_blocks * self._block_rows))
             try:
-                with own_modes(), torch.inference_mode():
+                with own_modes(), torch.inference_mode(), threads(_size(part) * self._n_multiplications):
                     blocks = self._blocks(take(dense(X[part])))
                     n_kept = _size(part) + _size(part) % _KEPT if self._on_cpu else n_blocks * self._block_rows
                     result = function(blocks, n_kept)
@@ -314,6 +315,11 @@ class Inference:
                 was_full = False
             yield part, result
             start = part.stop
+
+    @property
+    def _n_multiplications(self) -> int:
+        """About how many operations a sample takes: every number of the network and of the score's state is used."""
+        return self.network.n_multiplications + sum(tensor.numel() for tensor in self.state.values())
 
     def _blocks(self, rows: Tensor) -> Tensor:
         """(n, width), or (n, n_members, width), -> (n_members * n_blocks, _block_rows, width)."""

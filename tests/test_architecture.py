@@ -10,7 +10,7 @@ import sk_autoencoder
 
 # A file imports from lower floors and from its own folder. A half is a landing: the upper part of its floor.
 FLOORS = {
-    **dict.fromkeys(["_rounding", "_validation", "_warnings", "blocks"], 0),
+    **dict.fromkeys(["_rounding", "_threads", "_validation", "_warnings", "blocks"], 0),
     **dict.fromkeys(["_parts"], 0.5),
     **dict.fromkeys(["losses", "scaling", "corruptions", "thresholds", "networks"], 1),
     **dict.fromkeys(["objectives"], 2),

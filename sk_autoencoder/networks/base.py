@@ -61,6 +61,11 @@ class Autoencoder(nn.Module):
         """The smallest mini-batch that it can be trained on: two samples where batches are normalised, else one."""
         return 2 if any(isinstance(module, _NORMALISE_BATCHES) for module in self.modules()) else 1
 
+    @property
+    def n_multiplications(self) -> int:
+        """How many a sample takes, by all members together; an estimate, by which threads are chosen."""
+        return sum(weight.numel() for weight in self.parameters())
+
     @abstractmethod
     def encode(self, rows: Tensor) -> Tensor:
         """(n_members, n, n_features) -> (n_members, n, n_encoded)."""

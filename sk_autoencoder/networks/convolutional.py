@@ -53,6 +53,13 @@ class ConvolutionalAutoencoder(Autoencoder):
         self.decoder_kernels = nn.ParameterList(zeros(n_in, n_out, *patch) for n_in, n_out in up)
         self.decoder_biases = nn.ParameterList(zeros(n_out) for _, n_out in up)
 
+    @property
+    def n_multiplications(self) -> int:
+        """A kernel is applied once for each place of the smaller map."""
+        places = [prod(size) for size in self.sizes[1:]]
+        pairs = [*zip(self.encoder_kernels, places, strict=True), *zip(self.decoder_kernels, places[::-1], strict=True)]
+        return super().n_multiplications + sum((n - 1) * kernel.numel() for kernel, n in pairs)
+
     @torch.no_grad()
     def draw(self, generators: list[Generator]) -> None:
         """Draw each member's weights from its generator."""

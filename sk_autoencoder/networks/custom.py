@@ -13,6 +13,8 @@ from torch import Generator, Tensor, nn
 from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS
 from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
 
+_MATRIX = 2  # axes
+
 
 class CustomAutoencoder(Autoencoder):
     """Pairs of modules; what they draw while they train comes from their member's private stream."""
@@ -20,6 +22,12 @@ class CustomAutoencoder(Autoencoder):
     def __init__(self, shape: NetworkShape, pairs: list[tuple[nn.Module, nn.Module]]):
         super().__init__(shape)
         self.encoders, self.decoders = (nn.ModuleList(side) for side in zip(*pairs, strict=True))
+
+    @property
+    def n_multiplications(self) -> int:
+        """Kernels of convolutions are taken to be applied once for each feature."""
+        often = (weight.numel() for weight in self.parameters() if weight.ndim > _MATRIX)
+        return super().n_multiplications + (self.shape.n_features - 1) * sum(often)
 
     def encode(self, rows: Tensor) -> Tensor:
         """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
