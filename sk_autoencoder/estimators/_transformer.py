@@ -499,10 +499,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         >>> from sk_autoencoder import AutoencoderTransformer
         >>> X = load_wine().data
         >>> model = AutoencoderTransformer(2, objective="variational", max_iter=100, random_state=0).fit(X)
-        >>> for noise in (False, True):
-        ...     drawn = model.sample(1000, random_state=0, noise=noise)
-        ...     print((drawn.std(axis=0) / X.std(axis=0)).mean().round(1))
-        0.7
+        >>> drawn = model.sample(1000, random_state=0, noise=True)
+        >>> print((drawn.std(axis=0) / X.std(axis=0)).mean().round(1))
         1.0
         """
         check_is_fitted(self)
