@@ -200,9 +200,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     active_components_ : ndarray of shape (n_active,)
         Columns of ``transform`` that are not collapsed, in falling order of their variance over the training samples;
-        only with a variational objective or ``whiten=True``. A variational component has collapsed if the variance of
-        its means is at most 0.01 (Burda et al., 2016): the decoder does without it. Any other has collapsed if its
-        variance is rounding.
+        only with a variational objective (by at most 4096 samples) or ``whiten=True``. A variational component has
+        collapsed if the variance of its means is at most 0.01 (Burda et al., 2016): the decoder does without it. Any
+        other has collapsed if its variance is rounding.
 
     See Also
     --------
@@ -362,7 +362,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. The first call should see a fair sample, because it fixes the scaling.
+            Rows. The first call should see a fair sample, because it fixes the scaling, and with ``whiten`` more rows
+            than components.
         y : Ignored
             Not used, present for API consistency by convention.
 
@@ -481,8 +482,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         noise : bool, default=False
             Whether to draw each cell around what the decoder makes of the code, which varies less than the training
             samples. Cells are independent, and normal, or Laplace for the absolute error; their variance in a column is
-            what decoded codes lack of its variance in the training set. Under the binary cross-entropy they are the
-            smallest or the largest value of the column, with the decoder's probability.
+            what decoded codes lack of its variance in the training set (the first call's rows with ``partial_fit``).
+            Under the binary cross-entropy they are the smallest or the largest value of the column, with the decoder's
+            probability.
 
         Returns
         -------

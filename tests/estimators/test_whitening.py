@@ -226,6 +226,7 @@ def test_in_a_search():
     ("size", "message"),
     [
         (0.95, r"n_components=0\.95 must be an integer or 'auto'.* PCA\(n_components=0\.95\)\.fit\(.*\.n_components_"),
+        (0.8, r"PCA\(n_components=0\.8\)"),
         (np.float32(3), r"must be an integer or 'auto'"),
         (None, r"n_components=None has no meaning here.*write an integer, or n_components='auto'"),
     ],
