@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 from sk_autoencoder import AutoencoderTransformer
-from sk_autoencoder.estimators._latent import ACTIVE, active_components, whitening_axes
+from sk_autoencoder.estimators._latent import ACTIVE, active_components, draw_like, whitening_axes
 
 KINDS = {
     "bent": {},
@@ -139,6 +139,13 @@ class TestMethodsAgree:
             np.testing.assert_array_equal(white.score_samples(correlated()), plain.score_samples(correlated()))
         else:
             np.testing.assert_array_equal(white.reconstruct(correlated()), plain.reconstruct(correlated()))
+
+    @pytest.mark.parametrize("kind", ["bent", "linear"])
+    def test_draws_are_like_the_codes_before_whitening(self, kind, pairs):
+        plain, white = pairs[kind]
+        codes = draw_like(plain.transform(correlated()), 30, np.random.RandomState(0))
+        for model in (plain, white):
+            np.testing.assert_array_equal(model.sample(30, random_state=0), plain.inverse_transform(codes))
 
     @each_kind
     def test_to_torch(self, kind, pairs):
