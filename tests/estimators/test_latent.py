@@ -132,6 +132,15 @@ class TestSample:
             assert np.unique(column).tolist() == values
         np.testing.assert_allclose(drawn.std(axis=0), X.std(axis=0), rtol=0.1)
 
+    def test_noise_of_a_column_has_one_standard_deviation_in_all_calls(self, linear):
+        found = []
+        for seed in (0, 1):
+            source = np.random.RandomState(seed)
+            source.normal(size=(3, 2))  # the codes
+            means, drawn = (linear.sample(3, random_state=seed, noise=noise) for noise in (False, True))
+            found.append((drawn - means) / source.normal(size=(3, 6)))
+        np.testing.assert_allclose(np.vstack(found), np.tile(found[0][0], (6, 1)), rtol=1e-6)
+
     def test_noise_is_repeatable_and_leaves_constant_columns(self, plain):
         drawn = plain.sample(7, random_state=3, noise=True)
         np.testing.assert_array_equal(plain.sample(7, random_state=3, noise=True), drawn)
