@@ -81,6 +81,14 @@ class TestCodes:
             np.testing.assert_array_equal(model.reconstruct(X[row : row + 1])[0], rebuilt[row])
         np.testing.assert_array_equal(model.transform(csr_matrix(X)), codes)
 
+    def test_of_a_row_in_a_wide_code_do_not_depend_on_its_batch(self):
+        X = np.random.default_rng(0).normal(size=(300, 60))
+        model = AutoencoderTransformer(37, whiten=True, max_iter=1, random_state=0).fit(X)
+        codes = model.transform(X)
+        for n_rows in (1, 2, 3, 5, 33, 100):
+            np.testing.assert_array_equal(model.transform(X[:n_rows]), codes[:n_rows])
+        np.testing.assert_array_equal(model.transform(X[7:]), codes[7:])
+
     def test_of_float32_rows_are_the_same(self):
         X = correlated().astype(np.float32)
         for settings in KINDS.values():
