@@ -5,7 +5,8 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
+from functools import partial, update_wrapper, wraps
+from types import MethodType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "Interval",
     "ParameterizedEstimator",
     "StrOptions",
+    "available_unless",
     "check_parameters",
     "check_rows",
     "check_validation_rows",
@@ -72,6 +74,27 @@ def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Callable[..
         return wrapper
 
     return decorate
+
+
+class _Method:
+    """A method that an estimator has, unless ``lacks(estimator)`` gives the reason why not."""
+
+    def __init__(self, method: Callable[..., Any], lacks: Callable[[Any], str | None]):
+        self._method, self._lacks = method, lacks
+        update_wrapper(self, method)  # type: ignore[arg-type]
+
+    def __get__(self, estimator: Any, owner: type | None = None) -> Callable[..., Any]:
+        if estimator is None:
+            return self._method
+        if reason := self._lacks(estimator):
+            name = self._method.__name__
+            raise AttributeError(f"This {type(estimator).__name__!r} has no attribute {name!r}: {reason}")
+        return MethodType(self._method, estimator)
+
+
+def available_unless(lacks: Callable[[Any], str | None]) -> Callable[[Callable[..., Any]], _Method]:
+    """scikit-learn's ``available_if`` with a reason, which its own error leaves to the exception behind it."""
+    return partial(_Method, lacks=lacks)
 
 
 def integers(low: float | None, high: float | None = None, closed: str = "left") -> Interval:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,7 +59,8 @@ class Inference:
         self.network, self._bounds = network.for_inference(), bounds
         self.shape, self.device, self._check = network.shape, device, check
         self.state: State = {}
-        self._axes: tuple[Tensor, ...] | None = None
+        self._turns: list[tuple[Tensor, ...]] = []
+        self._drops = False  # whether codes lose entries when they are turned
         self._scaler = Scaler(affine, device, self.shape.torch_dtype)
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
@@ -75,17 +77,43 @@ class Inference:
         # Of networks without layers, widths do not tell how much they make.
         self._times_alone = _power_of_two(alone) if single and self.network.layers() else 1
 
-    def turn_code(self, axes: Axes) -> None:
-        """Give codes, and take them, on new axes."""
-        self._axes = tuple(torch.tensor(array, dtype=torch.float64, device=self.device) for array in axes)
+    def turn_code(self, turns: Iterable[Axes]) -> None:
+        """Give codes, and take them, on new axes; each turn begins on those of the one before."""
+        to_tensor = partial(torch.tensor, dtype=torch.float64, device=self.device)
+        self._turns = [tuple(map(to_tensor, axes)) for axes in turns]
+        self._drops = any(not turn.any(dim=0).all() for _, turn, _ in self._turns)
 
-    def encode(self, X: np.ndarray) -> np.ndarray:
-        """(n, n_features) raw rows -> (n_members, n, n_components) codes."""
-        return self._map(self._encode, X, self._scaled(), self.shape.n_components, times=self._times_alone)
+    def encode(self, X: np.ndarray, n_turns: int | None = None, dtype: Any = None) -> np.ndarray:
+        """(n, n_features) raw rows -> (n_members, n, n_components) codes, after the first turns (None: all)."""
 
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """(n, n_components) codes -> (n_members, n, n_features) rows in original units."""
-        return self._map(self._decode, codes, self._plain, self.shape.n_features)
+        def encoded(blocks: Tensor, n_kept: int) -> Tensor:
+            return self._turned(self._rows(self._code(blocks), n_kept), n_turns)
+
+        return self._map(encoded, X, self._scaled(), self.shape.n_components, dtype, times=self._times_alone)
+
+    def decode(self, codes: np.ndarray, n_turns: int | None = None) -> np.ndarray:
+        """(n, n_components) codes after the first turns (None: all) -> (n_members, n, n_features) raw rows."""
+
+        def decoded(blocks: Tensor, n_kept: int) -> Tensor:
+            return self._rows(self._unscaled(self._turned_back(blocks, n_turns)), n_kept)
+
+        return self._map(decoded, codes, self._plain, self.shape.n_features)
+
+    def posterior(self, function: Callable[[Autoencoder, Batch], Tensor], X: np.ndarray) -> np.ndarray:
+        """Turn the Gaussians of codes: (n_members, n, 2 * n_components) means and standard deviations side by side.
+
+        ``function`` of (network, batch) gives them on the network's own axes, where entries are independent.
+        """
+
+        def turned(blocks: Tensor, n_kept: int) -> Tensor:
+            both = self._rows(function(self.network, Batch(self._seen(blocks), blocks)), n_kept)
+            mean, std = both.chunk(2, dim=-1)
+            if self._turns:
+                matrix = reduce(torch.matmul, (turn for _, turn, _ in self._turns))
+                std = row_product(std.double().square(), matrix.square()[None]).sqrt()
+            return torch.cat([self._turned(mean), std], dim=-1)
+
+        return self._map(turned, X, self._scaled(), 2 * self.shape.n_components)
 
     def reconstruct(self, X: np.ndarray, voters: np.ndarray | None = None) -> np.ndarray:
         """(n, n_features) raw rows -> (n, n_features) reconstructions in original units, the voters' mean."""
@@ -248,25 +276,28 @@ class Inference:
     def _code(self, blocks: Tensor) -> Tensor:
         return self.network.encode(self._seen(blocks))[..., : self.shape.n_components]
 
-    def _encode(self, blocks: Tensor, n_kept: int) -> Tensor:
-        codes = self._rows(self._code(blocks), n_kept)
-        if self._axes is None:
-            return codes
-        center, turn, _ = self._axes
-        return row_product(codes.double() - center, turn.expand(len(codes), -1, -1))
+    def _turned(self, codes: Tensor, n_turns: int | None = None) -> Tensor:
+        """Bring (n_members, n, n_components) codes of the network onto new axes."""
+        for center, turn, _ in self._turns[:n_turns]:
+            codes = row_product(codes.double() - center, turn.expand(len(codes), -1, -1))
+        return codes
 
-    def _decode(self, blocks: Tensor, n_kept: int) -> Tensor:
-        if self._axes is not None:
-            center, _, back = self._axes
-            turned = row_product(blocks.double().flatten(0, 1)[None], back[None]).add(center)
-            blocks = turned.to(blocks.dtype).view(blocks.shape)
-        return self._rows(self._unscaled(blocks), n_kept)
+    def _turned_back(self, blocks: Tensor, n_turns: int | None) -> Tensor:
+        """Bring blocks of codes onto the network's own axes."""
+        codes = blocks
+        for center, _, back in reversed(self._turns[:n_turns]):
+            codes = row_product(codes.double().flatten(0, 1)[None], back[None]).add(center).view(blocks.shape)
+        return codes.to(self.shape.torch_dtype)
 
     def _unscaled(self, codes: Tensor) -> Tensor:
         return self.network.decode(codes).to(torch.float64) * self._scale + self._center
 
     def _reconstructed(self, blocks: Tensor, n_kept: int) -> Tensor:
-        return self._rows(self._unscaled(self._code(blocks)), n_kept)
+        code = self._code(blocks)
+        if self._drops:
+            turned = self._turned(code.flatten(0, 1)[None]).view(code.shape)
+            code = self._turned_back(turned, None)
+        return self._rows(self._unscaled(code), n_kept)
 
     def _map(
         self,

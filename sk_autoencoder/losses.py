@@ -6,6 +6,7 @@ from abc import abstractmethod
 from math import erf, exp, log, pi, sqrt
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -43,6 +44,10 @@ class Loss(Part):
         del spread
         return error
 
+    def draw(self, mean: np.ndarray, std: np.ndarray, source: np.random.RandomState) -> np.ndarray:
+        """Draw scaled cells around reconstructions, with these standard deviations: by default normal ones."""
+        return source.normal(mean, std)
+
 
 class SquaredError(Loss):
     """Squared difference; the Gaussian likelihood up to constants."""
@@ -73,6 +78,10 @@ class AbsoluteError(Loss):
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
         """Laplace distribution with scale ``spread``."""
         return error / spread + (2 * spread).log()
+
+    def draw(self, mean: np.ndarray, std: np.ndarray, source: np.random.RandomState) -> np.ndarray:
+        """Draw from Laplace distributions."""
+        return source.laplace(mean, std / sqrt(2))
 
 
 class Huber(Loss):
@@ -119,6 +128,11 @@ class BinaryCrossEntropy(Loss):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the error of each cell."""
         return F.binary_cross_entropy_with_logits(output, target.clamp(0.0, 1.0), reduction="none")
+
+    def draw(self, mean: np.ndarray, std: np.ndarray, source: np.random.RandomState) -> np.ndarray:
+        """Draw zeros and ones with the reconstruction as the probability of one, which says their spread too."""
+        del std
+        return (source.uniform(size=mean.shape) < mean).astype(np.float64)
 
 
 LOSSES: dict[str, type[Loss]] = {

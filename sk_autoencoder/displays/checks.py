@@ -29,6 +29,23 @@ def _missing(estimator: Any, methods: tuple[str, ...]) -> str:
     return " and no ".join(name for name in methods if not hasattr(estimator, name))
 
 
+def active_first(estimator: Any) -> int:
+    """Return the most active component of a fitted transformer, or the first one where activity is not known."""
+    active = getattr(estimator, "active_components_", [0])
+    return int(active[0]) if len(active) else 0
+
+
+def has_collapsed(estimator: Any, component: int) -> bool:
+    """Whether a fitted transformer says that its decoder does without this component."""
+    return hasattr(estimator, "active_components_") and component not in estimator.active_components_
+
+
+def map_names(estimator: Any) -> tuple[str, str]:
+    """Names of the first two components on the axes of a map."""
+    first, second = (f"Component {i + 1}{' (collapsed)' * has_collapsed(estimator, i)}" for i in (0, 1))
+    return first, second
+
+
 def row_labels(X: Any) -> list[str] | None:
     """Name the samples of a pandas DataFrame by their labels, like "row 'a'"; None if X has no labels."""
     if not hasattr(X, "iloc"):

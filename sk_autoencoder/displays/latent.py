@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import type_of_target
 
-from sk_autoencoder.displays.checks import check_transformer
+from sk_autoencoder.displays.checks import check_transformer, map_names
 from sk_autoencoder.displays.style import LEARNT, pyplot, rows_of_numbers, tidy
 
 # As many classes as matplotlib's "tab20" can tell apart.
@@ -74,7 +74,7 @@ class LatentDisplay:
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any = None, *, reducer: Any = None, ax: Any = None, **kwargs: Any
     ) -> LatentDisplay:
-        """Draw the codes that a fitted transformer gives rows.
+        """Draw the codes that a fitted transformer gives rows; an axis says if its component has collapsed.
 
         Parameters
         ----------
@@ -105,11 +105,11 @@ class LatentDisplay:
             If codes are wider than two and there is no reducer.
         """
         check_transformer("LatentDisplay", estimator, "transform")
-        codes = np.asarray(estimator.transform(X))
-        name = "Component"
+        codes, names = np.asarray(estimator.transform(X)), map_names(estimator)
         if reducer is not None:
             codes, name = np.asarray(clone(reducer).fit_transform(codes)), type(reducer).__name__
-        return cls(codes, y, names=(f"{name} 1", f"{name} 2")).plot(ax=ax, **kwargs)
+            names = (f"{name} 1", f"{name} 2")
+        return cls(codes, y, names=names).plot(ax=ax, **kwargs)
 
     def plot(
         self, ax: Any = None, *, cmap: Any = None, legend_title: str | None = None, **kwargs: Any

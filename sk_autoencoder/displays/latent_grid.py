@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from sk_autoencoder.displays.checks import check_transformer
+from sk_autoencoder.displays.checks import check_transformer, map_names
 from sk_autoencoder.displays.panels import as_pictures
 from sk_autoencoder.displays.style import LEARNT, pyplot, rows_of_numbers
 
@@ -31,6 +31,8 @@ class LatentGridDisplay:
         Second coordinates.
     image_shape : tuple (height, width) or (channels, height, width) or None, default=None
         How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
+    names : tuple of str, default=("Component 1", "Component 2")
+        What the axes are called.
 
     Attributes
     ----------
@@ -55,11 +57,20 @@ class LatentGridDisplay:
     100
     """
 
-    def __init__(self, rows: Any, x: Any, y: Any, *, image_shape: tuple[int, ...] | None = None):
+    def __init__(
+        self,
+        rows: Any,
+        x: Any,
+        y: Any,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        names: tuple[str, ...] = ("Component 1", "Component 2"),
+    ):
         self.rows = rows
         self.x = x
         self.y = y
         self.image_shape = image_shape
+        self.names = names
 
     @classmethod
     def from_estimator(
@@ -72,7 +83,7 @@ class LatentGridDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> LatentGridDisplay:
-        """Decode a grid over the codes of a fitted transformer.
+        """Decode a grid over the codes of a fitted transformer; an axis says if its component has collapsed.
 
         Parameters
         ----------
@@ -114,7 +125,8 @@ class LatentGridDisplay:
         if width != 2:
             raise ValueError(f"A grid shows codes of 2 components, but these have {width}: use TraversalDisplay.")
         grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)  # x runs first
-        return cls(estimator.inverse_transform(grid), x, y, image_shape=image_shape).plot(ax=ax, **kwargs)
+        rows, names = estimator.inverse_transform(grid), map_names(estimator)
+        return cls(rows, x, y, image_shape=image_shape, names=names).plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> LatentGridDisplay:
         """Draw.
@@ -153,7 +165,7 @@ class LatentGridDisplay:
             axis.set_ticks(shown + 0.5, [f"{values[place]:.2g}" for place in shown])
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-        ax.set(xlabel="Component 1", ylabel="Component 2")
+        ax.set(xlabel=self.names[0], ylabel=self.names[1])
         return self
 
     def _mosaic(self, pictures: np.ndarray, n_x: int, n_y: int, style: dict[str, Any]) -> None:

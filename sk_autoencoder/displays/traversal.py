@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from sk_autoencoder.displays.checks import check_transformer, row_labels
+from sk_autoencoder.displays.checks import active_first, check_transformer, has_collapsed, row_labels
 from sk_autoencoder.displays.strips import as_strips, draw_strips
 
 _QUANTILES = (0.02, 0.98)
@@ -32,6 +32,8 @@ class TraversalDisplay:
         How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
     names : list of str of length n_samples or None, default=None
         What the samples are called. None counts them: "row 0" and so on.
+    collapsed : bool, default=False
+        Whether to say that the decoder does without the component.
 
     Attributes
     ----------
@@ -68,12 +70,14 @@ class TraversalDisplay:
         component: int = 0,
         image_shape: tuple[int, ...] | None = None,
         names: list[str] | None = None,
+        collapsed: bool = False,
     ):
         self.rows = rows
         self.values = values
         self.component = component
         self.image_shape = image_shape
         self.names = names
+        self.collapsed = collapsed
 
     @classmethod
     def from_estimator(
@@ -81,7 +85,7 @@ class TraversalDisplay:
         estimator: Any,
         X: Any,
         *,
-        component: int = 0,
+        component: int | None = None,
         n_samples: int = 4,
         n_steps: int = 9,
         image_shape: tuple[int, ...] | None = None,
@@ -96,8 +100,9 @@ class TraversalDisplay:
             Any fitted transformer with ``inverse_transform``.
         X : array-like of shape (n_samples, n_features)
             Rows. Their codes say what the range is, from the 2 % to the 98 % quantile.
-        component : int, default=0
-            Which coordinate moves, counted from 0.
+        component : int or None, default=None
+            Which coordinate moves, counted from 0. None is the most active one, the first of ``active_components_``, or
+            0 if the estimator has no such attribute. A component that is not among them is called collapsed.
         n_samples : int, default=4
             How many rows to draw.
         n_steps : int, default=9
@@ -123,6 +128,7 @@ class TraversalDisplay:
         """
         check_transformer("TraversalDisplay", estimator, "transform", "inverse_transform")
         codes = np.asarray(estimator.transform(X))
+        component = active_first(estimator) if component is None else component
         if not 0 <= component < codes.shape[1]:
             raise ValueError(f"component={component} is none of the {codes.shape[1]} components of the code.")
         low, high = np.quantile(codes[:, component], _QUANTILES)
@@ -132,7 +138,8 @@ class TraversalDisplay:
         decoded = np.asarray(estimator.inverse_transform(moved.reshape(-1, codes.shape[1])))
         rows = decoded.reshape(*moved.shape[:2], -1)
         names = row_labels(X[:n_samples])
-        display = cls(rows, values, component=component, image_shape=image_shape, names=names)
+        collapsed = has_collapsed(estimator, component)
+        display = cls(rows, values, component=component, image_shape=image_shape, names=names, collapsed=collapsed)
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> TraversalDisplay:
@@ -163,6 +170,7 @@ class TraversalDisplay:
         titles[0] = f"$z_{{{self.component}}}$ = {titles[0]}"
         names = [f"row {row}" for row in range(len(strips))] if self.names is None else self.names
         check_consistent_length(strips, names)
+        names = [f"{name}\n$z_{{{self.component}}}$ collapsed" for name in names] if self.collapsed else names
         panels = draw_strips("TraversalDisplay", ax, strips, names, titles, self.image_shape, kwargs)
         self.axes_, self.bounding_ax_, self.figure_ = panels.axes, ax, panels.figure
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -57,6 +58,22 @@ def assemble(estimator: Any) -> Assembly:
         scaling=None if scaling is None else resolve(SCALINGS, scaling),
         out_activation=plain(out_activation),
     )
+
+
+def check_size(n_components: Any) -> None:
+    """Say what to write in place of what only PCA takes as ``n_components``."""
+    if n_components is None:
+        raise ValueError(
+            "n_components=None has no meaning here, since a code as wide as the row can copy it; write an integer, or "
+            "n_components='auto', the square root of the number of features."
+        )
+    if isinstance(n_components, numbers.Real) and not isinstance(n_components, numbers.Integral):
+        share = n_components if 0 < float(n_components) < 1 else 0.95
+        raise ValueError(
+            f"n_components={n_components!r} must be an integer or 'auto': the size of a code is fixed before training "
+            "and cannot be chosen by a share of the variance. PCA can tell how many components hold such a share: "
+            f"PCA(n_components={share!r}).fit(StandardScaler().fit_transform(X)).n_components_."
+        )
 
 
 def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members: int) -> NetworkShape:

@@ -52,7 +52,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 3
+_STATE_VERSION = 4
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
@@ -100,6 +100,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     trim: float = 0.0  # a parameter of detectors
     callbacks: list[Any] | None
+    n_components: Any
 
     net_: AutoencoderNet
     n_features_in_: int
@@ -155,6 +156,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             changes = {name.removeprefix("callbacks__"): value for name, value in of_callbacks.items()}
             self.callbacks = set_nested(self.callbacks, changes)
         return self
+
+    def _validate_params(self) -> None:
+        _assembly.check_size(self.n_components)
+        super()._validate_params()
 
     def __sklearn_clone__(self) -> BaseAutoencoder:
         """Clone all but callbacks, of which new ones share what the old ones hold."""

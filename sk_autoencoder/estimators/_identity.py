@@ -16,7 +16,7 @@ from sk_autoencoder.scaling import ColumnStatistics, column_statistics
 from sk_autoencoder.training.rows import dense
 
 # These change no weight, or are seen by every process in its own way.
-_IRRELEVANT = ("checkpoint", "callbacks", "verbose", "device", "contamination", "outlier_score")
+_IRRELEVANT = ("checkpoint", "callbacks", "verbose", "device", "contamination", "outlier_score", "whiten")
 _N_ROWS = 256
 _LONGEST_TEXT = 200
 _DEPTH = 4  # of functions that hold functions, which may hold themselves

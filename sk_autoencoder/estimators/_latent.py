@@ -8,11 +8,14 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 from sklearn.utils.extmath import svd_flip
 
+from sk_autoencoder._rounding import ROUNDING
 from sk_autoencoder.inference import Axes
 
 # A mixture is fitted on at most this many codes, and has at most so many components.
 N_CODES = 4096
 _MOST_COMPONENTS = 10
+# A component of a variational code is active if the variance of its means over samples is larger (Burda et al., 2016).
+ACTIVE = 0.01
 
 
 def draw_like(codes: np.ndarray, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
@@ -48,3 +51,26 @@ def principal_axes(codes: np.ndarray, decoder: np.ndarray) -> tuple[Axes, np.nda
     _, components = svd_flip(left, components, u_based_decision=False)
     turn = decoder @ components.T
     return Axes(center, turn, np.linalg.pinv(turn)), components, lengths**2
+
+
+def whitening_axes(codes: np.ndarray, least: float) -> Axes:
+    """Return axes on which codes (n, k) are uncorrelated and have variances of 1, as PCA's with ``whiten=True``.
+
+    They are the principal axes of the codes, in falling order of variance. Those with a variance of at most ``least``,
+    or of rounding, become 0.
+    """
+    center = codes.mean(axis=0)
+    centred = codes - center
+    values, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(codes) - 1))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    vectors, _ = svd_flip(vectors, vectors.T.copy())
+    kept = values > max(least, (ROUNDING * np.abs(codes).max()) ** 2)
+    scale = np.sqrt(np.where(kept, values, 1.0))
+    return Axes(center, vectors / scale * kept, (vectors * scale * kept).T)
+
+
+def active_components(codes: np.ndarray) -> np.ndarray:
+    """Return the active components of variational codes (n, k), the most active first."""
+    variances = codes.var(axis=0)
+    order = np.argsort(-variances, kind="stable")
+    return order[variances[order] > ACTIVE]

@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import OutlierMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._parts import resolve
 from sk_autoencoder._rounding import rounding
-from sk_autoencoder._validation import StrOptions, check_rows, fit_context, integers, reals
+from sk_autoencoder._validation import StrOptions, available_unless, check_rows, fit_context, integers, reals
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._base import BaseAutoencoder
@@ -28,9 +27,12 @@ from sk_autoencoder.scores import SCORES, Score, State, components
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
 
 
-def _explains_features(estimator: AutoencoderOutlierDetector) -> bool:
+def _explains_no_features(estimator: AutoencoderOutlierDetector) -> str | None:
     score = SCORES[estimator.outlier_score]() if isinstance(estimator.outlier_score, str) else estimator.outlier_score
-    return score.explains_features
+    if score.explains_features:
+        return None
+    names = ", ".join(repr(name) for name, kind in SCORES.items() if kind().explains_features)
+    return f"outlier_score={estimator.outlier_score!r} cannot be shared among features; these can: {names}."
 
 
 def _offset(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> float:
@@ -519,7 +521,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self._training_samples = None
         return self
 
-    @available_if(_explains_features)
+    @available_unless(_explains_no_features)
     def feature_scores(self, X: Any) -> np.ndarray:
         """Say what each feature adds to the outlier score of a sample.
 

@@ -5,21 +5,29 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state, check_scalar
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sk_autoencoder._validation import FLOATS, check_rows, fit_context, own_modes
+from sk_autoencoder._validation import FLOATS, available_unless, check_rows, fit_context, own_modes
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators._base import BaseAutoencoder
-from sk_autoencoder.estimators._latent import N_CODES, draw_like, one_row, principal_axes
+from sk_autoencoder.estimators._latent import (
+    ACTIVE,
+    N_CODES,
+    active_components,
+    draw_like,
+    one_row,
+    principal_axes,
+    whitening_axes,
+)
 from sk_autoencoder.export import Mean, Scale, Unscale, linear
+from sk_autoencoder.inference import Axes
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import InputBounds, Network
 from sk_autoencoder.objectives import OBJECTIVES, Objective
@@ -32,22 +40,22 @@ _N_DRAWS = 200
 _CODES, _DRAWS = 1, 2
 
 
-def _objective_has(method: str) -> Callable[[Any], bool]:
-    """Check that an estimator's objective has a method."""
+def _objective_lacks(method: str) -> Callable[[Any], str | None]:
+    """Say that an estimator's objective has no such method, if it has none."""
 
-    def check(estimator: AutoencoderTransformer) -> bool:
+    def reason(estimator: AutoencoderTransformer) -> str | None:
         choice = estimator.objective
-        if not hasattr(OBJECTIVES.get(choice) if isinstance(choice, str) else choice, method):
-            raise AttributeError(f"objective={choice!r} has no {method}; use objective='variational'.")
-        return True
+        if hasattr(OBJECTIVES.get(choice) if isinstance(choice, str) else choice, method):
+            return None
+        return f"objective={choice!r} has no {method}; use objective='variational'."
 
-    return check
+    return reason
 
 
-def _streams(estimator: AutoencoderTransformer) -> bool:
+def _needs_validation(estimator: AutoencoderTransformer) -> str | None:
     if estimator.early_stopping:
-        raise AttributeError("partial_fit sees no validation rows; use early_stopping=False, or fit.")
-    return True
+        return "partial_fit sees no validation rows; use early_stopping=False, or fit."
+    return None
 
 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder):
@@ -65,7 +73,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ----------
     n_components : int or "auto", default="auto"
         Size of the code. "auto" is the square root of the number of features, rounded up. A code wider than the
-        row is allowed and useful with a corruption or dropout; without either, one warning says so.
+        row is allowed and useful with a corruption or dropout; without either, one warning says so. A share of the
+        variance is not supported.
+    whiten : bool, default=False
+        Turn codes onto their principal axes and divide by their standard deviations, as PCA does: over the samples
+        given to ``fit``, components are uncorrelated with variance 1, in falling order of their variance before. This
+        suits classifiers that expect features of one scale. Components along which codes do not vary are 0, see
+        ``active_components_``. Training is the same, and so are reconstructions, but for what a variational code says
+        along components that are 0.
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is three
         layers: as wide as the row, but at least 128 and at most 512, then half and a quarter of that.
@@ -183,6 +198,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     explained_variance_ratio_ : ndarray of shape (n_components_,)
         Share of the variance of X along each of them, in falling order; only beside ``components_``.
 
+    active_components_ : ndarray of shape (n_active,)
+        Columns of ``transform`` that are not collapsed, in falling order of their variance over the training samples;
+        only with a variational objective (by at most 4096 samples) or ``whiten=True``. A variational component has
+        collapsed if the variance of its means is at most 0.01 (Burda et al., 2016): the decoder does without it. Any
+        other has collapsed if its variance is rounding.
+
     See Also
     --------
     sklearn.decomposition.PCA : The best linear code; better with few rows, and much faster.
@@ -196,6 +217,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     References
     ----------
     G. Hinton and R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006.
+    Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016 (active components).
 
     Examples
     --------
@@ -210,10 +232,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     (1797, 64)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseAutoencoder._parameter_constraints,
+        "whiten": ["boolean"],
+    }
+
     def __init__(
         self,
         n_components: int | str = "auto",
         *,
+        whiten: bool = False,
         hidden_layer_sizes: Any = "auto",
         activation: str = "silu",
         out_activation: str = "auto",
@@ -246,6 +274,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         verbose: bool | int = False,
     ):
         self.n_components = n_components
+        self.whiten = whiten
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.out_activation = out_activation
@@ -322,17 +351,19 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self._fit(check_rows(self, X, reset=not self._continues()), X_val)
         return self
 
-    @available_if(_streams)
+    @available_unless(_needs_validation)
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> AutoencoderTransformer:
         """Train for one epoch on these rows, with the scaling of the first call.
 
-        Not available with ``early_stopping``, which needs validation rows.
+        Not available with ``early_stopping``, which needs validation rows. ``whiten`` turns codes anew by the rows of
+        each call that has more of them than components; other calls keep the turn of the one before.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. The first call should see a fair sample, because it fixes the scaling.
+            Rows. The first call should see a fair sample, because it fixes the scaling, and with ``whiten`` more rows
+            than components.
         y : Ignored
             Not used, present for API consistency by convention.
 
@@ -379,7 +410,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             raise ValueError(f"Codes have {self.n_components_} components, but X has {codes.shape[1]} columns.")
         return self._inference.decode(codes)[0]
 
-    @available_if(_objective_has("posterior"))
+    @available_unless(_objective_lacks("posterior"))
     def posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Give the distribution of each row's code, with ``objective="variational"``.
 
@@ -393,13 +424,20 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         mean : ndarray of shape (n_samples, n_components_)
             Means of the Gaussians, the codes that ``transform`` gives.
         std : ndarray of shape (n_samples, n_components_)
-            Their standard deviations.
+            Their standard deviations, the square roots of the diagonals of their covariances. The components of a
+            Gaussian are independent, but with ``whiten=True``, which turns them, only nearly so. Collapsed components
+            then have 0.
+
+        Raises
+        ------
+        AttributeError
+            If the objective is not variational.
         """
         X = self._check(X)
-        both = self._inference.apply(self._assembly.objective.posterior, X, 2 * self.n_components_)[0]
+        both = self._inference.posterior(self._assembly.objective.posterior, X)[0]
         return both[:, : self.n_components_].copy(), both[:, self.n_components_ :].copy()
 
-    @available_if(_objective_has("log_likelihood"))
+    @available_unless(_objective_lacks("log_likelihood"))
     def score_samples(self, X: Any) -> np.ndarray:
         """Estimate the log-likelihood of each row, with ``objective="variational"``.
 
@@ -428,7 +466,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         scaled = self._inference.apply(estimate, X, 1, np.float64)[0, :, 0]
         return scaled if self._plan.loss.discrete else scaled - np.log(self._affine.scale).sum()
 
-    def sample(self, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: Any = None, *, noise: bool = False) -> np.ndarray:
         """Draw new rows.
 
         Codes come from the standard normal if the objective is variational. Otherwise they come from a mixture of at
@@ -441,24 +479,52 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             How many rows.
         random_state : int, RandomState instance or None, default=None
             Source of the draws.
+        noise : bool, default=False
+            Whether to draw each cell around what the decoder makes of the code, which varies less than the training
+            samples. Cells are independent, and normal, or Laplace for the absolute error; their variance in a column is
+            what decoded codes lack of its variance in the training set (the first call's rows with ``partial_fit``).
+            Under the binary cross-entropy they are the smallest or the largest value of the column, with the decoder's
+            probability.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features_in_)
-            What the decoder makes of the codes, in original units and without the spread of the reconstruction.
+            What the decoder makes of the codes, in original units, with noise if asked for.
 
         References
         ----------
         P. Ghosh et al., "From Variational to Deterministic Autoencoders", ICLR 2020.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from sk_autoencoder import AutoencoderTransformer
+        >>> X = load_wine().data
+        >>> model = AutoencoderTransformer(2, objective="variational", max_iter=100, random_state=0).fit(X)
+        >>> drawn = model.sample(1000, random_state=0, noise=True)
+        >>> print((drawn.std(axis=0) / X.std(axis=0)).mean().round(1))
+        1.0
         """
         check_is_fitted(self)
         n_samples = check_scalar(n_samples, "n_samples", numbers.Integral, min_val=1)
         source = check_random_state(random_state)
+        rows = self._decoded_draws(n_samples, source)
+        return self._with_noise(rows, source) if noise else rows
+
+    def _decoded_draws(self, n_samples: int, source: np.random.RandomState) -> np.ndarray:
+        """Decode random codes, as they are before whitening."""
         if self._assembly.objective.has_prior:
             codes = source.normal(size=(n_samples, self.n_components_))
         else:
             codes = draw_like(self._codes.astype(np.float64), n_samples, source)
-        return self._inference.decode(codes)[0]
+        return self._inference.decode(codes, self._n_turns)[0]
+
+    def _with_noise(self, rows: np.ndarray, source: np.random.RandomState) -> np.ndarray:
+        """Draw cells around decoded rows, so that columns get their variances in the training set."""
+        center, scale = self._affine
+        decoded = self._decoded_draws(N_CODES, np.random.RandomState(self._plan.seed))
+        std = np.sqrt(np.maximum(0.0, self._statistics.variance - decoded.var(axis=0)))
+        return self._plan.loss.draw((rows - center) / scale, std / scale, source) * scale + center
 
     def interpolate(self, a: Any, b: Any, n_steps: int = 10) -> np.ndarray:
         """Walk from one row to another along the straight line between their codes.
@@ -535,10 +601,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         scale = Scale(*self._affine, dtype=self._shape.torch_dtype)
         last: list[nn.Module] = [Mean(self.n_components_)] if self._shape.n_encoded > self.n_components_ else []
         first: list[nn.Module] = []
-        if hasattr(self, "_axes"):
-            center, turn, back = self._axes
+        for center, turn, back in self._turns():
             last.append(linear(turn, -center @ turn, self._shape.torch_dtype))
-            first.append(linear(back, center, self._shape.torch_dtype))
+            first.insert(0, linear(back, center, self._shape.torch_dtype))
         bounds = [] if self._bounds is None else [InputBounds(self._bounds, self._shape.torch_dtype)]
         modules = (
             nn.Sequential(scale, *bounds, *encoder, *last),
@@ -547,7 +612,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return modules[0].to(self.net_.device).eval(), modules[1].to(self.net_.device).eval()
 
     def _train(self, rows: RowDataset, *args: Any, **kwargs: Any) -> None:
-        for name in ("_axes", "components_", "explained_variance_ratio_"):
+        streams, earlier = kwargs.get("endless", False), getattr(self, "_whitening", None)
+        for name in ("_axes", "_whitening", "components_", "explained_variance_ratio_", "active_components_"):
             if hasattr(self, name):  # those of an earlier training
                 delattr(self, name)
         try:
@@ -555,14 +621,24 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         finally:
             if hasattr(self, "net_"):
                 straight = self.net_.module_.linear and self.n_components_ <= self.n_features_in_
-                if straight and self._assembly.objective.turnable and not kwargs.get("endless"):
+                if straight and self._assembly.objective.turnable and not streams:
                     self._turn(rows.X)
+                if self.whiten:
+                    self._whiten(rows.X, earlier if streams else None)
                 self._keep_for_later(rows.X)
 
     def _finish(self) -> None:
         super()._finish()
-        if hasattr(self, "_axes"):
-            self._inference.turn_code(self._axes)
+        self._inference.turn_code(self._turns())
+
+    def _turns(self) -> list[Axes]:
+        """Return the axes that codes are turned onto, one after the other."""
+        return [getattr(self, name) for name in ("_axes", "_whitening") if hasattr(self, name)]
+
+    @property
+    def _n_turns(self) -> int:
+        """How many turns come before the whitening."""
+        return int(hasattr(self, "_axes"))
 
     def _turn(self, X: np.ndarray) -> None:
         """Turn the code of a linear network onto the principal axes of what it rebuilds."""
@@ -572,16 +648,27 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         axes, self.components_, variances = principal_axes(codes, np.array(ends) - origin)
         self.explained_variance_ratio_ = variances / (self._statistics.variance.sum() or 1.0)
         self._axes = axes
-        self._inference.turn_code(axes)
+        self._inference.turn_code(self._turns())
+
+    def _whiten(self, X: np.ndarray, earlier: Axes | None) -> None:
+        """Turn codes onto axes on which those of these rows have the identity as covariance; too few keep others."""
+        if earlier is None or X.shape[0] > self.n_components_:
+            codes = self._inference.encode(X, dtype=np.float64)[0]
+            earlier = whitening_axes(codes, least=ACTIVE if self._assembly.objective.has_prior else 0.0)
+        self._whitening, self.active_components_ = earlier, np.flatnonzero(earlier.turn.any(axis=0))
+        self._inference.turn_code(self._turns())
 
     def _keep_for_later(self, X: np.ndarray) -> None:
         """Draw what methods need that must not be random: noise for likelihoods, or rows whose codes are kept."""
-        codes, draws = (np.random.default_rng([self._plan.seed, stream]) for stream in (_CODES, _DRAWS))
-        if self._assembly.objective.has_prior:
-            self._draws = draws.normal(size=(_N_DRAWS, self.n_components_))
-        else:
-            chosen = np.sort(codes.permutation(X.shape[0])[:N_CODES])
-            self._codes = self._inference.encode(X[chosen])[0]
+        order, draws = (np.random.default_rng([self._plan.seed, stream]) for stream in (_CODES, _DRAWS))
+        chosen = np.sort(order.permutation(X.shape[0])[:N_CODES])
+        codes = self._inference.encode(X[chosen], self._n_turns)[0]
+        if not self._assembly.objective.has_prior:
+            self._codes = codes
+            return
+        self._draws = draws.normal(size=(_N_DRAWS, self.n_components_))
+        if not self.whiten:
+            self.active_components_ = active_components(codes)
 
     @property
     def _n_features_out(self) -> int:

@@ -60,6 +60,7 @@ REFUSED = {
 FOLLOWED = {
     "loss": ("huber", lambda m: isinstance(m._plan.loss, Huber)),
     "corruption": ("masking", lambda m: isinstance(m._plan.corruption, Masking)),
+    "whiten": (True, lambda m: np.allclose(np.cov(m.transform(m.X).T), np.eye(2), atol=1e-6)),
     "input_margin": (0.5, lambda m: m._bounds is not None and np.allclose(m._bounds.high, _scaled_maxima(m) + 0.5)),
     "learning_rate_init": (1e-3, lambda m: m.net_.lr == 1e-3),
     "learning_rate": ("constant", lambda m: _group(m)["lr"] == 0.005),

@@ -59,6 +59,18 @@ class TestLatentGrid:
         np.testing.assert_allclose(display.y, np.quantile(codes[:, 1], np.linspace(0.02, 0.98, 4)))
         assert len(display.ax_.get_lines()) == 16
 
+    def test_maps_name_collapsed_components(self, digits):
+        X = digits[0]
+        model = AutoencoderTransformer(2, objective="variational", max_iter=3, random_state=0).fit(X)
+        for active, names in (
+            ([1], ["Component 1 (collapsed)", "Component 2"]),
+            ([1, 0], ["Component 1", "Component 2"]),
+        ):
+            model.active_components_ = np.array(active)
+            grid, cloud = LatentGridDisplay.from_estimator(model, n_steps=2), LatentDisplay.from_estimator(model, X)
+            for ax in (grid.ax_, cloud.ax_):
+                assert [ax.get_xlabel(), ax.get_ylabel()] == names
+
     def test_colours_and_other_reducers(self, digits, drawn):
         X = np.repeat(digits[0], 3, axis=1)
         display = LatentGridDisplay.from_estimator(PCA(2).fit(X), X, n_steps=3, image_shape=(3, 8, 8))
@@ -101,6 +113,23 @@ class TestTraversal:
         assert [row[0].get_ylabel() for row in display.axes_] == ["row 'a'", "row 7", "row 'c'"]
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
             TraversalDisplay(np.zeros((2, 3, 4)), [0, 1, 2], names=["row 'a'"]).plot()
+
+    def test_the_most_active_component_moves_and_collapsed_ones_are_said_so(self, digits, drawn):
+        X = digits[0]
+        model = AutoencoderTransformer(3, objective="variational", max_iter=3, random_state=0).fit(X)
+        model.active_components_ = np.array([2, 0])
+        display = TraversalDisplay.from_estimator(model, X, n_samples=2, n_steps=3, image_shape=(8, 8))
+        assert display.axes_[0, 0].get_title().startswith("$z_{2}$ = ")
+        assert [row[0].get_ylabel() for row in display.axes_] == ["row 0", "row 1"]
+        display = TraversalDisplay.from_estimator(model, X, n_samples=2, n_steps=3, component=1, image_shape=(8, 8))
+        assert [row[0].get_ylabel() for row in display.axes_] == [
+            "row 0\n$z_{1}$ collapsed",
+            "row 1\n$z_{1}$ collapsed",
+        ]
+        drawn(display.figure_)
+        model.active_components_ = np.array([], dtype=int)
+        assert TraversalDisplay.from_estimator(model, X).component == 0
+        assert TraversalDisplay.from_estimator(PCA(3).fit(X), X).component == 0
 
     def test_what_cannot_be_drawn_is_named(self, fitted, digits):
         with pytest.raises(ValueError, match="component=5 is none of the 5 components"):

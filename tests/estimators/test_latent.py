@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import pairwise_distances_argmin_min
@@ -50,10 +51,24 @@ class TestPosterior:
         np.testing.assert_allclose(mean.mean(axis=0), 0, atol=0.1)
         np.testing.assert_allclose(np.sqrt(mean.var(axis=0) + (std**2).mean(axis=0)), 1, atol=0.1)
 
+    def test_active_components_are_those_whose_means_vary(self):
+        X = load_wine().data
+        model = AutoencoderTransformer(8, objective="variational", max_iter=500, random_state=0).fit(X)
+        variances = model.posterior(X)[0].var(axis=0)
+        assert 2 <= len(model.active_components_) < 8
+        assert set(model.active_components_) == set(np.flatnonzero(variances > 0.01))
+        assert (np.diff(variances[model.active_components_]) < 0).all()
+        assert pickle.loads(pickle.dumps(model)).active_components_.tolist() == model.active_components_.tolist()
+        model.partial_fit(X[:20])
+        assert set(model.active_components_) == set(np.flatnonzero(model.transform(X[:20]).var(axis=0) > 0.01))
+
     def test_only_a_variational_objective_has_one(self, plain):
         with pytest.raises(AttributeError) as caught:
             plain.posterior(plane(3))
-        assert "objective='reconstruction' has no posterior; use objective='variational'" in str(caught.value.__cause__)
+        assert str(caught.value) == (
+            "This 'AutoencoderTransformer' has no attribute 'posterior': objective='reconstruction' has no posterior; "
+            "use objective='variational'."
+        )
         assert not hasattr(plain, "score_samples")
         assert hasattr(AutoencoderTransformer(objective=Variational()), "score_samples")
 
@@ -94,6 +109,46 @@ class TestSample:
         assert rows.shape == (2000, 6)
         np.testing.assert_allclose(rows.mean(axis=0), learnt.mean(axis=0), atol=0.15)
         np.testing.assert_allclose(rows.std(axis=0), learnt.std(axis=0), rtol=0.3)
+
+    @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber"])
+    @pytest.mark.parametrize("objective", ["variational", "reconstruction"])
+    def test_noise_brings_the_standard_deviations_back(self, objective, loss):
+        X = load_wine().data
+        model = AutoencoderTransformer(2, objective=objective, loss=loss, max_iter=100, random_state=0).fit(X)
+        means, drawn = (model.sample(5000, random_state=0, noise=noise) for noise in (False, True))
+        assert (means.std(axis=0) / X.std(axis=0)).mean() < 0.93
+        np.testing.assert_allclose(drawn.std(axis=0) / X.std(axis=0), 1, atol=0.05)
+        noise = (drawn - means) / X.std(axis=0)
+        np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.05)
+        assert abs(np.corrcoef(noise.T) - np.eye(13)).max() < 0.1
+        kurtosis = (noise**4).mean(axis=0) / (noise**2).mean(axis=0) ** 2
+        np.testing.assert_allclose(kurtosis, 6 if loss == "absolute_error" else 3, rtol=0.3)
+
+    def test_noise_of_zeros_and_ones_in_the_units_of_a_column(self):
+        X = (np.random.default_rng(0).random((400, 3)) < [0.5, 0.9, 0.2]) * [1.0, 7.0, 2.0] + [0, 10, -1]
+        settings = {"loss": "binary_cross_entropy", "max_iter": 30, "random_state": 0}
+        drawn = AutoencoderTransformer(1, objective="variational", **settings).fit(X).sample(4000, 0, noise=True)
+        for column, values in zip(drawn.T, ([0, 1], [10, 17], [-1, 1]), strict=True):
+            assert np.unique(column).tolist() == values
+        np.testing.assert_allclose(drawn.std(axis=0), X.std(axis=0), rtol=0.1)
+
+    def test_noise_of_a_column_has_one_standard_deviation_in_all_calls(self, linear):
+        found = []
+        for seed in (0, 1):
+            source = np.random.RandomState(seed)
+            source.normal(size=(3, 2))  # the codes
+            means, drawn = (linear.sample(3, random_state=seed, noise=noise) for noise in (False, True))
+            found.append((drawn - means) / source.normal(size=(3, 6)))
+        np.testing.assert_allclose(np.vstack(found), np.tile(found[0][0], (6, 1)), rtol=1e-6)
+
+    def test_noise_is_repeatable_and_leaves_constant_columns(self, plain):
+        drawn = plain.sample(7, random_state=3, noise=True)
+        np.testing.assert_array_equal(plain.sample(7, random_state=3, noise=True), drawn)
+        assert not np.array_equal(drawn, plain.sample(7, random_state=4, noise=True))
+        X = np.c_[plane(50), np.full(50, 4.0)]
+        model = AutoencoderTransformer(2, max_iter=2, random_state=0).fit(X)
+        means, drawn = (model.sample(9, random_state=0, noise=noise)[:, 6] for noise in (False, True))
+        np.testing.assert_allclose(drawn, means, rtol=1e-12)
 
     @pytest.mark.parametrize("name", ["plain", "linear"])
     def test_is_repeatable_and_changes_nothing(self, name, request):
