@@ -49,7 +49,7 @@ bench: .venv/.plot
 
 .venv-newest/.test: pyproject.toml
 	$(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/python -m $(PIP_INSTALL) --upgrade -e '.[test]'
+	.venv-newest/bin/python -m $(PIP_INSTALL) -e '.[test]'
 	touch $@
 
 clean:
