@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
+from math import isnan, nan
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -94,7 +95,8 @@ class Report:
     def times(self, what: str, ours: float, theirs: float, cpu: float) -> None:
         """Add a row of seconds."""
         numbers = [1e3 * ours, 1e3 * theirs, 1e3 * cpu, theirs / ours, cpu / ours]
-        cells = {name: f"{number:.2f}" for name, number in zip(TIMES, numbers, strict=True)}
+        texts = ("-" if isnan(number) else f"{number:.2f}" for number in numbers)
+        cells = dict(zip(TIMES, texts, strict=True))
         self.rows.append({"part": "speed", "what": what, **cells, "found": "", "kept": ""})
 
     def judged(self, part: str, what: str, found: str, kept: bool | None) -> None:
@@ -213,13 +215,17 @@ def in_precision(what: str, setting: Setting, precision: str) -> Job:
 
 
 def measure(job: Job, device: str, repeats: int) -> tuple[float, float, float]:
-    """Seconds of the package, by hand, and of the package on the CPU."""
+    """Seconds of the package, by hand, and of the package on the CPU; NaN where that lacks the precision."""
     ours, theirs = [], []
     job.ours(device), job.by_hand(device)
     for _ in range(repeats):
         ours.append(_seconds(job.ours, device))
         theirs.append(_seconds(job.by_hand, device))
-    return median(ours) / job.steps, median(theirs) / job.steps, _seconds(job.ours, "cpu") / job.steps
+    try:
+        on_cpu = _seconds(job.ours, "cpu")
+    except UserWarning:
+        on_cpu = nan
+    return median(ours) / job.steps, median(theirs) / job.steps, on_cpu / job.steps
 
 
 def _seconds(work: Work, device: str) -> float:
@@ -320,10 +326,13 @@ def fill(report: Report, sizes: Sizes, device: str, seconds: float) -> None:
         else:
             report.left_out("promises", name, "no time")
     for job in jobs(sizes):
-        if time.monotonic() < end:
-            report.times(job.what, *measure(job, device, sizes.repeats))
-        else:
+        if time.monotonic() > end:
             report.left_out("speed", job.what, "no time")
+            continue
+        try:
+            report.times(job.what, *measure(job, device, sizes.repeats))
+        except UserWarning as warning:
+            report.left_out("speed", job.what, str(warning))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -338,6 +347,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"benchmarks.cuda needs a GPU, and torch {torch.__version__} finds none.", file=sys.stderr)
         return NO_GPU
     warnings.filterwarnings("ignore", category=UserWarning)
+    warnings.filterwarnings("error", message="precision='bfloat16' needs", category=UserWarning)
     card = torch.cuda.get_device_name(args.device) if on_cuda else "a rehearsal on the CPU"
     print(f"{card}; CPU: {torch.get_num_threads()} threads; torch {torch.__version__}", flush=True)
     report = Report()

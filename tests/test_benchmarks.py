@@ -161,6 +161,36 @@ class TestRunOfTests:
         assert report.broken == []
 
 
+def lacking(chosen):
+    def work(device):
+        if device == chosen:
+            raise UserWarning("precision='bfloat16' needs instructions")
+
+    return Job("bfloat16", work, lambda device: None)
+
+
+def test_device_without_the_precision(monkeypatch):
+    monkeypatch.setattr(cuda, "run_tests", lambda report, seconds: None)
+    monkeypatch.setattr(cuda, "CHECKS", {})
+    monkeypatch.setattr(cuda, "jobs", lambda sizes: [lacking("meta"), lacking("cpu")])
+    report = Report()
+    cuda.fill(report, QUICK, "meta", 60)
+    assert report.rows[0]["found"] == "left out: precision='bfloat16' needs instructions"
+    assert [report.rows[1][name] for name in ("on the CPU", "CPU / ms")] == ["-", "-"]
+    assert float(report.rows[1]["ms"]) >= 0
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_missing_instructions_leave_a_row_out(supported, monkeypatch, capsys):
+    monkeypatch.setattr(cuda, "run_tests", lambda report, seconds: None)
+    monkeypatch.setattr(cuda, "CHECKS", {})
+    monkeypatch.setattr(cuda, "jobs", lambda sizes: [cuda.in_precision("C", sizes.wide, "bfloat16")])
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
+    assert cuda.main(["--device", "cpu", "--quick"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert ("left out: precision='bfloat16' needs" in last) == (not supported)
+
+
 def test_ten_times_the_rows_are_as_many_steps():
     few, many = cuda.steps(replace(QUICK.small, epochs=3))
     assert few.steps == many.steps == 240
