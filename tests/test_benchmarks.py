@@ -202,4 +202,4 @@ def test_times_are_for_each_step():
         torch.zeros(1000).sum()
 
     whole, parts = (cuda.measure(Job("", work, work, steps), "cpu", 5) for steps in (1, 10**6))
-    assert max(parts) < min(whole)
+    assert max(parts) < 1e-3 * min(whole)
