@@ -8,7 +8,7 @@ PYTEST_ENV = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg SCIPY_ARRAY_API=
 PIP_INSTALL = pip install --quiet --disable-pip-version-check
 constrained = $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: test test-oldest lint demo bench clean
+.PHONY: test test-oldest test-newest lint demo bench clean
 
 test: lint
 	$(PYTEST_ENV) .venv/bin/python -m pytest -n $(WORKERS)
@@ -23,6 +23,10 @@ OLD_WARNINGS = -W 'ignore:Passing a non-Collection iterable' -W 'ignore:scipy.op
 
 test-oldest: .venv-oldest/.test
 	$(PYTEST_ENV) .venv-oldest/bin/python -m pytest -n $(WORKERS) $(OLD_WARNINGS) tests
+
+# The newest releases of everything, without constraints; installed anew when pyproject.toml changes, or after `make clean`.
+test-newest: .venv-newest/.test
+	$(PYTEST_ENV) .venv-newest/bin/python -m pytest -n $(WORKERS) tests
 
 demo: .venv/.plot
 	.venv/bin/python -m benchmarks.demo --out demo
@@ -43,5 +47,10 @@ bench: .venv/.plot
 	.venv-oldest/bin/python -m $(PIP_INSTALL) $(constrained) -e '.[test]' 'scikit-learn==1.6.*' 'pandas<3'
 	touch $@
 
+.venv-newest/.test: pyproject.toml
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m $(PIP_INSTALL) -e '.[test]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv-oldest demo
+	rm -rf .venv .venv-oldest .venv-newest demo

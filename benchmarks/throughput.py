@@ -92,10 +92,14 @@ def by_transformer(setting: Setting, X: np.ndarray, device: str) -> None:
     AutoencoderTransformer(**setting.parameters, corruption=None, device=device).fit(X)
 
 
-def by_ensemble(setting: Setting, X: np.ndarray, device: str) -> None:
-    """Fit 64 members with Gaussian noise, and score the rows with all of them."""
+def by_ensemble(setting: Setting, X: np.ndarray, device: str, n_members: int = 64) -> None:
+    """Fit members with Gaussian noise, and score the rows with all of them."""
     detector = AutoencoderOutlierDetector(
-        **setting.parameters, n_estimators=64, corruption="gaussian", device=device, outlier_score="reconstruction"
+        **setting.parameters,
+        n_estimators=n_members,
+        corruption="gaussian",
+        device=device,
+        outlier_score="reconstruction",
     )
     detector.fit(X)
 

@@ -2,34 +2,38 @@
 
 Kernels choose their order of summation by the shape that they are given. Here every matrix product has the same: a
 block of rows, padded widths, and at least one other block beside it, for a single product takes another path than
-several. On the CPU the number of blocks changes no bit. oneDNN's kernels are faster and add up a row alike beside any
-number of others, so that they take all blocks of a network as one product.
+several. On the CPU the number of blocks changes no bit. oneDNN's kernels are faster and, in some versions of torch, add
+up a row alike beside any number of others. Where a test of their bits finds that they do, they take all blocks of a
+network as one product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sk_autoencoder._torch import linear
+
 __all__ = ["BLOCK_ROWS", "MULTIPLE", "affine", "cut", "joined", "mean_of", "mean_of_votes", "row_product"]
 
 Activation = Callable[[Tensor], Tensor]
+Product = Callable[[Tensor, Tensor, Tensor, str], Tensor]
 
 BLOCK_ROWS = 32
 # Kernels treat rows alike only when every width fills whole vector registers.
 MULTIPLE = 16
 _FEWEST_PRODUCTS = 2
-# oneDNN's brgemm kernels add up a row alike beside any number of others, unless threads share its addends (from 20000
-# on). Other versions of torch, and older processors, have other kernels.
-_ONEDNN = (
-    torch.__version__.startswith(("2.13.", "2.14."))
-    and torch.backends.mkldnn.is_available()
-    and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-)
-_MOST_ADDENDS = 1 << 14
+# oneDNN has the kernels in question for processors with AVX2.
+_ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+_MOST_ADDENDS = 1 << 14  # of a row; threads share those of longer ones (from 20000 on)
+# Layers that their bits are tested with, (n_in, n_out, blocks of rows). The first has the most rows, the last the most
+# addends that layers are ever given.
+_TESTED = ((3, 16, 512), (128, 784, 16), (784, 128, 32), (_MOST_ADDENDS - 1, 16, 5))
+_DISTINCT = 37  # rows of a test; the others repeat them, at all places within a block
 # Activations that they apply by the way, exactly as torch does.
 _FUSED: dict[Activation | None, str] = {torch.relu: "relu", torch.relu_: "relu"}
 _WIDE = 1 << 14  # cells of weights from which on each member's product is worth a call of its own
@@ -83,17 +87,72 @@ def _as_many_products(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def _as_one_product(blocks: Tensor, weight: Tensor, bias: Tensor, activation: str) -> Tensor:
     """One for each member, that is."""
-    linear = torch.ops.mkldnn._linear_pointwise
     if len(weight) == 1:
-        return linear(blocks, weight[0].mT, bias[0, 0], activation, [], "")
+        return linear(blocks, weight[0].mT, bias[0, 0], activation)
     members = zip(blocks.unflatten(0, (len(weight), -1)), weight, bias, strict=True)
-    return torch.cat([linear(own, matrix.mT, offset[0], activation, [], "") for own, matrix, offset in members])
+    return torch.cat([linear(own, matrix.mT, offset[0], activation) for own, matrix, offset in members])
 
 
 def _for_onednn(weight: Tensor) -> bool:
     n_members, n_in, n_out = weight.shape
-    known = _ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32 and n_in < _MOST_ADDENDS
-    return known and (n_members == 1 or n_in * n_out >= _WIDE)
+    fits = _ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32 and n_in < _MOST_ADDENDS
+    return fits and (n_members == 1 or n_in * n_out >= _WIDE) and _onednn_bits.kept()
+
+
+class _BitsOfRows:
+    """Whether a product keeps a row's bits, tested when that is first asked with a number of threads.
+
+    One failure settles it for the whole process. Threads that ask at the same time may test at the same time, and find
+    the same.
+    """
+
+    def __init__(self, product: Product):
+        self._product = product
+        self._passed: set[int] = set()  # numbers of threads
+        self._failed = False
+
+    def kept(self) -> bool:
+        """Test them, unless they were, and say whether no test has failed."""
+        n_threads = torch.get_num_threads()
+        if not self._failed and n_threads not in self._passed:
+            if keeps_bits(self._product):
+                self._passed.add(n_threads)
+            else:
+                self._failed = True
+        return not self._failed
+
+
+def keeps_bits(product: Product) -> bool:
+    """Whether ``activation(rows @ weight.mT + bias)`` is right, and has the same bits for equal rows in any company."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    try:
+        return all(_keeps_bits_of(product, *layer, generator) for layer in _TESTED)
+    except (AttributeError, RuntimeError, TypeError):  # there is no such product, or it has other arguments
+        return False
+
+
+def _keeps_bits_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator: torch.Generator) -> bool:
+    """Test one layer; numpy copies and compares, since it does so without threads, which may have to be waited for."""
+
+    def draw(n_cells: int) -> Tensor:
+        return torch.empty(n_cells, dtype=torch.float32, device="cpu").uniform_(-1, 1, generator=generator)
+
+    rows = draw(n_in + _DISTINCT - 1).unfold(0, n_in, 1)
+    weight, bias = draw(n_in * n_out).view(n_in, n_out), draw(n_out)
+    blocks = torch.from_numpy(np.resize(rows.numpy(), (n_blocks, BLOCK_ROWS, n_in)))
+    found = product(blocks, weight.mT, bias, "none").numpy()
+    first = found.reshape(-1, n_out)[:_DISTINCT]
+    return (
+        np.allclose(first, torch.addmm(bias, rows, weight).numpy(), rtol=1e-4, atol=1e-5 * n_in**0.5)
+        and np.array_equal(found, np.resize(first, found.shape))
+        and all(
+            np.array_equal(product(blocks[:few], weight.mT, bias, "relu").numpy(), np.maximum(found[:few], 0))
+            for few in {_FEWEST_PRODUCTS, _FEWEST_PRODUCTS + 1, n_blocks // 2}
+        )
+    )
+
+
+_onednn_bits = _BitsOfRows(linear)
 
 
 def row_product(rows: Tensor, matrix: Tensor) -> Tensor:

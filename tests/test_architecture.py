@@ -5,13 +5,14 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+import torch
 
 import sk_autoencoder
 
 # A file imports from lower floors and from its own folder. A half is a landing: the upper part of its floor.
 FLOORS = {
-    **dict.fromkeys(["_rounding", "_threads", "_validation", "_warnings", "blocks"], 0),
-    **dict.fromkeys(["_parts"], 0.5),
+    **dict.fromkeys(["_rounding", "_threads", "_torch", "_validation", "_warnings"], 0),
+    **dict.fromkeys(["_parts", "blocks"], 0.5),
     **dict.fromkeys(["losses", "scaling", "corruptions", "thresholds", "networks"], 1),
     **dict.fromkeys(["objectives"], 2),
     **dict.fromkeys(["scores", "training", "export", "model_selection"], 3),
@@ -75,6 +76,59 @@ def test_foreign_imports(name):
         assert top != "skorch" or name.startswith("training."), full
         assert top != "sklearn" or name == "_validation" or not any(part.startswith("_") for part in below), full
         assert top not in {"matplotlib", "pandas", "polars"} or not at_import, full
+
+
+# Private attributes of what torch makes, beside those of its modules.
+TORCH_OBJECTS = torch.empty(0), torch.nn.Module(), torch.optim.SGD([torch.nn.Parameter(torch.empty(0))], lr=1.0)
+PRIVATE = {name for made in TORCH_OBJECTS for name in dir(made) if name.startswith("_") and not name.endswith("__")}
+
+
+def private_torch(tree, names):
+    """Yield what a tree uses of torch's private parts; names are those that were imported from torch."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            of_torch = ast.unparse(node).partition(".")[0] in names and node.attr.startswith("_")
+            if (of_torch or node.attr in PRIVATE) and not node.attr.endswith("__"):
+                yield ast.unparse(node)
+        if isinstance(node, ast.Constant) and node.value in PRIVATE:
+            yield node.value
+        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "torch":
+            path = [*node.module.split("."), *(alias.name for alias in node.names)]
+            yield from (part for part in path if part.startswith("_"))
+
+
+def from_torch(tree):
+    """Names under which a file imports torch or something of it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.asname or "torch") for alias in node.names if alias.name.partition(".")[0] == "torch")
+        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "torch":
+            yield from ((alias.asname or alias.name) for alias in node.names)
+
+
+@each_file
+def test_private_parts_of_torch_stand_in_one_file(name):
+    names = set(from_torch(TREES[name]))
+    found = list(private_torch(TREES[name], names)) if names else []
+    assert found == [] or name == "_torch"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch._foreach_add_(a, b)",
+        "torch.ops.mkldnn._linear_pointwise(a)",
+        "nn._reduction.get_enum('mean')",
+        "a.b._backward_hooks",
+        "self._modules",
+        "getattr(a, '_backward_hooks')",
+        "from torch._C import Generator",
+        "from torch.optim import _functional",
+    ],
+)
+def test_private_parts_are_recognised(line):
+    tree = ast.parse("import torch\nfrom torch import nn\n" + line)
+    assert len(list(private_torch(tree, set(from_torch(tree))))) == 1
 
 
 @each_file

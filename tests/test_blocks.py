@@ -1,10 +1,15 @@
 """Products and means that treat equal rows alike, beside torch's own."""
 
+import subprocess
+import sys
+from threading import Barrier, Thread
+
 import pytest
 import torch
 
 from sk_autoencoder import blocks as blocks_module
-from sk_autoencoder.blocks import BLOCK_ROWS, affine, cut, joined, mean_of, row_product
+from sk_autoencoder._torch import linear
+from sk_autoencoder.blocks import BLOCK_ROWS, affine, cut, joined, keeps_bits, mean_of, row_product
 
 
 def draw(*shape, seed=0):
@@ -77,6 +82,122 @@ class TestInference:
                     found = affine(blocks, weight, bias, activation)
                 torch.testing.assert_close(found, activated, rtol=1e-4, atol=1e-5 * n_in**0.5)
             monkeypatch.undo()
+
+
+def plain(rows, weight, bias, activation):
+    """The product, rounded once: float64 holds every sum of such products, so that their order changes nothing."""
+    rows, weight, bias = ((tensor.double() * 2**18).round() / 2**18 for tensor in (rows, weight, bias))
+    result = (rows @ weight.mT + bias).float()
+    return result.relu() if activation == "relu" else result
+
+
+def broken(choose):
+    """The product, but the next number in the last cell of some rows; ``choose`` cuts them out of (n, 32, n_out)."""
+
+    def product(rows, weight, bias, activation):
+        result = plain(rows, weight, bias, "none")
+        cells = choose(result)[..., -1]
+        cells.copy_(torch.nextafter(cells, torch.tensor(torch.inf)))
+        return result.relu() if activation == "relu" else result
+
+    return product
+
+
+def without_bias(rows, weight, bias, activation):
+    return plain(rows, weight, torch.zeros_like(bias), activation)
+
+
+def with_another_activation(rows, weight, bias, activation):
+    result = plain(rows, weight, bias, "none")
+    return result.clamp(min=1e-3) if activation == "relu" else result
+
+
+def fails(rows, weight, bias, activation):
+    raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_linear_pointwise'")
+
+
+beside_few_others = broken(lambda result: result if len(result) == 3 else result[:0])
+BROKEN = [
+    beside_few_others,
+    broken(lambda result: result.flatten(0, 1)[-8:]),  # at the end
+    broken(lambda result: result[:, 5]),  # by place
+    lambda rows, *others: (broken(lambda result: result[:1]) if rows.shape[-1] > 16_000 else plain)(rows, *others),
+    without_bias,
+    with_another_activation,
+    fails,
+    lambda rows, weight, bias: None,
+    lambda *args: torch.ops.mkldnn._linear_pointwise(*args),
+]
+
+
+class TestBitsOfRows:
+    def test_a_product_that_keeps_them(self):
+        assert keeps_bits(plain)
+
+    @pytest.mark.parametrize("product", BROKEN)
+    def test_a_product_that_does_not(self, product):
+        assert not keeps_bits(product)
+
+    def test_every_test_multiplies_the_same(self):
+        calls = [], []
+        for arguments in calls:
+            keeps_bits(lambda *args: arguments.extend(args[:3]) or plain(*args))  # noqa: B023 - called at once
+        assert len(calls[0]) == len(calls[1]) > 0
+        assert all(map(torch.equal, *calls))
+
+    def test_torch_is_left_as_it_was(self):
+        before = torch.get_rng_state(), torch.get_num_threads(), torch.get_num_interop_threads()
+        keeps_bits(linear)
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert (torch.get_num_threads(), torch.get_num_interop_threads()) == before[1:]
+
+    @pytest.mark.skipif(not blocks_module._ONEDNN, reason="oneDNN has no such kernels here")
+    @pytest.mark.usefixtures("threads")
+    def test_a_product_without_them_is_not_used(self, monkeypatch):
+        shapes = (4, BLOCK_ROWS, 20), (1, 20, 64), (1, 1, 64)
+        tensors = [draw(*shape, seed=seed).float() for seed, shape in enumerate(shapes)]
+        products = [lambda *args: 2 * linear(*args), plain]
+        found = []
+        for product in products:
+            monkeypatch.setattr(blocks_module, "linear", lambda *args: torch.full((4, BLOCK_ROWS, 64), torch.nan))
+            monkeypatch.setattr(blocks_module, "_onednn_bits", blocks_module._BitsOfRows(product))
+            with torch.inference_mode():
+                found.append(affine(*tensors))
+        assert torch.equal(found[0], blocks_module._as_many_products(*tensors))
+        assert found[1].isnan().all()
+
+    def test_each_number_of_threads_is_tested_once_and_one_failure_is_final(self, monkeypatch):
+        n_threads, tested = 0, []
+        monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+        monkeypatch.setattr(blocks_module, "keeps_bits", lambda product: tested.append(n_threads) or n_threads < 3)
+        bits = blocks_module._BitsOfRows(plain)
+        assert tested == []
+        for n_threads in (1, 1, 2, 2, 1):
+            assert bits.kept()
+            assert n_threads in tested
+        for n_threads in (3, 3, 1, 4):
+            assert not bits.kept(), n_threads
+        assert tested == [1, 2, 3]
+
+    @pytest.mark.parametrize("product", [plain, beside_few_others])
+    def test_threads_that_ask_at_the_same_time_find_the_same(self, product):
+        bits, start, found = blocks_module._BitsOfRows(product), Barrier(4), []
+
+        def ask():
+            start.wait()
+            found.append(bits.kept())
+
+        threads = [Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [product is plain] * 4
+
+    def test_nothing_is_tested_before_the_first_use(self):
+        program = "import sk_autoencoder.blocks as b; print(b._onednn_bits._passed, b._onednn_bits._failed)"
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+        assert result.stdout.split() == ["set()", "False"]
 
 
 def test_gradients_pass_through_layers():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
@@ -12,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from sk_autoencoder._torch import copied
 from sk_autoencoder._validation import reals
 from sk_autoencoder.blocks import MULTIPLE, affine
 from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, IN_PLACE, initial_std
@@ -55,8 +55,7 @@ class DenseAutoencoder(Autoencoder):
 
     def for_inference(self) -> DenseAutoencoder:
         """Return a copy, untied, in which every layer's output is padded by zero weights to a multiple of 16."""
-        padded = copy.copy(self)
-        padded._parameters, padded._modules = {}, {}  # a shallow copy shares these dicts
+        padded = copied(self)
         turned = [weight.mT for weight in reversed(self.encoder_weights)]
         decoder = turned if self.tied_weights else self.decoder_weights
         padded.tied_weights = False
@@ -87,8 +86,7 @@ class DenseAutoencoder(Autoencoder):
         return [self._stage(layer) for layer in range(len(self._encoder))]
 
     def _stage(self, layer: int) -> DenseAutoencoder:
-        stage = copy.copy(self)
-        stage._parameters, stage._modules = {}, {}  # a shallow copy shares these dicts
+        stage = copied(self)
         down, up = slice(layer, layer + 1), len(self._encoder) - 1 - layer
         stage.encoder_weights, stage.encoder_biases = self.encoder_weights[down], self.encoder_biases[down]
         stage.decoder_weights = self.decoder_weights[up : up + 1]

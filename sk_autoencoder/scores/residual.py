@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.covariance import EmpiricalCovariance, LedoitWolf, ledoit_wolf_shrinkage
+from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from torch import Tensor
 
 from sk_autoencoder._validation import StrOptions
@@ -147,8 +147,9 @@ class Mahalanobis(Score):
         if len(rows) < 2:
             return {"location": location, "precision": np.diag(spread**-2)}
         if self.covariance is None and len(rows) < rows.shape[1]:
-            shrinkage = ledoit_wolf_shrinkage(rows / spread)
-            _, lengths, axes = np.linalg.svd((rows - location) / spread, full_matrices=False)
+            centered = (rows - location) / spread
+            shrinkage = _shrinkage(centered)
+            _, lengths, axes = np.linalg.svd(centered, full_matrices=False)
             rest = max(shrinkage * np.square(lengths).sum() / rows.size, least)
             values = np.maximum((1 - shrinkage) * np.square(lengths) / len(rows) + rest, least)
             axes = axes.T * np.sqrt((1 - rest / values) / rest) / spread[:, None]
@@ -177,3 +178,13 @@ class Mahalanobis(Score):
         else:
             product = row_product(deviation, state["precision"])
         return deviation * product / deviation.shape[-1]
+
+
+def _shrinkage(rows: np.ndarray) -> float:
+    """Return ``ledoit_wolf_shrinkage`` of centred rows by products of rows, which are few, instead of columns."""
+    n_rows, width = rows.shape
+    lengths = np.square(rows).sum(axis=1)
+    squares = np.square(rows @ rows.T).sum() / n_rows**2  # the sum of the squared entries of the covariance
+    distance = squares - (lengths.sum() / n_rows) ** 2 / width  # from the multiple of the identity
+    error = min((np.square(lengths).sum() / n_rows - squares) / n_rows, distance)
+    return float(error / distance) if error > 0 else 0.0

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from skorch.callbacks import Callback, LRScheduler
+from torch import Tensor
 from tqdm import tqdm
+
+from sk_autoencoder._torch import foreach_copy
 
 __all__ = ["Callback", "LRScheduler", "ProgressBar", "StopTraining", "Stopping"]
 
@@ -44,7 +46,7 @@ class Stopping(Callback):
         self.best_ = np.full(members, np.inf)
         self.stale_ = np.zeros(members, dtype=int)
         self.stopped_ = np.zeros(members, dtype=bool)
-        self.weights_: dict[str, torch.Tensor] = {}
+        self.weights_: dict[str, Tensor] = {}
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Compare this epoch's loss with the best so far."""
@@ -73,7 +75,7 @@ class Stopping(Callback):
             self.weights_ = {name: tensor.clone() for name, tensor in present.items()}
         for member in np.flatnonzero(better).tolist():
             best, now = (net.module_.of_member(tensors, member) for tensors in (self.weights_, present))
-            torch._foreach_copy_(list(best.values()), list(now.values()))
+            foreach_copy(list(best.values()), list(now.values()))
 
 
 class ProgressBar(Callback):

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from sk_autoencoder._torch import bfloat16_on_cpu
 from sk_autoencoder._warnings import warn
 
 
@@ -38,10 +39,7 @@ def mixed_precision(choice: str, device: torch.device) -> bool:
     """Whether to train in bfloat16: where it was chosen and the device has the instructions."""
     if choice != "bfloat16":
         return False
-    if device.type == "cuda":
-        supported = torch.cuda.is_bf16_supported()
-    else:
-        supported = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else bfloat16_on_cpu()
     if not supported:
         warn(
             f"precision='bfloat16' needs instructions that this {device.type} device lacks; float32 is used instead.",

@@ -15,6 +15,7 @@ from skorch.helper import predefined_split
 from torch import Tensor
 
 from sk_autoencoder._threads import threads
+from sk_autoencoder._torch import has_hooks
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.objectives import Batch, Evaluation
@@ -157,7 +158,7 @@ class AutoencoderNet(NeuralNet):
         )
         self.module_.noise = batches.noise
         self.total_steps_ = self.max_epochs * len(batches)
-        self._parameters = [parameter for _, parameter in self.get_all_learnable_params()]
+        self._trained = [parameter for _, parameter in self.get_all_learnable_params()]
         self._notify_gradients = self._overridden("on_grad_computed")
         return batches
 
@@ -237,9 +238,9 @@ class AutoencoderNet(NeuralNet):
 
     def _evaluate_with_gradients(self, batch: Batch) -> Evaluation:
         hooked = False
-        for parameter in self._parameters:
+        for parameter in self._trained:
             parameter.grad = None
-            hooked = hooked or bool(parameter._backward_hooks)  # which only autograd would call
+            hooked = hooked or has_hooks(parameter)  # which only autograd would call
         evaluation = None
         if not (self.plan.mixed_precision or hooked):
             evaluation = self.criterion_.backpropagate(self.module_, batch, self.plan.loss)

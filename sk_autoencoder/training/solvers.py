@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sk_autoencoder._torch import foreach_add, foreach_mul, fused_adamw
+
 
 class DecoupledSGD(torch.optim.SGD):
     """SGD with Nesterov momentum whose weight decay bypasses the momentum (Loshchilov and Hutter, ICLR 2019)."""
@@ -24,7 +26,7 @@ class DecoupledSGD(torch.optim.SGD):
         for group in self.param_groups:
             live = [weight for weight in group["params"] if weight.grad is not None]
             if group["decay"] and live:
-                torch._foreach_mul_(live, 1 - group["lr"] * group["decay"])
+                foreach_mul(live, 1 - group["lr"] * group["decay"])
         return super().step(closure)
 
 
@@ -53,8 +55,8 @@ class FusedAdam(torch.optim.Optimizer):
             if len(live) == len(slots):
                 counts.add_(1)
             else:
-                torch._foreach_add_([slot[4] for slot in live], 1)
-            torch._fused_adamw_(
+                foreach_add([slot[4] for slot in live], 1)
+            fused_adamw(
                 [slot[1] for slot in live],
                 [slot[0].grad for slot in live],
                 [slot[2] for slot in live],

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from sk_autoencoder._torch import foreach_lerp
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives import Batch, Objective
@@ -40,4 +41,4 @@ class Trimming:
         """Move the slow weights towards the present ones; quickly at first, when all are far from anything."""
         self._steps += 1
         slowness = min(_SLOWNESS, self._steps / (10 + self._steps))
-        torch._foreach_lerp_(self._averages, self._weights, 1 - slowness)
+        foreach_lerp(self._averages, self._weights, 1 - slowness)
