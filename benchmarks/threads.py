@@ -2,9 +2,9 @@
 
     python -m benchmarks.threads [--rounds 5] [--only small,large]
 
-Each fit runs in a process of its own: on one thread; on torch's default number, of which the library takes as many as
-pay ("chosen"); and on all of them ("all"), as if every operation were worth them. On a busy machine, each processor has
-a process beside that counts. All figures are seconds, medians over the rounds, in which the choices alternate.
+The fits run in fresh processes: on one thread; on torch's default number, of which the library takes as many as pay
+("chosen"); and on all of them ("all"), as if every operation were worth them. On a busy machine, where only small fits
+run, each processor has a process beside that counts. Figures are medians over the rounds, in which choices alternate.
 
 Verdict: on the busy machine chosen threads take at most 1.5 times the processor time of one thread for a small fit;
 on the idle machine they take at most 1.1 times the wall time of all threads for a large one.
@@ -79,17 +79,20 @@ FITS: dict[str, dict[str, Callable[[], Any]]] = {
 }
 
 
-def _measured(size: str, name: str, threads: str, answers: Any) -> None:
-    """Run in a process of its own: seconds of wall and processor time."""
+def _measured(threads: str, sizes: list[str], answers: Any) -> None:
+    """Run in a process of its own: seconds of wall and processor time of each fit."""
     warnings.filterwarnings("ignore")
     if threads == "one":
         torch.set_num_threads(1)
     if threads == "all":
-        _threads._WORTH_A_THREAD = 1e-9
+        _threads._LEAST_SHARE = 1e-9
     AutoencoderTransformer(1, max_iter=1).fit(_normal(20, 2))  # imports and first calls
-    wall, processor = time.perf_counter(), time.process_time()
-    FITS[size][name]()
-    answers.put((time.perf_counter() - wall, time.process_time() - processor))
+    for size in sizes:
+        for name, fit in FITS[size].items():
+            wall, processor = time.perf_counter(), time.process_time()
+            fit()
+            answers.put((size, name, time.perf_counter() - wall, time.process_time() - processor))
+    answers.put(None)
 
 
 def _spin() -> None:
@@ -110,20 +113,17 @@ def _load(busy: bool) -> Any:
 def run(sizes: list[str], rounds: int) -> pd.DataFrame:
     """Run each fit on each number of threads, on the idle and on the busy machine."""
     context, rows = multiprocessing.get_context("spawn"), []
-    fits = [(size, name) for size in sizes for name in FITS[size]]
-    # All threads on a busy machine may take minutes for a small fit.
-    for busy, choices in ((False, ("one", "chosen", "all")), (True, ("one", "chosen"))):
-        with _load(busy):
-            for _ in range(rounds):
-                for size, name in fits:
-                    for threads in choices:
-                        answers = context.SimpleQueue()
-                        process = context.Process(target=_measured, args=(size, name, threads, answers))
-                        process.start()
-                        wall, processor = answers.get()
-                        process.join()
-                        where = "busy" if busy else "idle"
-                        rows.append((size, name, f"{where}, {threads}", wall, processor))
+    # All threads on a busy machine may take minutes for a small fit, and large ones take all there are.
+    busy = [size for size in sizes if size == "small"]
+    for where, choices, own in (("idle", ("one", "chosen", "all"), sizes), ("busy", ("one", "chosen"), busy)):
+        with _load(where == "busy"):
+            for threads in choices * rounds:
+                answers = context.SimpleQueue()
+                process = context.Process(target=_measured, args=(threads, own, answers))
+                process.start()
+                for size, name, wall, processor in iter(answers.get, None):
+                    rows.append((size, name, f"{where}, {threads}", wall, processor))
+                process.join()
     return pd.DataFrame(rows, columns=["size", "fit", "where", "wall", "processor"])
 
 

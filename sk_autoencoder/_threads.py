@@ -9,17 +9,19 @@ from typing import Any
 import torch
 from threadpoolctl import ThreadpoolController
 
-# Multiplications in a row of parallel operations, such as a step of training, from which on a thread pays.
-_WORTH_A_THREAD = 1 << 22
+# A thread pays if its share of a parallel operation has so many multiplications at least: some hundred microseconds.
+_LEAST_SHARE = 1 << 23
+# About how many parallel operations there are in a step of training, and while an array is looked at.
+TRAINING_STEP, LOOKING = 8, 256
 
 
-def threads(n_multiplications: float) -> AbstractContextManager[Any]:
+def threads(n_multiplications: float, n_operations: int) -> AbstractContextManager[Any]:
     """Compute with as many threads as pay, of those that the calling thread has; other threads keep theirs.
 
     Threads wait for each other at the end of each operation, and keep their processors busy while they do. On a busy
     machine one of them is always late, and small operations take longer on several threads than on one.
     """
-    n_paying = max(1, int(n_multiplications) // _WORTH_A_THREAD)
+    n_paying = max(1, int(n_multiplications / n_operations / _LEAST_SHARE))
     if n_paying >= torch.get_num_threads():
         return nullcontext()
     return _openmp().limit(limits=n_paying)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_autoencoder._threads import threads
+from sk_autoencoder._threads import LOOKING, threads
 from sk_autoencoder._validation import own_modes
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of_votes, row_product
@@ -332,7 +332,7 @@ class Inference:
             n_blocks = self._n_blocks * times
             part = slice(start, min(n_rows, start + n_blocks * self._block_rows))
             try:
-                with own_modes(), torch.inference_mode(), threads(_size(part) * self._n_multiplications):
+                with own_modes(), torch.inference_mode(), threads(X.shape[0] * self._n_multiplications, LOOKING):
                     blocks = self._blocks(take(dense(X[part])))
                     n_kept = _size(part) + _size(part) % _KEPT if self._on_cpu else n_blocks * self._block_rows
                     result = function(blocks, n_kept)

@@ -10,10 +10,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Convolutional, Custom, Dense
-from sk_autoencoder._threads import threads
+from sk_autoencoder._threads import TRAINING_STEP, threads
 from sk_autoencoder.networks.base import NetworkShape
 
-SMALL, LARGE = (60, 5), (2000, 400)
+SMALL, LARGE = (60, 5), (1000, 400)
 
 
 @pytest.fixture(params=[1, 2, 4])
@@ -38,7 +38,7 @@ class Watch(Callback):
 
 def fit(shape, watch, n_threads=None):
     model = AutoencoderTransformer(
-        2, hidden_layer_sizes=(400,), batch_size=1000, max_iter=1, callbacks=[watch], random_state=0
+        2, hidden_layer_sizes=(500,), batch_size=1000, max_iter=1, callbacks=[watch], random_state=0
     )
     X = np.random.default_rng(0).normal(size=shape)
     return model.set_params(hidden_layer_sizes=(8,)).fit(X) if shape == SMALL else model.fit(X)
@@ -69,7 +69,7 @@ def test_predictions(n_threads, monkeypatch):
         return combine(terms)
 
     monkeypatch.setattr(model._score, "combine", watched)
-    for rows, expected in ((X[:2] + 1, 1), (X + 1, n_threads)):
+    for rows, expected in ((X[:2] + 1, 1), (np.tile(X, (5, 1)) + 1, n_threads)):
         seen.clear()
         model.score_samples(rows)
         assert seen[0] == expected
@@ -82,7 +82,7 @@ def test_threads_beside_keep_theirs():
     torch.set_num_threads(2)
     try:
         found = []
-        with threads(0):
+        with threads(0, 1):
             assert torch.get_num_threads() == 1
             beside = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
             beside.start()
@@ -116,7 +116,7 @@ def test_concurrent_fits():
 
 def test_threads_in_proportion(n_threads):
     for n_paying in (1, 2, 3):
-        with threads(n_paying * (1 << 22)):
+        with threads(n_paying * (8 << 23), TRAINING_STEP):
             assert torch.get_num_threads() == min(n_paying, n_threads)
 
 

@@ -8,6 +8,9 @@ from math import ceil, sqrt
 TRAINING_STEPS = 3000
 LARGEST_BATCH = 128
 
+# A step takes time in proportion to the columns. Beyond so many there are fewer steps, but at least so many.
+WIDE, FEWEST_STEPS = 2000, 100
+
 # Epochs without progress before early stopping: the budget counts steps, and the rate needs some of them to rise.
 SHORTEST_PATIENCE = 10
 PATIENT_SHARE = 10
@@ -27,6 +30,11 @@ def max_iter(n_rows: int, batch: int, steps: int, most: int | None = None) -> in
     """As many epochs as hold the budget of steps, at least one and at most ``most``."""
     epochs = max(1, ceil(steps / ceil(n_rows / batch)))
     return epochs if most is None else min(epochs, most)
+
+
+def training_steps(steps: int, n_features: int) -> int:
+    """The budget, or what takes the time of the budget with 2000 columns, but at least 100 steps."""
+    return min(steps, max(FEWEST_STEPS, steps * WIDE // n_features))
 
 
 def n_iter_no_change(epochs: int) -> int:

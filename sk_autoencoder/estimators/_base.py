@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sk_autoencoder._threads import TRAINING_STEP, threads
 from sk_autoencoder._validation import (
     ParameterizedEstimator,
     StrOptions,
@@ -252,13 +253,13 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             self._check_checkpoint()
             self._renew(X)
         else:
-            self._prepare(X, X_val, save=self.checkpoint is not None)
+            with threads(X.shape[0] * X.shape[1], 1):
+                self._prepare(X, X_val, save=self.checkpoint is not None)
         if X_val is not None:
             _assembly.warn_of_foreign_samples(self, X_val, self._statistics, X.shape[0])
         rows, validation = self._datasets(X, X_val)
-        batch_size, epochs = self._batch_size(len(rows)), self._plain("max_iter")
-        if epochs == "auto":
-            epochs = _auto.max_iter(len(rows), batch_size, self._training_steps, self._most_epochs)
+        batch_size = self._batch_size(len(rows))
+        epochs = _course.epochs(self, len(rows), batch_size)
         learning_rate = _course.schedule(self)
         before = len(self.net_.history) - self.net_.epochs_done_
         self._train(rows, validation, batch_size, epochs, learning_rate)
@@ -300,7 +301,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _partial_fit(self, X: np.ndarray) -> None:
         """Train one epoch on validated rows, with the scaling of the first call."""
         if not self.__sklearn_is_fitted__():
-            self._prepare(X, None)
+            with threads(X.shape[0] * X.shape[1], 1):
+                self._prepare(X, None)
         elif _changes.changed(self._given, _changes.given(self)):
             self._renew(X)
         self._streams = True
@@ -445,6 +447,19 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         endless: bool = False,
     ) -> None:
         """Run the engine; whatever ends it, what was learnt is kept, unless the loss has diverged."""
+        # Gradients take twice what a pass forward takes.
+        with threads(3 * batch_size * self.net_.module_.n_multiplications, TRAINING_STEP):
+            self._run(rows, validation, batch_size, epochs, learning_rate, endless)
+
+    def _run(
+        self,
+        rows: RowDataset,
+        validation: RowDataset | None,
+        batch_size: int,
+        epochs: int,
+        learning_rate: str,
+        endless: bool,
+    ) -> None:
         try:
             epochs = self._pretrain(rows, batch_size, epochs, learning_rate)
             _course.set_patience(self.net_, self._plain("n_iter_no_change"), epochs)

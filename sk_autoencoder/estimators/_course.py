@@ -25,6 +25,25 @@ def schedule(estimator: Any) -> str:
     return "constant"
 
 
+def epochs(estimator: Any, n_rows: int, batch_size: int) -> int:
+    """Return how many epochs to train; "auto" says so when a very wide table gets fewer of them than others."""
+    choice = estimator._plain("max_iter")
+    if choice != "auto":
+        return choice
+    budget, n_features = estimator._training_steps, estimator._shape.n_features
+    usual, kept = (
+        _auto.max_iter(n_rows, batch_size, steps, estimator._most_epochs)
+        for steps in (budget, _auto.training_steps(budget, n_features))
+    )
+    if kept < usual:
+        warn(
+            f"X has {n_features} columns, and a step takes time in proportion to them: max_iter='auto' trains for "
+            f"{kept} epochs instead of the {usual} of tables with at most {_auto.WIDE} columns. Set max_iter to train "
+            "longer.",
+        )
+    return kept
+
+
 def set_patience(net: AutoencoderNet, choice: int | str | None, epochs: int) -> None:
     """Give the stopping rule, if there is one, the epochs that it waits for progress."""
     for rule in _rules(net):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._parts import resolve
 from sk_autoencoder._rounding import rounding
+from sk_autoencoder._threads import LOOKING, threads
 from sk_autoencoder._validation import StrOptions, available_unless, check_rows, fit_context, integers, reals
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators import _assembly
@@ -124,7 +125,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto" is 128, or all rows if there are fewer.
     max_iter : int or "auto", default="auto"
-        Epochs. "auto" is as many as hold 500 optimizer steps, but at most 100.
+        Epochs. "auto" is as many as hold 500 optimizer steps, but at most 100; beyond 2000 columns, fewer in inverse
+        proportion (at least 100 steps) and a warning.
     shuffle : bool, default=True
         Whether rows are put into a new order for each epoch.
     tol : float or None, default=None
@@ -663,9 +665,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         held_out = read(folds.held_out())
         references = read(folds.references()) if self._score.compares else held_out[:, :0]
         others = torch.from_numpy(folds.others).to(held_out.target.device)
-        state = self._score.fit(references, held_out, others)
-        self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
-        self._finish()
+        # Several scores compare with references.
+        with threads(4 * references.target.numel() * held_out.target.shape[1], LOOKING):
+            state = self._score.fit(references, held_out, others)
+            self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
+            self._finish()
         self._training_samples = None
         if folds.cover:
             samples = TrainingSamples.remember(X, folds.of_samples(n_samples), self._statistics.varies)

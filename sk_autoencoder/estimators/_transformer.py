@@ -129,7 +129,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch. "auto" is 128, or all rows if there are fewer.
     max_iter : int or "auto", default="auto"
-        Epochs. "auto" is as many as hold 3000 optimizer steps.
+        Epochs. "auto" is as many as hold 3000 optimizer steps; beyond 2000 columns, fewer in inverse proportion
+        (at least 100 steps) and a warning, so that the time is that of 2000 columns.
     shuffle : bool, default=True
         Whether rows are put into a new order for each epoch.
     tol : float or None, default=None

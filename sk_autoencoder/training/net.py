@@ -14,7 +14,6 @@ from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.helper import predefined_split
 from torch import Tensor
 
-from sk_autoencoder._threads import threads
 from sk_autoencoder._torch import has_hooks
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import Loss
@@ -123,9 +122,7 @@ class AutoencoderNet(NeuralNet):
         self._rate, self.foreign_rate_ = self.optimizer_.param_groups[0]["lr"], None
         self.notify("on_train_begin", X=rows, y=None)
         try:
-            # Gradients take twice what a pass forward takes.
-            work = 3 * batch_size * self.module_.n_multiplications
-            with repeatable(torch.device(self.device)), threads(work):
+            with repeatable(torch.device(self.device)):
                 self.fit_loop(rows, epochs=epochs - done)
         except StopTraining:
             pass

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from sk_autoencoder import AutoencoderTransformer, Dense, Gaussian, Masking, SquaredError
+from sk_autoencoder.estimators import _auto
 from sk_autoencoder.training import AutoencoderNet
 
 
@@ -374,3 +375,24 @@ class TestPrinting:
     def test_bar_is_closed_when_training_stops_early(self, rows, capfd):
         AutoencoderTransformer(2, max_iter=6, tol=1e12, n_iter_no_change=1, verbose=True).fit(rows)
         assert "2/6" in capfd.readouterr().err.rstrip("\n").split("\r")[-1]
+
+
+class TestWideTables:
+    """Beyond 2000 columns the default takes the time of 2000, and says what it left out."""
+
+    @pytest.mark.parametrize(
+        ("n_features", "steps"), [(5, 3000), (2000, 3000), (2001, 2998), (20_000, 300), (60_000, 100), (10**6, 100)]
+    )
+    def test_steps(self, n_features, steps):
+        assert _auto.training_steps(3000, n_features) == steps
+
+    def test_warning(self, monkeypatch):
+        monkeypatch.setattr(_auto, "WIDE", 2)
+        X = np.random.default_rng(0).normal(size=(20, 40))
+        with pytest.warns(UserWarning, match="X has 40 columns.* 150 epochs instead of the 3000"):
+            model = AutoencoderTransformer(2, hidden_layer_sizes=4, random_state=0).fit(X)
+        assert model.n_iter_ == 150
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            AutoencoderTransformer(2, hidden_layer_sizes=4, max_iter=3, random_state=0).fit(X)
+            AutoencoderTransformer(2, hidden_layer_sizes=4, random_state=0).fit(X[:, :2])
