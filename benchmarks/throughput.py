@@ -1,9 +1,10 @@
 """Speed of training and inference relative to hand-written torch and to peers, in alternating runs.
 
-    python -m benchmarks.throughput [--device cpu] [--only fit,ensemble,transform,scale,search] [--repeats 5]
+    python -m benchmarks.throughput [--device cpu] [--only fit,ensemble,transform,limit,scale,search] [--repeats 5]
 
 Both sides run in one process with the same thread count, turn by turn, and the median of the ratios is compared with
-what the package promises; the script fails when a promise is broken. PyOD is compared where it is installed.
+what the package promises; the script fails when a promise is broken. PyOD is compared where it is installed. "Bare
+products" are the limit itself: the matrix products alone, of the same shapes, into memory that is there already.
 """
 
 from __future__ import annotations
@@ -217,6 +218,64 @@ def _forward(module: nn.Module, rows: torch.Tensor, block: int) -> float:
     return time.perf_counter() - start
 
 
+def limit_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float], float]]:
+    """Shares of the bare matrix products in fit and in transform; only that of many narrow rows is promised."""
+    for name, setting in SETTINGS.items():
+        X = setting.rows
+        products = training_products(setting, device)
+        pairs = ratios(lambda: by_transformer(setting, X, device), products, repeats)  # noqa: B023 - called at once
+        yield f"{name}, fit, bare products (no promise)", pairs, 0.0
+        X = np.resize(X, (max(100_000, setting.n_rows), setting.widths[0]))
+        model = AutoencoderTransformer(**setting.parameters, device=device).set_params(max_iter=1).fit(X[:1000])
+        sizes = (1024, 4096, 16384)
+        candidates = [encoder_products(setting, len(X), size, device) for size in sizes]
+        products = min(candidates, key=_seconds)
+        promise = 0.7 if name.startswith("long") else 0.0
+        pairs = ratios(lambda: model.transform(X), products, repeats)  # noqa: B023 - called at once
+        yield f"{name}, transform of {len(X)} rows, bare products", pairs, promise
+
+
+def training_products(setting: Setting, device: str) -> Callable[[], None]:
+    """Multiply what a training multiplies: forward, for the gradients of layers' inputs, and for those of weights."""
+    sizes = [*setting.widths, *reversed(setting.widths[:-1])]
+    layers = [
+        [torch.rand(*size, device=device) for size in ((setting.batch_size, n_in), (n_in, n_out))]
+        for n_in, n_out in pairwise(sizes)
+    ]
+    outputs = [torch.empty(setting.batch_size, n_out, device=device) for n_out in sizes[1:]]
+    gradients = [[torch.empty_like(tensor) for tensor in layer] for layer in layers]
+    n_steps = setting.epochs * -(-setting.n_rows // setting.batch_size)
+
+    def multiply() -> None:
+        with torch.inference_mode():
+            for _ in range(n_steps):
+                for (rows, weight), output in zip(layers, outputs, strict=True):
+                    torch.mm(rows, weight, out=output)
+                for (rows, weight), output, (of_rows, of_weight) in zip(layers, outputs, gradients, strict=True):
+                    if rows is not layers[0][0]:
+                        torch.mm(output, weight.T, out=of_rows)
+                    torch.mm(rows.T, output, out=of_weight)
+
+    return multiply
+
+
+def encoder_products(setting: Setting, n_rows: int, block: int, device: str) -> Callable[[], None]:
+    """Multiply what the encoder multiplies, so many rows at once."""
+    pairs = list(pairwise(setting.widths))
+    rows = [torch.rand(block, n_in, device=device) for n_in, _ in pairs]
+    weights = [torch.rand(*pair, device=device) for pair in pairs]
+    outputs = [torch.empty(block, n_out, device=device) for _, n_out in pairs]
+
+    def multiply() -> None:
+        with torch.inference_mode():
+            for start in range(0, n_rows, block):
+                n = min(block, n_rows - start)
+                for own, weight, output in zip(rows, weights, outputs, strict=True):
+                    torch.mm(own[:n], weight, out=output[:n])
+
+    return multiply
+
+
 def scale_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float], float]]:
     """Seconds for a row and epoch: 10^5 to 10^7 rows, the last on a disk, against 10^4."""
     parameters = {**SETTINGS["long: 1000000 x 4"].parameters, "corruption": None, "device": device}
@@ -263,6 +322,7 @@ GROUPS = {
     "fit": fit_rows,
     "ensemble": ensemble_rows,
     "transform": transform_rows,
+    "limit": limit_rows,
     "scale": scale_rows,
     "search": search_rows,
 }

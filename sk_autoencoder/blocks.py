@@ -102,36 +102,34 @@ def _for_onednn(weight: Tensor) -> bool:
 class _BitsOfRows:
     """Whether a product keeps a row's bits, tested when that is first asked with a number of threads.
 
-    One failure settles it for the whole process. Threads that ask at the same time may test at the same time, and find
-    the same.
+    All numbers must find the same bits, since small arrays are given fewer threads. One failure settles it for the
+    whole process. Threads that ask at the same time may test at the same time, and find the same.
     """
 
     def __init__(self, product: Product):
         self._product = product
-        self._passed: set[int] = set()  # numbers of threads
-        self._failed = False
+        self._found: dict[int, bytes | None] = {}  # by the number of threads
 
     def kept(self) -> bool:
         """Test them, unless they were, and say whether no test has failed."""
-        n_threads = torch.get_num_threads()
-        if not self._failed and n_threads not in self._passed:
-            if keeps_bits(self._product):
-                self._passed.add(n_threads)
-            else:
-                self._failed = True
-        return not self._failed
+        n_threads, first = torch.get_num_threads(), next(iter(self._found.values()), b"")
+        if first is not None and n_threads not in self._found:
+            found = bits_of(self._product)
+            self._found = {n_threads: None} if first not in (b"", found) else {**self._found, n_threads: found}
+        return None not in self._found.values()
 
 
-def keeps_bits(product: Product) -> bool:
-    """Whether ``activation(rows @ weight.mT + bias)`` is right, and has the same bits for equal rows in any company."""
+def bits_of(product: Product) -> bytes | None:
+    """Compute ``activation(rows @ weight.mT + bias)`` of test layers; None if wrong, or dependent on rows beside."""
     generator = torch.Generator("cpu").manual_seed(0)
     try:
-        return all(_keeps_bits_of(product, *layer, generator) for layer in _TESTED)
+        found = [_bits_of(product, *layer, generator) for layer in _TESTED]
     except (AttributeError, RuntimeError, TypeError):  # there is no such product, or it has other arguments
-        return False
+        return None
+    return None if None in found else b"".join(found)  # type: ignore[arg-type]
 
 
-def _keeps_bits_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator: torch.Generator) -> bool:
+def _bits_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator: torch.Generator) -> bytes | None:
     """Test one layer; numpy copies and compares, since it does so without threads, which may have to be waited for."""
 
     def draw(n_cells: int) -> Tensor:
@@ -142,7 +140,7 @@ def _keeps_bits_of(product: Product, n_in: int, n_out: int, n_blocks: int, gener
     blocks = torch.from_numpy(np.resize(rows.numpy(), (n_blocks, BLOCK_ROWS, n_in)))
     found = product(blocks, weight.mT, bias, "none").numpy()
     first = found.reshape(-1, n_out)[:_DISTINCT]
-    return (
+    kept = (
         np.allclose(first, torch.addmm(bias, rows, weight).numpy(), rtol=1e-4, atol=1e-5 * n_in**0.5)
         and np.array_equal(found, np.resize(first, found.shape))
         and all(
@@ -150,6 +148,7 @@ def _keeps_bits_of(product: Product, n_in: int, n_out: int, n_blocks: int, gener
             for few in {_FEWEST_PRODUCTS, _FEWEST_PRODUCTS + 1, n_blocks // 2}
         )
     )
+    return first.tobytes() if kept else None
 
 
 _onednn_bits = _BitsOfRows(linear)
