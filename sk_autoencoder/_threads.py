@@ -11,8 +11,8 @@ from threadpoolctl import ThreadpoolController
 
 # A thread pays if its share of a parallel operation has so many multiplications at least: some hundred microseconds.
 _LEAST_SHARE = 1 << 23
-# About how many parallel operations there are in a step of training, and while an array is looked at.
-TRAINING_STEP, LOOKING = 8, 256
+# About how many parallel operations there are in a step of training, while an array is encoded, and while it is scored.
+TRAINING_STEP, ENCODING, SCORING = 8, 64, 256
 
 
 def threads(n_multiplications: float, n_operations: int) -> AbstractContextManager[Any]:

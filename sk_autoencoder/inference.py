@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_autoencoder._threads import LOOKING, threads
+from sk_autoencoder._threads import ENCODING, SCORING, threads
 from sk_autoencoder._validation import own_modes
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of_votes, row_product
@@ -31,6 +32,7 @@ _CELLS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 22}
 _CELLS_ALONE, _ROWS_ALONE = 1 << 22, 1 << 14
 _CELLS_IN_CACHE = 1 << 18
 _FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
+_PASSES = 64  # multiplications that take as long as what else is done with a cell of a row or of a layer
 _KEPT = 2  # an even number of rows, since a single one would be added up in another order
 
 
@@ -65,6 +67,7 @@ class Inference:
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
         widest = max(_FEWEST_COLUMNS, self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
+        self._width = self.shape.n_features + sum(self.shape.hidden_layer_sizes) + self.shape.n_components
         self._on_cpu = device.type == "cpu"
         self._block_rows = _BLOCK_ROWS.get(device.type, BLOCK_ROWS)
         cells = _CELLS_AT_ONCE.get(device.type, _CELLS_AT_ONCE["cpu"]) // self.shape.n_members
@@ -87,7 +90,7 @@ class Inference:
         """(n, n_features) raw rows -> (n_members, n, n_components) codes, after the first turns (None: all)."""
 
         def encoded(blocks: Tensor, n_kept: int) -> Tensor:
-            return self._turned(self._rows(self._code(blocks), n_kept), n_turns)
+            return self._turned(self._rows(self._code(blocks, in_place=True), n_kept), n_turns)
 
         return self._map(encoded, X, self._scaled(), self.shape.n_components, dtype, times=self._times_alone)
 
@@ -270,11 +273,11 @@ class Inference:
     def _plain(self, codes: np.ndarray) -> Tensor:
         return torch.from_numpy(codes.copy()).to(self.device, self.shape.torch_dtype)
 
-    def _seen(self, blocks: Tensor) -> Tensor:
-        return blocks if self._bounds is None else self._bounds.needed(blocks)
+    def _seen(self, blocks: Tensor, in_place: bool = False) -> Tensor:
+        return blocks if self._bounds is None else self._bounds.needed(blocks, in_place)
 
-    def _code(self, blocks: Tensor) -> Tensor:
-        return self.network.encode(self._seen(blocks))[..., : self.shape.n_components]
+    def _code(self, blocks: Tensor, in_place: bool = False) -> Tensor:
+        return self.network.encode(self._seen(blocks, in_place))[..., : self.shape.n_components]
 
     def _turned(self, codes: Tensor, n_turns: int | None = None) -> Tensor:
         """Bring (n_members, n, n_components) codes of the network onto new axes."""
@@ -332,7 +335,7 @@ class Inference:
             n_blocks = self._n_blocks * times
             part = slice(start, min(n_rows, start + n_blocks * self._block_rows))
             try:
-                with own_modes(), torch.inference_mode(), threads(X.shape[0] * self._n_multiplications, LOOKING):
+                with own_modes(), torch.inference_mode(), self._threads(X.shape[0]):
                     blocks = self._blocks(take(dense(X[part])))
                     n_kept = _size(part) + _size(part) % _KEPT if self._on_cpu else n_blocks * self._block_rows
                     result = function(blocks, n_kept)
@@ -347,10 +350,11 @@ class Inference:
             yield part, result
             start = part.stop
 
-    @property
-    def _n_multiplications(self) -> int:
-        """About how many operations a sample takes: every number of the network and of the score's state is used."""
-        return self.network.n_multiplications + sum(tensor.numel() for tensor in self.state.values())
+    def _threads(self, n_rows: int) -> AbstractContextManager[Any]:
+        """Take as many threads as pay: every number of the network and of the score's state is used for each row."""
+        compared = sum(tensor.numel() for tensor in self.state.values())
+        each = self.network.n_multiplications + compared + _PASSES * self.shape.n_members * self._width
+        return threads(n_rows * each, SCORING if compared else ENCODING)
 
     def _blocks(self, rows: Tensor) -> Tensor:
         """(n, width), or (n, n_members, width), -> (n_members * n_blocks, _block_rows, width)."""

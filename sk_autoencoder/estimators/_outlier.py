@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._parts import resolve
 from sk_autoencoder._rounding import rounding
-from sk_autoencoder._threads import LOOKING, threads
+from sk_autoencoder._threads import SCORING, threads
 from sk_autoencoder._validation import StrOptions, available_unless, check_rows, fit_context, integers, reals
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators import _assembly
@@ -666,7 +666,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         references = read(folds.references()) if self._score.compares else held_out[:, :0]
         others = torch.from_numpy(folds.others).to(held_out.target.device)
         # Several scores compare with references.
-        with threads(4 * references.target.numel() * held_out.target.shape[1], LOOKING):
+        with threads(4 * references.target.numel() * held_out.target.shape[1], SCORING):
             state = self._score.fit(references, held_out, others)
             self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
             self._finish()

@@ -26,3 +26,20 @@ def test_order_is_kept():
     cells = torch.linspace(-30, 30, 1001, dtype=torch.float64)[:, None].expand(-1, 2)
     assert (LIMITS(cells).diff(dim=0) > 0).all()
     assert (LIMITS(cells).diff(dim=0) <= cells.diff(dim=0) + 1e-12).all()
+
+
+def test_many_cells_and_few():
+    """Pieces, and rests of vector registers, make no difference; rows are only changed if told so."""
+    bounds = InputBounds(Bounds(-np.arange(1.0, 6.0), np.arange(1.0, 6.0), np.arange(1.0, 6.0) / 4), torch.float32)
+    rng = np.random.default_rng(0)
+    for share in (1e-4, 0.5):
+        rows = torch.from_numpy(
+            np.where(rng.random((120_000, 5)) < share, 9.0, 0.9) * rng.choice([-1, 1], (120_000, 5))
+        )
+        rows = rows.float()
+        kept, found = rows.clone(), bounds.needed(rows)
+        assert torch.equal(rows, kept)
+        torch.testing.assert_close(found, bounds(rows), rtol=1e-6, atol=0)
+        assert torch.equal(bounds.needed(rows[7:9])[1], found[8])
+        assert torch.equal(bounds.needed(rows, in_place=True), found)
+        assert torch.equal(rows, found)
