@@ -242,7 +242,7 @@ def test_in_a_search():
     [
         (0.95, r"n_components=0\.95 must be an integer or 'auto'.* PCA\(n_components=0\.95\)\.fit\(.*\.n_components_"),
         (0.8, r"PCA\(n_components=0\.8\)"),
-        (np.float32(3), r"must be an integer or 'auto'"),
+        (np.float32(3), "The 'n_components' parameter of AutoencoderTransformer must be"),
         (None, r"n_components=None has no meaning here.*write an integer, or n_components='auto'"),
     ],
 )
