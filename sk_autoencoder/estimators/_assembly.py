@@ -67,7 +67,7 @@ def check_size(n_components: Any) -> None:
             "n_components=None has no meaning here, since a code as wide as the row can copy it; write an integer, or "
             "n_components='auto', the square root of the number of features."
         )
-    if isinstance(n_components, numbers.Real) and 0 < n_components < 1:
+    if isinstance(n_components, numbers.Real) and 0 < float(n_components) < 1:
         raise ValueError(
             f"n_components={n_components!r} must be an integer or 'auto': the size of a code is fixed before training "
             "and cannot be chosen by a share of the variance. PCA can tell how many components hold such a share: "
