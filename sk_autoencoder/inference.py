@@ -32,6 +32,9 @@ _CELLS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 22}
 _CELLS_ALONE, _ROWS_ALONE = 1 << 22, 1 << 14
 _CELLS_IN_CACHE = 1 << 18
 _FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
+# Two threads share blocks such that each gets whole vector registers. More leave rests, which are computed in another
+# way: a row's bits would depend on its batch.
+_MOST_THREADS = 2
 _PASSES = 64  # multiplications that take as long as what else is done with a cell of a row or of a layer
 _KEPT = 2  # an even number of rows, since a single one would be added up in another order
 
@@ -354,7 +357,7 @@ class Inference:
         """Take as many threads as pay: every number of the network and of the score's state is used for each row."""
         compared = sum(tensor.numel() for tensor in self.state.values())
         each = self.network.n_multiplications + compared + _PASSES * self.shape.n_members * self._width
-        return threads(n_rows * each, SCORING if compared else ENCODING)
+        return threads(n_rows * each, SCORING if compared else ENCODING, _MOST_THREADS if self._on_cpu else None)
 
     def _blocks(self, rows: Tensor) -> Tensor:
         """(n, width), or (n, n_members, width), -> (n_members * n_blocks, _block_rows, width)."""

@@ -44,17 +44,9 @@ class TestBlocks:
         assert torch.equal(row_product(rows[:, -1:], matrix), product[:, -1:])
 
 
-@pytest.fixture(params=[1, 2, 16])
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize(("n_in", "n_out"), [(2, 16), (20, 64), (784, 128), (5000, 32), (16383, 16), (20000, 16)])
 @pytest.mark.parametrize("n_members", [1, 2])
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("n_threads")
 class TestInference:
     def tensors(self, n_members, n_in, n_out, n_blocks):
         shapes = (n_members * n_blocks, BLOCK_ROWS, n_in), (n_members, n_in, n_out), (n_members, 1, n_out)
@@ -152,7 +144,7 @@ class TestBitsOfRows:
         assert (torch.get_num_threads(), torch.get_num_interop_threads()) == before[1:]
 
     @pytest.mark.skipif(not blocks_module._ONEDNN, reason="oneDNN has no such kernels here")
-    @pytest.mark.usefixtures("threads")
+    @pytest.mark.usefixtures("n_threads")
     def test_a_product_without_them_is_not_used(self, monkeypatch):
         shapes = (4, BLOCK_ROWS, 20), (1, 20, 64), (1, 1, 64)
         tensors = [draw(*shape, seed=seed).float() for seed, shape in enumerate(shapes)]

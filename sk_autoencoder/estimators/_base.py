@@ -449,30 +449,19 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Run the engine; whatever ends it, what was learnt is kept, unless the loss has diverged."""
         # Gradients take twice what a pass forward takes.
         with threads(3 * batch_size * self.net_.module_.n_multiplications, TRAINING_STEP):
-            self._run(rows, validation, batch_size, epochs, learning_rate, endless)
-
-    def _run(
-        self,
-        rows: RowDataset,
-        validation: RowDataset | None,
-        batch_size: int,
-        epochs: int,
-        learning_rate: str,
-        endless: bool,
-    ) -> None:
-        try:
-            epochs = self._pretrain(rows, batch_size, epochs, learning_rate)
-            _course.set_patience(self.net_, self._plain("n_iter_no_change"), epochs)
-            self.net_.train(
-                rows, validation, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, endless=endless
-            )
-        except FloatingPointError as error:
-            message = _assembly.divergence_message(self, self._affine, self._statistics)
-            del self.net_
-            raise ValueError(message) from error
-        finally:
-            if hasattr(self, "net_"):
-                self._finish()
+            try:
+                epochs = self._pretrain(rows, batch_size, epochs, learning_rate)
+                _course.set_patience(self.net_, self._plain("n_iter_no_change"), epochs)
+                self.net_.train(
+                    rows, validation, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, endless=endless
+                )
+            except FloatingPointError as error:
+                message = _assembly.divergence_message(self, self._affine, self._statistics)
+                del self.net_
+                raise ValueError(message) from error
+            finally:
+                if hasattr(self, "net_"):
+                    self._finish()
 
     def _pretrain(self, rows: RowDataset, batch_size: int, epochs: int, learning_rate: str) -> int:
         """Let the layers of a new network learn one by one, if they are to; return the epochs left for the whole."""

@@ -15,7 +15,15 @@ import torch
 from sklearn.base import clone
 
 import sk_autoencoder
-from sk_autoencoder import AutoencoderTransformer, Custom, Dense, Loss, trusted_types
+from sk_autoencoder import (
+    AutoencoderOutlierDetector,
+    AutoencoderTransformer,
+    Custom,
+    Dense,
+    Loss,
+    _threads,
+    trusted_types,
+)
 from sk_autoencoder._parts import Part
 from sk_autoencoder.blocks import BLOCK_ROWS
 from sk_autoencoder.networks.activations import ACTIVATIONS
@@ -242,16 +250,23 @@ def test_row_in_any_batch_at_odd_widths(width, activation, precision):
         _assert_batches_do_not_matter(model.fit(X), X)
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [2, 3, 4, 8], indirect=True)
 @pytest.mark.parametrize("width", [1, 33, 800])  # threads share a single product of wide rows
-def test_row_in_any_batch_with_threads(width, n_threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        X = np.random.default_rng(0).normal(size=(3 * BLOCK_ROWS, width))
-        _assert_batches_do_not_matter(AutoencoderTransformer(1, max_iter=1, random_state=0).fit(X), X)
-    finally:
-        torch.set_num_threads(before)
+def test_row_in_any_batch_with_threads(width, n_threads, monkeypatch):
+    """Also where each array is large enough for several threads."""
+    X = np.random.default_rng(0).normal(size=(3 * BLOCK_ROWS, width))
+    models = [
+        AutoencoderTransformer(1, max_iter=1, random_state=0).fit(X),
+        AutoencoderOutlierDetector(max_iter=1, random_state=0).fit(X),
+    ]
+    new = np.random.default_rng(1).normal(size=(20 * BLOCK_ROWS, width))
+    results = [[models[0].transform(new), models[1].score_samples(new)]]
+    monkeypatch.setattr(_threads, "_LEAST_SHARE", 1e-9)
+    results.append([models[0].transform(new), models[1].score_samples(new)])
+    for one, several in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, several)
+    for model in models:
+        _assert_batches_do_not_matter(model, X)
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if "network=" in name or "objective=" in name])
