@@ -158,8 +158,10 @@ def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
     """``rows @ matrix``, (n_members, n, n_in) by (n_members, n_in, n_out), with equal bits for equal rows."""
     n_members, n_rows = rows.shape[:2]
     n_in, n_out = matrix.shape[-2:]
-    blocks = cut(F.pad(rows, (0, -n_in % MULTIPLE)), n_members)
-    matrix = F.pad(matrix, (0, -n_out % MULTIPLE, 0, -n_in % MULTIPLE))
+    if n_in % MULTIPLE or n_out % MULTIPLE:  # or F.pad would copy them
+        rows = F.pad(rows, (0, -n_in % MULTIPLE))
+        matrix = F.pad(matrix, (0, -n_out % MULTIPLE, 0, -n_in % MULTIPLE))
+    blocks = cut(rows, n_members)
     product = affine(blocks, matrix, matrix.new_zeros(n_members, 1, matrix.shape[2]))
     return joined(product, n_members)[:, :n_rows, :n_out]
 

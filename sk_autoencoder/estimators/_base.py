@@ -53,7 +53,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 4
+_STATE_VERSION = 5
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):

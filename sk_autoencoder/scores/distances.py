@@ -14,6 +14,7 @@ from sk_autoencoder.scores.base import (
     N_REFERENCES,
     Score,
     State,
+    city_block,
     counts_below,
     ordered_columns,
     residual_spread,
@@ -41,7 +42,7 @@ class _Nearest(Score):
     def _mean(self, vectors: Tensor, references: Tensor) -> Tensor:
         """(n_members, n, width) and (n_members, n_references, width) -> (n_members, n)."""
         pairs = zip(vectors, references, strict=True)
-        return torch.stack([self._mean_of(torch.cdist(*own, p=1.0)) for own in pairs])
+        return torch.stack([self._mean_of(city_block(*own)) for own in pairs])
 
     def _mean_of(self, distances: Tensor) -> Tensor:
         return self._smallest(distances).mean(dim=-1, dtype=torch.float64)
@@ -57,7 +58,7 @@ class _Nearest(Score):
         found = []
         for own, others in zip(vectors, references, strict=True):
             n_neighbors = min(self.n_neighbors, len(others))
-            nearest = torch.cdist(own, others, p=1.0).topk(n_neighbors, dim=-1, largest=False).indices
+            nearest = city_block(own, others).topk(n_neighbors, dim=-1, largest=False).indices
             found.append((own[:, None] - others[nearest]).abs().mean(dim=1, dtype=torch.float64))
         return torch.stack(found)
 
@@ -131,7 +132,7 @@ class RowDistance(_Nearest):
         if len(rows) == 1 or not torch.equal(rows, rows[:1].expand_as(rows)):
             return self._mean(rows, self._of_members(state))
         # All members judge the same rows: each reference is compared once.
-        distances = torch.cdist(rows[0], state["references"].flatten(0, 1), p=1.0)
+        distances = city_block(rows[0], state["references"].flatten(0, 1))
         nearest = self._smallest(distances.unflatten(-1, state["references"].shape[:2]))
         return torch.stack([self._mean_of(nearest[:, own].flatten(1)) for own in sources])
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from sk_autoencoder._validation import integers
 from sk_autoencoder.blocks import row_product
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import Score, State, signed_log, some
+from sk_autoencoder.scores.base import Score, State, city_block, signed_log, some
 
 _SMALLEST_LENGTH = 1e-300
 
@@ -69,13 +69,13 @@ class RowIsolation(_Isolation):
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean over subsets."""
         subsets = state["subsets"]  # (m, subsets, rows, n_features)
-        distances = torch.cdist(signed_log(evaluation.target), subsets.flatten(1, 2), p=1.0)
+        distances = city_block(signed_log(evaluation.target), subsets.flatten(1, 2))
         return distances.unflatten(-1, subsets.shape[1:3]).amin(dim=-1).log1p().mean(dim=-1)
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Share the score of each subset among the features, in proportion to their addends of the distance."""
         rows, subsets = signed_log(evaluation.target), state["subsets"]
-        distances = torch.cdist(rows, subsets.flatten(1, 2), p=1.0).unflatten(-1, subsets.shape[1:3])
+        distances = city_block(rows, subsets.flatten(1, 2)).unflatten(-1, subsets.shape[1:3])
         nearest = distances.argmin(dim=-1)  # (m, n, subsets)
         members, numbers = (
             torch.arange(len(rows), device=rows.device),

@@ -115,13 +115,21 @@ class Mahalanobis(Score):
             if key not in forms:
                 forms[key] = self._form(rows.cpu().numpy())
             chosen.append(forms[key])
+        # A root bears the network's number type; what is subtracted from another does not.
+        types = {"root": held_out.target.dtype}
         return {
-            name: torch.tensor(np.stack([form[name] for form in chosen]), device=vectors.device) for name in chosen[0]
+            name: torch.tensor(
+                np.stack([form[name] for form in chosen]), dtype=types.get(name, torch.float64), device=vectors.device
+            )
+            for name in chosen[0]
         }
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the quadratic form, divided by its dimension."""
-        return self._shares(evaluation, state).sum(dim=-1).clamp(min=0)
+        if "root" not in state:
+            return self._shares(evaluation, state).sum(dim=-1).clamp(min=0)
+        whitened = row_product(self._deviation(evaluation, state).to(state["root"].dtype), state["root"])
+        return whitened.double().square().mean(dim=-1)
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the features' shares."""
@@ -137,15 +145,16 @@ class Mahalanobis(Score):
         return torch.cat([references.code.double(), residual], dim=-1)
 
     def _form(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Location of some rows, and their precision: a matrix, or "weight" and "axes" where rows are few.
+        """Location of some rows, and their precision: its "root", or "weight" and "axes" where rows are few.
 
+        The precision is ``root @ root.T``, or ``diag(weight) - axes @ axes.T``.
         Fewer rows than columns span few directions; beside these the shrunk covariance is a multiple of the identity.
         """
         # The code has no unit of its own; the residual keeps that of the scaled rows.
         spread = np.maximum(rows.std(axis=0), SMALLEST_SPREAD)
         location, least = rows.mean(axis=0), SMALLEST_SPREAD**2
         if len(rows) < 2:
-            return {"location": location, "precision": np.diag(spread**-2)}
+            return {"location": location, "root": np.diag(1 / spread)}
         if self.covariance is None and len(rows) < rows.shape[1]:
             centered = (rows - location) / spread
             shrinkage = _shrinkage(centered)
@@ -156,8 +165,8 @@ class Mahalanobis(Score):
             return {"location": location, "weight": spread**-2 / rest, "axes": axes}
         fitted = self._covariance().fit(rows / spread)
         values, axes = np.linalg.eigh(fitted.covariance_)
-        inverse = (axes / np.maximum(values, least)) @ axes.T
-        return {"location": fitted.location_ * spread, "precision": inverse / np.outer(spread, spread)}
+        root = axes / np.sqrt(np.maximum(values, least)) / spread[:, None]
+        return {"location": fitted.location_ * spread, "root": root}
 
     def _covariance(self) -> EmpiricalCovariance:
         """Make an estimator that draws nothing from numpy's global generator."""
@@ -170,13 +179,17 @@ class Mahalanobis(Score):
         residual = residual_of(evaluation)
         return residual if self.on == "residual" else torch.cat([evaluation.code.double(), residual], dim=-1)
 
+    def _deviation(self, evaluation: Evaluation, state: State) -> Tensor:
+        return self._vectors(evaluation) - state["location"][:, None, :]
+
     def _shares(self, evaluation: Evaluation, state: State) -> Tensor:
-        deviation = self._vectors(evaluation) - state["location"][:, None, :]
+        deviation = self._deviation(evaluation, state)
         if "axes" in state:
             seen = row_product(deviation, state["axes"])
             product = deviation * state["weight"][:, None, :] - row_product(seen, state["axes"].mT)
         else:
-            product = row_product(deviation, state["precision"])
+            root = state["root"].double()
+            product = row_product(row_product(deviation, root), root.mT)
         return deviation * product / deviation.shape[-1]
 
 

@@ -24,6 +24,7 @@ from sk_autoencoder import (
 )
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores import SCORES, components
+from sk_autoencoder.scores.base import city_block
 
 N_FEATURES, N_COMPONENTS = 5, 3
 TENSORS = ("code", "reconstruction", "target")
@@ -227,7 +228,8 @@ class TestMahalanobis:
         score = Mahalanobis()
         state = fitted(score)
         deviation = residuals(NEW) - state["location"][0].numpy()
-        expected = deviation * (deviation @ state["precision"][0].numpy()) / N_FEATURES
+        root = state["root"][0].numpy()
+        expected = deviation * (deviation @ root @ root.T) / N_FEATURES
         np.testing.assert_allclose(score.feature_scores(NEW, state)[0], expected, rtol=1e-10, atol=1e-12)
         assert (expected < 0).any()
 
@@ -235,7 +237,7 @@ class TestMahalanobis:
         """The same quadratic form, without a matrix of columns by columns."""
         few = HELD_OUT[:, :4]
         state = Mahalanobis().fit(REFERENCES, few)
-        assert "precision" not in state
+        assert "root" not in state
         spread = residuals(few).std(axis=0)
         model = LedoitWolf().fit(residuals(few) / spread)
         deviation = residuals(NEW) / spread - model.location_
@@ -266,7 +268,7 @@ class TestMahalanobis:
 
     def test_own_random_state_is_used(self):
         states = [fitted(Mahalanobis(covariance=MinCovDet(random_state=seed)), held_out=HELD_OUT) for seed in (0, 1, 2)]
-        assert any(not torch.equal(states[0]["precision"], state["precision"]) for state in states[1:])
+        assert any(not torch.equal(states[0]["root"], state["root"]) for state in states[1:])
 
 
 SPACES = {
@@ -277,6 +279,20 @@ SPACES = {
 
 
 class TestDistances:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("width", [5, 63, 64, 784, 3000])
+    @pytest.mark.parametrize("n_references", [1, 2, 300])
+    def test_city_block(self, n_threads, width, n_references, dtype):
+        """Sums are right, and a row's bits do not depend on the rows beside it."""
+        rows = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 36 + n_references, width))).to(dtype)
+        rows, references = rows[:, :36], rows[:, 36:]
+        found = city_block(rows, references)
+        direct = [cdist(*map(np.float64, own), "cityblock") for own in zip(rows, references, strict=True)]
+        np.testing.assert_allclose(found, direct, rtol=1e-5 if dtype == torch.float32 else 1e-12)
+        for first, last in ((0, 2), (1, 17), (34, 36)):
+            assert torch.equal(city_block(rows[:, first:last], references), found[:, first:last])
+        assert torch.equal(city_block(rows[0], references[0]), found[0])
+
     def test_ranks_and_logarithms(self):
         """Of a heavy-tailed column, one with ties, and one that never varies."""
 
