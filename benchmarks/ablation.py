@@ -23,23 +23,24 @@ from joblib import Parallel, delayed
 from scipy.stats import wilcoxon
 
 from benchmarks.outliers import BEDS, Detector, judged, knn, ours, splits
-from sk_autoencoder import AutoencoderOutlierDetector, Combined, RankDistance, ResidualDistance, RowDistance, Score
+from sk_autoencoder import AutoencoderOutlierDetector
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores import State
+from sk_autoencoder.scores import Combined, OutlierScore, RankDistance, ResidualDistance, SampleDistance
+from sk_autoencoder.scores.base import State
 from sk_autoencoder.scores.combined import damp
 
-NETWORK: dict[str, str | Score] = {"mahalanobis": "mahalanobis", "residual_distance": ResidualDistance(1)}
-ROWS: dict[str, str | Score] = {
-    "row_distance": RowDistance(1, 2048),
+NETWORK: dict[str, str | OutlierScore] = {"mahalanobis": "mahalanobis", "residual_distance": ResidualDistance(1)}
+ROWS: dict[str, str | OutlierScore] = {
+    "sample_distance": SampleDistance(1, 2048),
     "rank_distance": RankDistance(1),
-    "row_isolation": "row_isolation",
+    "sample_isolation": "sample_isolation",
     "feature_tails": "feature_tails",
 }
-OTHERS: dict[str, str | Score] = {
-    "row_distance to 1024": RowDistance(1, 1024),
+OTHERS: dict[str, str | OutlierScore] = {
+    "sample_distance to 1024": SampleDistance(1, 1024),
     "reconstruction_isolation": "reconstruction_isolation",
 }
-LOCAL = ("mahalanobis", "residual_distance", "row_distance", "row_distance to 1024", "rank_distance")
+LOCAL = ("mahalanobis", "residual_distance", "sample_distance", "sample_distance to 1024", "rank_distance")
 
 Surprises = dict[str, torch.Tensor]  # of each component, (n, n_members), before damping
 
@@ -77,7 +78,7 @@ COMPOSITIONS: dict[str, dict] = {
     **{f"without {name}": _without(name) for name in NETWORK | ROWS},
     "no network": {"network": ()},
     "network's components one by one": {"network": (), "rows": (*NETWORK, *ROWS)},
-    "row_distance to 1024 rows": {"rows": ("row_distance to 1024", *tuple(ROWS)[1:])},
+    "sample_distance to 1024 rows": {"rows": ("sample_distance to 1024", *tuple(ROWS)[1:])},
     "with reconstruction_isolation": {"rows": (*ROWS, "reconstruction_isolation")},
     "largest alone": {"n_largest": 1},
     "three largest": {"n_largest": 3},
@@ -104,7 +105,7 @@ def surprises_of(train: np.ndarray, test: np.ndarray, seed: int) -> Surprises:
 
     def stacked(evaluation: Evaluation, state: State) -> torch.Tensor:
         """(1, n, n_components * n_members): the detector takes a mean over the first axis."""
-        found = score.terms(evaluation, state)  # (n_members, n, n_components)
+        found = score.votes(evaluation, state)  # (n_members, n, n_components)
         return found.permute(1, 2, 0).flatten(1)[None]
 
     scored = detector._scored(test, None, stacked, lambda mean: mean)

@@ -42,7 +42,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks import ablation, outliers
-from sk_autoencoder import AutoencoderTransformer, Gaussian, Masking, Swap
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.corruptions import Gaussian, Masking, Swap
 
 
 def narrowing(n_layers: int, narrowest_first: int = 128, widest_first: int = 512) -> Callable[[int], tuple[int, ...]]:

@@ -22,14 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.tables import Row, as_text, write_csv
-from sk_autoencoder import (
-    AutoencoderTransformer,
-    Gaussian,
-    LatentDisplay,
-    LossCurveDisplay,
-    ReconstructionDisplay,
-    Swap,
-)
+from sk_autoencoder import AutoencoderTransformer, LatentDisplay, LossCurveDisplay, ReconstructionDisplay
+from sk_autoencoder.corruptions import Gaussian, Swap
 
 SETS = {"digits": load_digits, "wine": load_wine, "breast cancer": load_breast_cancer}
 WIDTHS = (2, 8)

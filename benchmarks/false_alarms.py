@@ -20,7 +20,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 
-from sk_autoencoder import AutoencoderOutlierDetector, Conformal, Hampel, Tail
+from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.thresholds import Conformal, Hampel, Tail
 
 N_FEATURES = 10
 N_TEST = 2000

@@ -47,8 +47,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from sk_autoencoder import AutoencoderOutlierDetector, ReconstructionError
-from sk_autoencoder.scores import SCORES
+from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.scores import SCORES, ReconstructionError
 
 if TYPE_CHECKING:  # the demo takes its peers from here, and runs without pandas
     import pandas as pd

@@ -16,16 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.studies import MNIST_SHAPE, PIXELS, Result, Row, Study, pca, squared
-from sk_autoencoder import (
-    AutoencoderTransformer,
-    Convolutional,
-    LatentDisplay,
-    LatentGridDisplay,
-    Masking,
-    Reconstruction,
-    TraversalDisplay,
-    Variational,
-)
+from sk_autoencoder import AutoencoderTransformer, LatentDisplay, LatentGridDisplay, TraversalDisplay
+from sk_autoencoder.corruptions import Masking
+from sk_autoencoder.networks import Convolutional
+from sk_autoencoder.objectives import Reconstruction, Variational
 
 
 def probe(codes: np.ndarray, y: np.ndarray, test_codes: np.ndarray, y_test: np.ndarray) -> float:

@@ -11,15 +11,9 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import TSNE
 
 from benchmarks.studies import MNIST_SHAPE, PIXELS, Images, Result, Row, Study, cross_entropy, pca, squared
-from sk_autoencoder import (
-    AutoencoderTransformer,
-    Convolutional,
-    Dense,
-    Gaussian,
-    LatentDisplay,
-    LossCurveDisplay,
-    Masking,
-)
+from sk_autoencoder import AutoencoderTransformer, LatentDisplay, LossCurveDisplay
+from sk_autoencoder.corruptions import Gaussian, Masking
+from sk_autoencoder.networks import Convolutional, Dense
 
 
 def basic(study: Study) -> Result:

@@ -27,7 +27,8 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.false_alarms import SAMPLERS
 from benchmarks.outliers import PEERS, Detector
-from sk_autoencoder import AutoencoderOutlierDetector, Combined
+from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.scores import Combined
 from tests.estimators.training_tables import DAMAGE, houses
 
 SIZES = {300: (0.05, 0.1), 1000: (0.01, 0.05)}

@@ -16,6 +16,8 @@ from torch import Generator, Tensor
 from sk_autoencoder._parts import Part
 from sk_autoencoder._validation import FLOATS, check_parameters, reals
 
+__all__ = ["CORRUPTIONS", "Corruption", "Gaussian", "Masking", "Swap"]
+
 
 class Corruption(Part):
     """Abstract: a random change of rows that draws from the generator it is given."""
@@ -66,7 +68,7 @@ class Gaussian(Corruption):
     Examples
     --------
     >>> import numpy as np
-    >>> from sk_autoencoder import Gaussian
+    >>> from sk_autoencoder.corruptions import Gaussian
     >>> Gaussian(std=0.5).corrupt(np.zeros((2, 3)), random_state=0).shape
     (2, 3)
     """
@@ -98,7 +100,7 @@ class Masking(Corruption):
     Examples
     --------
     >>> import numpy as np
-    >>> from sk_autoencoder import Masking
+    >>> from sk_autoencoder.corruptions import Masking
     >>> Masking(rate=0.5, rescale=True).corrupt(np.ones((1, 4)), random_state=0)
     array([[0., 0., 0., 2.]])
     """
@@ -134,7 +136,7 @@ class Swap(Corruption):
     Examples
     --------
     >>> import numpy as np
-    >>> from sk_autoencoder import Swap
+    >>> from sk_autoencoder.corruptions import Swap
     >>> X = np.arange(4.0)[:, None] * [1, 10]
     >>> noisy = Swap(rate=0.5).corrupt(X, random_state=0)
     >>> bool(np.isin(noisy[:, 0], X[:, 0]).all())

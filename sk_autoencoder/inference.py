@@ -16,10 +16,11 @@ from sk_autoencoder._validation import own_modes
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of_votes, row_product
 from sk_autoencoder.losses import Loss
-from sk_autoencoder.networks import Autoencoder, InputBounds
+from sk_autoencoder.networks import Autoencoder
+from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import LARGEST_CELL, Affine
-from sk_autoencoder.scores import State
+from sk_autoencoder.scores.base import State
 from sk_autoencoder.training.rows import Scaler, dense
 
 # The network sees rows in blocks of exactly this many; the last block of an array is filled up with zeros. Several
@@ -147,7 +148,7 @@ class Inference:
     def evaluate(self, X: Any, index: np.ndarray, objective: Objective | None, loss: Loss) -> Evaluation:
         """Evaluate other rows for each member, index (n_members, n), and keep everything; meant for few rows.
 
-        Without an objective, the evaluation has no parts.
+        Without an objective, the evaluation has no terms.
         """
 
         def whole(blocks: Tensor, n_kept: int) -> Evaluation:
@@ -161,24 +162,24 @@ class Inference:
         X: np.ndarray,
         objective: Objective | None,
         loss: Loss,
-        terms: Callable[[Evaluation, State], Tensor],
+        votes: Callable[[Evaluation, State], Tensor],
         combine: Callable[[Tensor], Tensor],
-        compares: bool,
+        uses_references: bool,
         voters: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Average terms over the members that vote on a row, and combine them: (n, ...) float64.
+        """Average votes over the members that vote on a row, and combine them: (n, ...) float64.
 
-        ``terms`` takes an evaluation, (n_members, n, ...), and the state, and gives NaN where a member abstains; if it
+        ``votes`` takes an evaluation, (n_members, n, ...), and the state, and gives NaN where a member abstains; if it
         compares with references, it takes fewer rows at once. ``combine`` takes the mean over members, (n, ...).
         ``voters`` (n_members, n) says which members vote on which row; None, and no voter, stand for all. Without an
-        objective, evaluations have no parts, and more rows go through the network.
+        objective, evaluations have no terms, and more rows go through the network.
         """
-        step = self._n_blocks * self._block_rows if compares else self._rows_in_piece
+        step = self._n_blocks * self._block_rows if uses_references else self._rows_in_piece
 
         def judged(blocks: Tensor, n_kept: int) -> Tensor:
             evaluation = self._evaluate(blocks, n_kept, objective, loss)
             starts = range(0, evaluation.target.shape[1], step)
-            return torch.cat([terms(evaluation[:, i : i + step], self.state) for i in starts], dim=1)
+            return torch.cat([votes(evaluation[:, i : i + step], self.state) for i in starts], dim=1)
 
         results: np.ndarray | None = None
         for rows, found in self._votes(judged, X, voters, combine, self._times_alone if objective is None else 1):
@@ -242,7 +243,7 @@ class Inference:
     def _evaluate(self, blocks: Tensor, n_kept: int, objective: Objective | None, loss: Loss) -> Evaluation:
         if objective is None:
             code = self._code(blocks)
-            evaluation = Evaluation.without_parts(code, self.network.decode(code), blocks)
+            evaluation = Evaluation.without_terms(code, self.network.decode(code), blocks)
         else:
             evaluation = objective(self.network, Batch(self._seen(blocks), blocks), loss)
         return evaluation.map(lambda tensor: self._rows(tensor, n_kept))

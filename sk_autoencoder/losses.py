@@ -14,6 +14,8 @@ from torch import Tensor
 from sk_autoencoder._parts import Part
 from sk_autoencoder._validation import reals
 
+__all__ = ["LOSSES", "AbsoluteError", "BinaryCrossEntropy", "Huber", "Loss", "SquaredError"]
+
 
 class Loss(Part):
     """Abstract: the error of each cell, from what the decoder returns and the target."""

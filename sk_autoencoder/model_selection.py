@@ -53,7 +53,7 @@ class OutlierScorer:
     >>> import numpy as np
     >>> from sklearn.ensemble import IsolationForest
     >>> from sklearn.metrics import roc_auc_score
-    >>> from sk_autoencoder import OutlierScorer
+    >>> from sk_autoencoder.model_selection import OutlierScorer
     >>> X = np.r_[np.random.default_rng(0).normal(size=(99, 2)), [[9.0, 9.0]]]
     >>> y = np.r_[np.ones(99), -1]
     >>> OutlierScorer(roc_auc_score)(IsolationForest(random_state=0).fit(X), X, y)
@@ -96,7 +96,7 @@ class OneClassKFold(BaseCrossValidator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sk_autoencoder import OneClassKFold
+    >>> from sk_autoencoder.model_selection import OneClassKFold
     >>> y = np.array([1, 1, 1, 1, -1, -1])
     >>> for train, test in OneClassKFold(n_splits=2).split(np.zeros((6, 1)), y):
     ...     print(train, test)

@@ -13,17 +13,7 @@ from sklearn.preprocessing import RobustScaler
 
 from sk_autoencoder._parts import Part
 
-__all__ = [
-    "LARGEST_CELL",
-    "SCALINGS",
-    "Affine",
-    "ColumnStatistics",
-    "MinMax",
-    "Robust",
-    "Scaling",
-    "Standard",
-    "column_statistics",
-]
+__all__ = ["SCALINGS", "Affine", "ColumnStatistics", "MinMax", "Robust", "Scaling", "Standard"]
 
 _BLOCK_CELLS = 1 << 18
 _SAMPLED_CELLS = 1 << 21
@@ -36,20 +26,44 @@ LARGEST_CELL = 1e15
 
 
 class Affine(NamedTuple):
-    """Rows are scaled as ``(X - center) / scale`` and brought back as ``X * scale + center``."""
+    """Samples are scaled as ``(X - center) / scale`` and brought back as ``X * scale + center``.
 
-    center: np.ndarray  # (n_features,) float64
-    scale: np.ndarray  # (n_features,) float64, without zeros
+    Parameters
+    ----------
+    center : ndarray of shape (n_features,)
+        What is subtracted, float64.
+    scale : ndarray of shape (n_features,)
+        What is divided by, float64, without zeros.
+    """
+
+    center: np.ndarray
+    scale: np.ndarray
 
 
 @dataclass
 class ColumnStatistics:
-    """What one pass over the training rows tells about each column, in float64."""
+    """Statistics of each column of the training set, in float64.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,)
+        Means.
+    variance : ndarray of shape (n_features,)
+        Variances.
+    varies : ndarray of shape (n_features,)
+        Whether a column varies by more than rounding.
+    scale : ndarray of shape (n_features,)
+        The unit of standard scaling, without zeros.
+    low : ndarray of shape (n_features,)
+        Smallest values.
+    high : ndarray of shape (n_features,)
+        Largest values.
+    """
 
     mean: np.ndarray
     variance: np.ndarray
-    varies: np.ndarray  # whether the column varies by more than rounding
-    scale: np.ndarray  # the unit of the column, without zeros
+    varies: np.ndarray
+    scale: np.ndarray
     low: np.ndarray
     high: np.ndarray
 

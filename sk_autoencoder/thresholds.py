@@ -17,6 +17,8 @@ from sk_autoencoder._parts import Part
 from sk_autoencoder._rounding import rounding
 from sk_autoencoder._validation import reals
 
+__all__ = ["THRESHOLDS", "Auto", "Conformal", "Hampel", "Quantile", "Tail", "Threshold"]
+
 
 class Threshold(Part):
     """Abstract: a rule from scores to a threshold."""

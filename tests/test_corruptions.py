@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sk_autoencoder import Gaussian, Masking, Swap
+from sk_autoencoder.corruptions import Gaussian, Masking, Swap
 
 X = np.random.default_rng(0).normal(size=(4000, 5)) + 10
 

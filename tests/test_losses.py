@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sk_autoencoder import AbsoluteError, BinaryCrossEntropy, Huber, SquaredError
+from sk_autoencoder.losses import AbsoluteError, BinaryCrossEntropy, Huber, SquaredError
 
 OUTPUT, TARGET = torch.tensor([0.0, 1.0, -3.0]), torch.tensor([0.5, 1.0, 1.0])
 

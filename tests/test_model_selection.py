@@ -8,17 +8,10 @@ from sklearn.base import clone
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 
-from sk_autoencoder import (
-    AutoencoderOutlierDetector,
-    CodeDistance,
-    Mahalanobis,
-    Masking,
-    OneClassKFold,
-    OutlierScorer,
-    ReconstructionError,
-    outlier_average_precision,
-    outlier_roc_auc,
-)
+from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.corruptions import Masking
+from sk_autoencoder.model_selection import OneClassKFold, OutlierScorer, outlier_average_precision, outlier_roc_auc
+from sk_autoencoder.scores import CodeDistance, Mahalanobis, ReconstructionError
 
 SCORERS = {outlier_roc_auc: roc_auc_score, outlier_average_precision: average_precision_score}
 each_scorer = pytest.mark.parametrize(("scorer", "metric"), SCORERS.items(), ids=["roc_auc", "average_precision"])

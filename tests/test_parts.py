@@ -5,9 +5,8 @@ import pickle
 import pytest
 from sklearn.base import clone
 
-from sk_autoencoder import Masking
 from sk_autoencoder._parts import Part, resolve
-from sk_autoencoder.corruptions import CORRUPTIONS
+from sk_autoencoder.corruptions import CORRUPTIONS, Masking
 
 
 class Plain(Part):

@@ -10,19 +10,28 @@ import numpy as np
 import pytest
 
 import sk_autoencoder
+from sk_autoencoder import networks, objectives, scaling
 from sk_autoencoder._parts import Part
 
 from .contracts.variants import AXES, ESTIMATORS
 
-PUBLIC = {name: getattr(sk_autoencoder, name) for name in sk_autoencoder.__all__}
+TOP = {name: getattr(sk_autoencoder, name) for name in sk_autoencoder.__all__}
+MODULES = {"": sk_autoencoder} | {f"{name}.": module for name, module in TOP.items() if inspect.ismodule(module)}
+PUBLIC = {
+    f"{path}{name}": getattr(module, name)
+    for path, module in MODULES.items()
+    for name in module.__all__
+    if callable(getattr(module, name))
+}
 CLASSES = {name: public for name, public in PUBLIC.items() if inspect.isclass(public)}
-# Methods that users call; those of a part are called by the engine, except ``corrupt``.
+# Methods that users call; those of a part, and of what parts are given, are called by the engine, except ``corrupt``.
+ENGINE = (Part, networks.Autoencoder, networks.NetworkShape, objectives.Batch, objectives.Evaluation, scaling.Affine)
 METHODS = {
     f"{name}.{method}": function
     for name, public in CLASSES.items()
     for method, function in inspect.getmembers(public, inspect.isroutine)
     if not method.startswith("_") and getattr(function, "__module__", "").startswith("sk_autoencoder")
-    if method == "corrupt" or not issubclass(public, Part)
+    if method == "corrupt" or not issubclass(public, ENGINE)
 }
 FUNCTIONS = {name: public for name, public in PUBLIC.items() if inspect.isfunction(public)}
 
@@ -43,10 +52,18 @@ def _parameters(function):
     return [name for name in inspect.signature(function).parameters if name not in {"self", "cls"}]
 
 
-def test_all_is_sorted_and_exactly_the_public_names():
-    assert sk_autoencoder.__all__ == sorted(sk_autoencoder.__all__)
+@pytest.mark.parametrize("module", MODULES.values(), ids=lambda module: module.__name__)
+def test_all_is_sorted_and_exists(module):
+    # Registries, then classes, then functions and modules.
+    assert module.__all__ == sorted(module.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
+    assert set(module.__all__) <= set(vars(module))
+
+
+def test_the_top_level_holds_estimators_displays_and_submodules_only():
     bound = {name for name, value in vars(sk_autoencoder).items() if not (name[0] == "_" or inspect.ismodule(value))}
-    assert set(sk_autoencoder.__all__) == bound
+    assert bound == {name for name, value in TOP.items() if not inspect.ismodule(value)}
+    others = {name for name in bound if not name.endswith("Display") and PUBLIC[name] not in ESTIMATORS}
+    assert others == {"trusted_types"}
 
 
 def test_every_public_part_and_estimator_is_on_the_page():
@@ -91,7 +108,7 @@ def test_documented_defaults_are_the_defaults(name):
     [(kind, axis) for kind in ESTIMATORS for axis in AXES if axis in _parameters(kind)],
 )
 def test_estimators_document_each_name_of_a_registry(estimator, axis):
-    described = re.search(rf"^{axis} : .*\n(?: .*\n?)*", _sections(estimator)["Parameters"], flags=re.MULTILINE)[0]
+    described = re.search(rf"^{axis} : .*\n(?: .*\n?|\n)*", _sections(estimator)["Parameters"], flags=re.MULTILINE)[0]
     assert [name for name in AXES[axis] if f'"{name}"' not in described] == []
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from sk_autoencoder import MinMax, Robust, Standard, scaling
-from sk_autoencoder.scaling import column_statistics
+from sk_autoencoder import scaling
+from sk_autoencoder.scaling import MinMax, Robust, Standard, column_statistics
 
 
 def scaled(part, X):

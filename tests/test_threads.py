@@ -9,8 +9,9 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Convolutional, Custom, Dense
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder._threads import TRAINING_STEP, threads
+from sk_autoencoder.networks import Convolutional, Custom, Dense
 from sk_autoencoder.networks.base import NetworkShape
 
 SMALL, LARGE = (60, 5), (1000, 400)

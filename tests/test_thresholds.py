@@ -5,8 +5,16 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 
-from sk_autoencoder import Auto, Conformal, Hampel, Quantile, Tail
-from sk_autoencoder.thresholds import THRESHOLDS, _pareto_quantile, exponential_tail
+from sk_autoencoder.thresholds import (
+    THRESHOLDS,
+    Auto,
+    Conformal,
+    Hampel,
+    Quantile,
+    Tail,
+    _pareto_quantile,
+    exponential_tail,
+)
 
 RULES = {name: rule() for name, rule in THRESHOLDS.items()} | {"quantile": Quantile(0.05), "alpha": Conformal(0.01)}
 each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)

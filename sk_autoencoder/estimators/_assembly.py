@@ -15,7 +15,8 @@ from sk_autoencoder._warnings import warn
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _auto
 from sk_autoencoder.losses import LOSSES, Loss
-from sk_autoencoder.networks import NETWORKS, Bounds, Network, NetworkShape
+from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
+from sk_autoencoder.networks.bounds import Bounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import LARGEST_CELL, SCALINGS, Affine, ColumnStatistics, Scaling
 from sk_autoencoder.training.rows import dense

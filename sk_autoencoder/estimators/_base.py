@@ -31,8 +31,9 @@ from sk_autoencoder.estimators._callbacks import check_callbacks, check_storable
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
-from sk_autoencoder.networks import NETWORKS, Bounds, InputBounds, Network, NetworkShape
+from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATIONS
+from sk_autoencoder.networks.bounds import Bounds, InputBounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics, Scaling, column_statistics
 from sk_autoencoder.training import (
@@ -479,8 +480,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self.n_iter_ = len(history)
         self.loss_curve_ = [epoch["train_loss"] for epoch in history if "train_loss" in epoch]
         self.validation_loss_curve_ = [epoch["valid_loss"] for epoch in history if "valid_loss" in epoch]
-        parts = {f"train_{name}" for name in self._assembly.objective.gives} & set(history[-1]) if history else set()
-        self.loss_curves_ = {name.removeprefix("train_"): history[:, name] for name in sorted(parts)}
+        terms = {f"train_{name}" for name in self._assembly.objective.terms} & set(history[-1]) if history else set()
+        self.loss_curves_ = {name.removeprefix("train_"): history[:, name] for name in sorted(terms)}
         self.best_loss_ = min(self.validation_loss_curve_ or self.loss_curve_, default=None)
         self.n_components_ = self._shape.n_components
         check = partial(check_finite, estimator_name=type(self).__name__)

@@ -24,7 +24,9 @@ from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import Evaluation, Objective
 from sk_autoencoder.scaling import Scaling
-from sk_autoencoder.scores import SCORES, Score, State, components
+from sk_autoencoder.scores import SCORES, OutlierScore
+from sk_autoencoder.scores.base import State
+from sk_autoencoder.scores.combined import name_of
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
 
 
@@ -61,14 +63,21 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     n_components : int or "auto", default="auto"
         Size of the code. "auto" is the width of the first hidden layer where noise on the input keeps the network from
         copying, and the square root of the number of features, rounded up, where nothing but a narrow code does.
-    outlier_score : str or Score, default="combined"
-        What makes a row strange. "reconstruction" is the size of its residual, "mahalanobis" the Mahalanobis length of
-        the residual, "residual_distance", "code_distance" and "row_distance" the distance of residual, code or row from
-        those of training rows, "rank_distance" that of the row in ranks and logarithms, "reconstruction_isolation" and
-        "row_isolation" the distance of what the network rebuilt, or of the row, from a few of them, "feature_tails" how
-        far out its features lie. "combined" is ``Combined()``: several of them on a common scale. With
-        ``objective="variational"`` also the divergence of its code from the prior ("kl") and the negative evidence
-        lower bound ("elbo").
+    outlier_score : str or OutlierScore, default="combined"
+        How samples are scored; what is compared with the training set, or with samples that were held out of it:
+
+        - "combined": ``Combined()``, several of the scores below on a common scale.
+        - "reconstruction": the mean squared residual.
+        - "mahalanobis": the residual, by its Mahalanobis length.
+        - "residual_distance": the residual, with its nearest neighbours.
+        - "code_distance": the latent code, with its nearest neighbours.
+        - "sample_distance": the sample, with its nearest neighbours.
+        - "rank_distance": the sample in ranks and logarithms, with its nearest neighbours.
+        - "sample_isolation": the sample, with few training samples, many times.
+        - "reconstruction_isolation": the reconstruction, with few reconstructions, many times.
+        - "feature_tails": each feature, with its distribution.
+        - "kl": the divergence of the code from the prior, with ``objective="variational"``.
+        - "elbo": the negative evidence lower bound, with ``objective="variational"``.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Where strange turns into an outlier. A float in (0, 0.5] is the share of the training rows that are outliers.
         "auto" is ``Auto()``, "tail" ``Tail()`` and "conformal" ``Conformal()``, rules on the scores of held-out rows.
@@ -198,7 +207,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     validation_loss_curve_ : list of float
         The same on validation rows; empty without them.
     loss_curves_ : dict of list of float
-        Training curves of the objective's parts, when it has more than one.
+        Training curves of the objective's terms, when it has more than one.
     stage_loss_curves_ : list of list of float
         Training loss of each epoch of each layer, the lowest first; empty without ``layerwise_pretraining``.
     best_loss_ : float
@@ -236,7 +245,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
-        "outlier_score": [StrOptions(set(SCORES)), Score],
+        "outlier_score": [StrOptions(set(SCORES)), OutlierScore],
         "contamination": [StrOptions(set(THRESHOLDS)), Threshold, reals(0, 0.5, closed="right")],
         "n_estimators": [integers(1)],
         "trim": [reals(0, 1)],
@@ -258,7 +267,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self,
         n_components: int | str = "auto",
         *,
-        outlier_score: str | Score = "combined",
+        outlier_score: str | OutlierScore = "combined",
         contamination: float | str | Threshold = "auto",
         n_estimators: int = 5,
         trim: float = 0.0,
@@ -357,16 +366,16 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         X = check_rows(self, X, reset=not self._continues())
         score = resolve(SCORES, self.outlier_score)
         objective = _assembly.assemble(self).objective
-        missing = set(score.needs) - set(objective.gives)
+        missing = set(score.required_terms) - set(objective.terms)
         if missing:
             raise ValueError(
                 f"outlier_score={self.outlier_score!r} needs {sorted(missing)}, but objective={self.objective!r} "
-                f"gives {sorted(objective.gives)}; choose another score or objective."
+                f"gives {sorted(objective.terms)}; choose another score or objective."
             )
-        if self.trim and "reconstruction" not in objective.gives:
+        if self.trim and "reconstruction" not in objective.terms:
             raise ValueError(
                 f"trim={self.trim!r} judges rows by their 'reconstruction', but objective={self.objective!r} gives "
-                f"{sorted(objective.gives)}; use trim=0.0."
+                f"{sorted(objective.terms)}; use trim=0.0."
             )
         threshold = self._threshold(self.contamination)
         new = not self._continues()
@@ -544,14 +553,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         """
         X = self._check(X)
 
-        def terms(evaluation: Evaluation, state: State) -> torch.Tensor:
-            totals = self._score.terms(evaluation, state)[..., None]
-            return torch.cat([totals, self._score.feature_terms(evaluation, state)], dim=-1)
+        def votes(evaluation: Evaluation, state: State) -> torch.Tensor:
+            totals = self._score.votes(evaluation, state)[..., None]
+            return torch.cat([totals, self._score.feature_votes(evaluation, state)], dim=-1)
 
         def combine(mean: torch.Tensor) -> torch.Tensor:
             return self._score.combine_features(mean[..., 0], mean[..., 1:])
 
-        return self._scored(X, self._voters(X), terms, combine)
+        return self._scored(X, self._voters(X), votes, combine)
 
     def component_scores(self, X: Any) -> dict[str, np.ndarray]:
         """Give the components of the outlier score before any common scale.
@@ -570,7 +579,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         names: list[str] = []
 
         def stacked(evaluation: Evaluation, state: State) -> torch.Tensor:
-            found = components(self._score, evaluation, state)
+            found = self._score.components(evaluation, state, name_of(self._score))
             names[:] = found
             return torch.stack(list(found.values()), dim=-1)
 
@@ -622,21 +631,21 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return (folds >> of_member[:, None]) & 1 > 0
 
     def _score_samples(self, X: np.ndarray, voters: np.ndarray | None) -> np.ndarray:
-        return -self._scored(X, voters, self._score.terms, self._score.combine)
+        return -self._scored(X, voters, self._score.votes, self._score.combine)
 
     def _scored(
         self,
         X: np.ndarray,
         voters: np.ndarray | None,
-        terms: Callable[[Evaluation, State], torch.Tensor],
+        votes: Callable[[Evaluation, State], torch.Tensor],
         combine: Callable[[torch.Tensor], torch.Tensor],
     ) -> np.ndarray:
         objective = self._read_objective()
-        return self._inference.score(X, objective, self._plan.loss, terms, combine, self._score.compares, voters)
+        return self._inference.score(X, objective, self._plan.loss, votes, combine, self._score.uses_references, voters)
 
     def _read_objective(self) -> Objective | None:
-        """Return the objective if the score reads its parts."""
-        return self._assembly.objective if self._score.reads_parts else None
+        """Return the objective if the score reads its terms."""
+        return self._assembly.objective if self._score.uses_terms else None
 
     def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray, np.ndarray | None]:
         """Each member trains on all samples but its fold, and validates on its fold or on samples that all hold out."""
@@ -663,7 +672,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         folds = self._folds(n_samples, hold_out)
         read = partial(self._inference.evaluate, X, objective=self._read_objective(), loss=self._plan.loss)
         held_out = read(folds.held_out())
-        references = read(folds.references()) if self._score.compares else held_out[:, :0]
+        references = read(folds.references()) if self._score.uses_references else held_out[:, :0]
         others = torch.from_numpy(folds.others).to(held_out.target.device)
         # Several scores compare with references.
         with threads(4 * references.target.numel() * held_out.target.shape[1], SCORING):
@@ -687,7 +696,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         half = held_out.target.shape[1] // 2
         halves = held_out[:, :half], held_out[:, half:]
         scores = [
-            self._score.combine(self._score.terms(scored, self._score.fit(references, learnt)))
+            self._score.combine(self._score.votes(scored, self._score.fit(references, learnt)))
             for scored, learnt in zip(halves, reversed(halves), strict=True)
         ]
         return torch.cat(scores, dim=1).cpu().numpy()

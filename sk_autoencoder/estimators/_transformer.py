@@ -29,7 +29,8 @@ from sk_autoencoder.estimators._latent import (
 from sk_autoencoder.export import Mean, Scale, Unscale, linear
 from sk_autoencoder.inference import Axes
 from sk_autoencoder.losses import Loss
-from sk_autoencoder.networks import InputBounds, Network
+from sk_autoencoder.networks import Network
+from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import Scaling
 from sk_autoencoder.training import RowDataset
@@ -187,7 +188,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     validation_loss_curve_ : list of float
         The same on validation rows; empty without them.
     loss_curves_ : dict of list of float
-        Training curves of the objective's parts, when it has more than one.
+        Training curves of the objective's terms, when it has more than one.
     stage_loss_curves_ : list of list of float
         Training loss of each epoch of each layer, the lowest first; empty without ``layerwise_pretraining``.
     best_loss_ : float

@@ -9,7 +9,8 @@ from sk_autoencoder.estimators._training_samples import TrainingSamples
 from sk_autoencoder.estimators._transformer import AutoencoderTransformer
 from sk_autoencoder.inference import Axes
 from sk_autoencoder.losses import LOSSES
-from sk_autoencoder.networks import NETWORKS, Bounds, NetworkShape
+from sk_autoencoder.networks import NETWORKS, NetworkShape
+from sk_autoencoder.networks.bounds import Bounds
 from sk_autoencoder.objectives import OBJECTIVES
 from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics
 from sk_autoencoder.scores import SCORES

@@ -1,7 +1,6 @@
 """Encoders and decoders (torch only)."""
 
 from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
-from sk_autoencoder.networks.bounds import Bounds, InputBounds
 from sk_autoencoder.networks.convolutional import Convolutional
 from sk_autoencoder.networks.custom import Custom
 from sk_autoencoder.networks.dense import Dense
@@ -11,11 +10,9 @@ NETWORKS: dict[str, type[Network]] = {"dense": Dense, "convolutional": Convoluti
 __all__ = [
     "NETWORKS",
     "Autoencoder",
-    "Bounds",
     "Convolutional",
     "Custom",
     "Dense",
-    "InputBounds",
     "Network",
     "NetworkShape",
 ]

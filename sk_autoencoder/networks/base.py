@@ -17,18 +17,42 @@ from sk_autoencoder.networks.backpropagation import Layer
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """Everything a network needs to know to be built; plain values only, so that it can be stored."""
+    """What a network is built from; plain values only, so that it can be stored.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of features of a sample.
+    n_components : int
+        Size of the latent code.
+    n_encoded : int
+        Number of outputs of the encoder: ``n_components``, or twice that for mean and spread.
+    hidden_layer_sizes : tuple of int
+        Widths of the hidden layers of the encoder; the decoder mirrors them.
+    activation : str
+        Activation of the hidden layers.
+    out_activation : str
+        Activation of the output.
+    n_members : int, default=1
+        Number of networks that are trained side by side.
+    dtype : str, default="float32"
+        Type of the weights, "float32" or "float64".
+    sample_shape : tuple of int or None, default=None
+        How networks with structure read a sample. None is one sequence of ``n_features`` steps.
+    device : str, default="cpu"
+        Where new weights are stored. On "meta" they have sizes, but take no memory.
+    """
 
     n_features: int
     n_components: int
-    n_encoded: int  # what the encoder returns: n_components, or twice that for mean and spread
+    n_encoded: int
     hidden_layer_sizes: tuple[int, ...]
     activation: str
     out_activation: str
     n_members: int = 1
     dtype: str = "float32"
-    sample_shape: tuple[int, ...] | None = None  # how networks with structure read a row; None: one long sequence
-    device: str = "cpu"  # where new weights lie; on "meta" they have sizes, but take no memory
+    sample_shape: tuple[int, ...] | None = None
+    device: str = "cpu"
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -42,7 +66,13 @@ _NORMALISE_BATCHES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBat
 class Autoencoder(nn.Module):
     """Abstract: the module that a network part builds.
 
-    ``noise`` holds one generator a member while the net trains, for layers that draw (dropout); it is None otherwise.
+    ``noise`` holds one generator for each member during training, for layers that draw (dropout), and is None
+    otherwise.
+
+    Parameters
+    ----------
+    shape : NetworkShape
+        What the module was built from.
     """
 
     noise: list[Generator] | None = None

@@ -197,7 +197,8 @@ class Convolutional(Network):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from sk_autoencoder import AutoencoderTransformer, Convolutional
+    >>> from sk_autoencoder import AutoencoderTransformer
+    >>> from sk_autoencoder.networks import Convolutional
     >>> X, _ = load_digits(return_X_y=True)
     >>> images = AutoencoderTransformer(
     ...     4, network=Convolutional(), sample_shape=(1, 8, 8), hidden_layer_sizes=(8, 16), max_iter=2, random_state=0

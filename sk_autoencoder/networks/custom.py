@@ -107,7 +107,8 @@ class Custom(Network):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from torch import nn
-    >>> from sk_autoencoder import AutoencoderTransformer, Custom
+    >>> from sk_autoencoder import AutoencoderTransformer
+    >>> from sk_autoencoder.networks import Custom
     >>> def perceptron(n_in, n_out, width=32):
     ...     return nn.Sequential(nn.Linear(n_in, width), nn.ReLU(), nn.Linear(width, n_out))
     >>> X, _ = load_digits(return_X_y=True)

@@ -193,7 +193,8 @@ class Dense(Network):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from sk_autoencoder import AutoencoderTransformer, Dense
+    >>> from sk_autoencoder import AutoencoderTransformer
+    >>> from sk_autoencoder.networks import Dense
     >>> X, _ = load_digits(return_X_y=True)
     >>> tied = AutoencoderTransformer(2, network=Dense(tied_weights=True), max_iter=2, random_state=0)
     >>> tied.fit_transform(X).shape

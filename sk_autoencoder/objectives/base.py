@@ -17,34 +17,58 @@ from sk_autoencoder.networks import Autoencoder
 
 @dataclass(frozen=True)
 class Batch:
-    """Scaled rows of every member, (n_members, n, n_features): what the network sees and what it should return."""
+    """Scaled samples of each member.
+
+    Parameters
+    ----------
+    corrupted : Tensor of shape (n_members, n_samples, n_features)
+        What the network is given.
+    clean : Tensor of shape (n_members, n_samples, n_features)
+        What it should return.
+    progress : float, default=1.0
+        Share of the training that is done; 1 outside training.
+    """
 
     corrupted: Tensor
     clean: Tensor
-    progress: float = 1.0  # share of the training that lies behind; 1 outside training
+    progress: float = 1.0
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an objective found: the loss, its named parts for every row, and the tensors behind them."""
+    """What an objective returns for a batch.
 
-    loss: Tensor  # (n_members,); NaN where nobody asked
-    parts: dict[str, Tensor]  # each (n_members, n)
-    code: Tensor  # (n_members, n, n_components)
-    reconstruction: Tensor  # (n_members, n, n_features), scaled
-    target: Tensor  # (n_members, n, n_features), scaled
+    Parameters
+    ----------
+    loss : Tensor of shape (n_members,)
+        The loss that is minimized; NaN where no objective was evaluated.
+    terms : dict of Tensor of shape (n_members, n_samples)
+        Terms of the loss by name, for each sample.
+    code : Tensor of shape (n_members, n_samples, n_components)
+        Latent codes.
+    reconstruction : Tensor of shape (n_members, n_samples, n_features)
+        Reconstructions, scaled.
+    target : Tensor of shape (n_members, n_samples, n_features)
+        Clean samples, scaled.
+    """
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    code: Tensor
+    reconstruction: Tensor
+    target: Tensor
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Evaluation:
         """Apply a function to everything but the loss."""
-        parts = {name: function(part) for name, part in self.parts.items()}
-        return Evaluation(self.loss, parts, *map(function, (self.code, self.reconstruction, self.target)))
+        terms = {name: function(term) for name, term in self.terms.items()}
+        return Evaluation(self.loss, terms, *map(function, (self.code, self.reconstruction, self.target)))
 
     def __getitem__(self, index: Any) -> Evaluation:
         """Select members, rows, or both."""
         return self.map(lambda tensor: tensor[index])
 
     @classmethod
-    def without_parts(cls, code: Tensor, reconstruction: Tensor, target: Tensor) -> Evaluation:
+    def without_terms(cls, code: Tensor, reconstruction: Tensor, target: Tensor) -> Evaluation:
         """Return what a network says, when nobody asks what an objective makes of it."""
         return cls(code.new_full((len(code),), torch.nan), {}, code, reconstruction, target)
 
@@ -52,9 +76,9 @@ class Evaluation:
     def concatenate(evaluations: list[Evaluation], dim: int) -> Evaluation:
         """Join everything but the losses along a dimension."""
         first = evaluations[0]
-        parts = {name: torch.cat([e.parts[name] for e in evaluations], dim) for name in first.parts}
+        terms = {name: torch.cat([e.terms[name] for e in evaluations], dim) for name in first.terms}
         tensors = (torch.cat([getattr(e, name) for e in evaluations], dim) for name in _TENSORS)
-        return Evaluation(first.loss, parts, *tensors)
+        return Evaluation(first.loss, terms, *tensors)
 
 
 _TENSORS = ("code", "reconstruction", "target")
@@ -63,7 +87,7 @@ _TENSORS = ("code", "reconstruction", "target")
 class Objective(Part):
     """Abstract: a loss of a network on a batch."""
 
-    gives: ClassVar[tuple[str, ...]]  # names of the parts in its evaluations
+    terms: ClassVar[tuple[str, ...]]  # names of the terms in its evaluations
     encoded_per_component: ClassVar[int] = 1  # 2 when the encoder returns mean and spread
     prevents_copying: ClassVar[bool] = False
     turnable: ClassVar[bool] = False  # whether its terms stay the same when the code is turned onto other axes
@@ -77,13 +101,32 @@ class Objective(Part):
         """Evaluate the network on a batch."""
 
     def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation | None:
-        """Evaluate a training batch, without parts, and add to the weights' gradients; None leaves that to autograd."""
+        """Evaluate a training batch, without terms, and add to the weights' gradients; None leaves that to autograd."""
         del network, batch, loss
         return None
 
 
 def compare(network: Autoencoder, code: Tensor, batch: Batch, loss: Loss) -> tuple[Tensor, Tensor]:
-    """Decode and compare with the clean rows; return the error of each cell and the reconstruction."""
+    """Decode and compare with the clean samples.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        The network.
+    code : Tensor of shape (n_members, n_samples, n_components)
+        Latent codes.
+    batch : Batch
+        Samples to compare with.
+    loss : Loss
+        Error of a cell.
+
+    Returns
+    -------
+    errors : Tensor of shape (n_members, n_samples, n_features)
+        Error of each cell.
+    reconstruction : Tensor of shape (n_members, n_samples, n_features)
+        Reconstructions, scaled; logits during training with a loss on logits.
+    """
     output = network.decode(code, logits=loss.on_logits)
     reconstruction = output.sigmoid() if loss.on_logits and not network.training else output
     return loss(output, batch.clean), reconstruction

@@ -34,7 +34,7 @@ class Reconstruction(Objective):
 
     Notes
     -----
-    The parts are "reconstruction" and, with ``sparsity``, "sparsity". Both are divided by the number of features, as
+    The terms are "reconstruction" and, with ``sparsity``, "sparsity". Both are divided by the number of features, as
     the loss is, so their balance is that of the sums in the papers.
 
     The activity of an entry z is ``z ** 2 / (1 + z ** 2)``, from 0 for an entry that is silent to 1. Ng's units end in
@@ -51,7 +51,8 @@ class Reconstruction(Objective):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from sk_autoencoder import AutoencoderTransformer, Reconstruction
+    >>> from sk_autoencoder import AutoencoderTransformer
+    >>> from sk_autoencoder.objectives import Reconstruction
     >>> X, _ = load_digits(return_X_y=True)
     >>> sparse = AutoencoderTransformer(100, objective=Reconstruction(sparsity="l1"), max_iter=2, random_state=0).fit(X)
     >>> sorted(sparse.loss_curves_)
@@ -70,7 +71,7 @@ class Reconstruction(Objective):
         self.sparsity_target = sparsity_target
 
     @property
-    def gives(self) -> tuple[str, ...]:  # type: ignore[override]
+    def terms(self) -> tuple[str, ...]:  # type: ignore[override]
         """The error and, if there is one, the penalty."""
         return ("reconstruction",) if self.sparsity is None else ("reconstruction", "sparsity")
 
@@ -95,14 +96,14 @@ class Reconstruction(Objective):
         """Evaluate the network on a batch."""
         code = network.encode(batch.corrupted)
         error, reconstruction = compare(network, code, batch, loss)
-        parts = {"reconstruction": error.mean(dim=-1)}  # (m, n)
+        terms = {"reconstruction": error.mean(dim=-1)}  # (m, n)
         # One mean over both axes: gradients through two of them would take a third of a small network's step.
         total = error.mean(dim=(-2, -1))
         if self.sparsity is not None:
             penalty = code.abs() if self.sparsity == "l1" else self._divergence(network, code)
-            parts["sparsity"] = penalty.sum(dim=-1) / error.shape[-1]
-            total = total + self.sparsity_weight * parts["sparsity"].mean(dim=-1)
-        return Evaluation(total, parts, code, reconstruction, batch.clean)
+            terms["sparsity"] = penalty.sum(dim=-1) / error.shape[-1]
+            total = total + self.sparsity_weight * terms["sparsity"].mean(dim=-1)
+        return Evaluation(total, terms, code, reconstruction, batch.clean)
 
     @torch.no_grad()
     def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation | None:

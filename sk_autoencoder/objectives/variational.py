@@ -49,7 +49,7 @@ class Variational(Objective):
     that of the clean row: still a lower bound, and one that overfits less with few rows. ``corruption=None`` is the
     variational autoencoder of the paper.
 
-    The parts "reconstruction" and "kl" are in nats, divided by the number of features; their sum is the
+    The terms "reconstruction" and "kl" are in nats, divided by the number of features; their sum is the
     negative bound. On validation rows, and after training, rows are rebuilt from their means.
 
     References
@@ -63,14 +63,15 @@ class Variational(Objective):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from sk_autoencoder import AutoencoderTransformer, Variational
+    >>> from sk_autoencoder import AutoencoderTransformer
+    >>> from sk_autoencoder.objectives import Variational
     >>> X, _ = load_digits(return_X_y=True)
     >>> model = AutoencoderTransformer(2, objective=Variational(warmup=0.2), max_iter=2, random_state=0).fit(X)
     >>> sorted(model.loss_curves_)
     ['kl', 'reconstruction']
     """
 
-    gives = ("reconstruction", "kl")
+    terms = ("reconstruction", "kl")
     encoded_per_component = 2
     prevents_copying = True
     has_prior = True
@@ -99,13 +100,13 @@ class Variational(Objective):
         else:
             spread = followed(network, "spread", error)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=-1)
-        parts = {
+        terms = {
             "reconstruction": loss.negative_log_likelihood(error, spread).mean(dim=-1),  # (m, n)
             "kl": divergence / error.shape[-1],
         }
         weight = self.beta * (min(1.0, batch.progress / self.warmup) if self.warmup else 1.0)
-        total = (parts["reconstruction"] + weight * parts["kl"]).mean(dim=-1)
-        return Evaluation(total, parts, mean, reconstruction, batch.clean)
+        total = (terms["reconstruction"] + weight * terms["kl"]).mean(dim=-1)
+        return Evaluation(total, terms, mean, reconstruction, batch.clean)
 
     def posterior(self, network: Autoencoder, batch: Batch) -> Tensor:
         """Return means and standard deviations of the codes side by side, (m, n, 2 * n_components)."""

@@ -6,15 +6,15 @@ on new rows. What it learns is a dict of tensors, its state. A score is float64,
 scored beside it.
 """
 
-from sk_autoencoder.scores.base import Score, State, of_others
-from sk_autoencoder.scores.combined import PLAIN_SCORES, Combined, components
-from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, RowDistance
-from sk_autoencoder.scores.isolation import ReconstructionIsolation, RowIsolation
+from sk_autoencoder.scores.base import OutlierScore
+from sk_autoencoder.scores.combined import PLAIN_SCORES, Combined
+from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, SampleDistance
+from sk_autoencoder.scores.isolation import ReconstructionIsolation, SampleIsolation
 from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError
 from sk_autoencoder.scores.tails import FeatureTails
 from sk_autoencoder.scores.variational import Divergence, NegativeELBO
 
-SCORES: dict[str, type[Score]] = {**PLAIN_SCORES, "combined": Combined}
+SCORES: dict[str, type[OutlierScore]] = {**PLAIN_SCORES, "combined": Combined}
 
 __all__ = [
     "SCORES",
@@ -24,14 +24,11 @@ __all__ = [
     "FeatureTails",
     "Mahalanobis",
     "NegativeELBO",
+    "OutlierScore",
     "RankDistance",
     "ReconstructionError",
     "ReconstructionIsolation",
     "ResidualDistance",
-    "RowDistance",
-    "RowIsolation",
-    "Score",
-    "State",
-    "components",
-    "of_others",
+    "SampleDistance",
+    "SampleIsolation",
 ]

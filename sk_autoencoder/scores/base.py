@@ -18,20 +18,21 @@ State = dict[str, Tensor]
 SMALLEST_SPREAD = 1e-2
 
 
-class Score(Part):
+class OutlierScore(Part):
     """Abstract: a number for each row from an evaluation and what was learnt beforehand."""
 
-    needs: ClassVar[tuple[str, ...]] = ()  # parts of an evaluation without which it means nothing
-    reads_parts: ClassVar[bool] = True  # whether it reads any; if not, an evaluation has none
-    compares: ClassVar[bool] = True  # whether it looks at references; if not, there are none
+    required_terms: ClassVar[tuple[str, ...]] = ()  # terms of an objective without which it means nothing
+    uses_terms: ClassVar[bool] = True  # whether it reads any; if not, an evaluation has none
+    uses_references: ClassVar[bool] = True  # whether it looks at references; if not, there are none
     explains_features: ClassVar[bool] = False  # whether it has feature scores
-    is_logarithm: ClassVar[bool] = False  # whether it is one already, as a log-likelihood is, and may be negative
+    is_log_scale: ClassVar[bool] = False  # whether it is one already, as a log-likelihood is, and may be negative
+    n_votes: ClassVar[int] = 1  # numbers that a member returns for each row, see ``votes``
     is_local: ClassVar[bool] = True  # whether a row is judged by what is near it, or by how far out it lies among all
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """A child that scores or learns in its own way inherits no promise of what it leaves alone."""
         super().__init_subclass__(**kwargs)
-        for method, promise in (("__call__", "reads_parts"), ("fit", "compares")):
+        for method, promise in (("__call__", "uses_terms"), ("fit", "uses_references")):
             if method in vars(cls) and promise not in vars(cls):
                 setattr(cls, promise, True)
 
@@ -47,9 +48,13 @@ class Score(Part):
         del references, held_out, others
         return {}
 
-    def settled(self) -> Score:
+    def settled(self) -> OutlierScore:
         """Return what a fitted estimator keeps: a score that is ready for many calls."""
         return self
+
+    def components(self, evaluation: Evaluation, state: State, name: str) -> dict[str, Tensor]:
+        """Return what the score consists of, each (n_members, n), before any common scale: itself by its name."""
+        return {name: self(evaluation, state)}
 
     @abstractmethod
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
@@ -59,24 +64,24 @@ class Score(Part):
         """Return what each feature contributes, (n_members, n, n_features)."""
         raise NotImplementedError(f"{type(self).__name__} does not explain features")
 
-    def terms(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return what is averaged over the members before ``combine`` makes a score of it, (n_members, n, n_terms).
+    def votes(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return what is averaged over the members before ``combine`` makes a score of it, (n_members, n, n_votes).
 
         A member abstains where it returns NaN.
         """
         return self(evaluation, state)[..., None]
 
-    def combine(self, terms: Tensor) -> Tensor:
-        """Make scores of means over members, (..., n_terms) -> (...)."""
-        return terms[..., 0]
+    def combine(self, votes: Tensor) -> Tensor:
+        """Make scores of means over members, (..., n_votes) -> (...)."""
+        return votes[..., 0]
 
-    def feature_terms(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return what each feature contributes to each term, (n_members, n, n_terms, n_features)."""
+    def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return what each feature contributes to each vote, (n_members, n, n_votes, n_features)."""
         return self.feature_scores(evaluation, state)[..., None, :]
 
-    def combine_features(self, terms: Tensor, features: Tensor) -> Tensor:
-        """Make feature scores of means over members, (..., n_terms) and (..., n_terms, n_features)."""
-        del terms
+    def combine_features(self, votes: Tensor, features: Tensor) -> Tensor:
+        """Make feature scores of means over members, (..., n_votes) and (..., n_votes, n_features)."""
+        del votes
         return features[..., 0, :]
 
 

@@ -12,7 +12,7 @@ from sk_autoencoder._validation import integers
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import (
     N_REFERENCES,
-    Score,
+    OutlierScore,
     State,
     city_block,
     counts_below,
@@ -23,7 +23,7 @@ from sk_autoencoder.scores.base import (
 )
 
 
-class _Nearest(Score):
+class _Nearest(OutlierScore):
     """Abstract: mean distance to the nearest references, in a space that a child chooses.
 
     Distances add up the absolute differences of all entries, in the network's number type, which bears single wild
@@ -66,7 +66,7 @@ class _Nearest(Score):
 class _Distance(_Nearest):
     """Abstract: in units of each entry's spread."""
 
-    reads_parts = False
+    uses_terms = False
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Keep references in units of each entry's spread."""
@@ -94,7 +94,7 @@ class _Distance(_Nearest):
         """Return the unit of each entry, (n_members, width), without zeros."""
 
 
-class RowDistance(_Nearest):
+class SampleDistance(_Nearest):
     """Mean distance of a row to the nearest training rows, in scaled units; no network is involved.
 
     Parameters
@@ -112,7 +112,7 @@ class RowDistance(_Nearest):
     M. Sugiyama and K. Borgwardt, "Rapid Distance-Based Outlier Detection via Sampling", NeurIPS 2013.
     """
 
-    reads_parts = False
+    uses_terms = False
     explains_features = True
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
@@ -165,7 +165,7 @@ class RankDistance(_Nearest):
     The American Statistician 35, 1981.
     """
 
-    reads_parts = False
+    uses_terms = False
     explains_features = True
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
@@ -221,7 +221,7 @@ class ResidualDistance(_Distance):
         compared with fewer, in inverse proportion, but with at least 256.
     """
 
-    needs = ("reconstruction",)
+    required_terms = ("reconstruction",)
     explains_features = True
 
     def _vectors(self, evaluation: Evaluation) -> Tensor:

@@ -10,12 +10,12 @@ from torch import Tensor
 from sk_autoencoder._validation import integers
 from sk_autoencoder.blocks import row_product
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import Score, State, city_block, signed_log, some
+from sk_autoencoder.scores.base import OutlierScore, State, city_block, signed_log, some
 
 _SMALLEST_LENGTH = 1e-300
 
 
-class _Isolation(Score):
+class _Isolation(OutlierScore):
     """Abstract: distance to the nearest of a few training rows, over many small random subsets of them.
 
     A small subset holds few outliers, or none, however many there are in training: the distance stays large for
@@ -43,7 +43,7 @@ class _Isolation(Score):
         return references[:, : n_subsets * size].unflatten(1, (n_subsets, size))
 
 
-class RowIsolation(_Isolation):
+class SampleIsolation(_Isolation):
     """Distance of a row to the nearest of a few training rows, over many small subsets; no network is involved.
 
     Parameters
@@ -58,7 +58,7 @@ class RowIsolation(_Isolation):
     G. Pang et al., "LeSiNN: Detecting Anomalies by Identifying Least Similar Nearest Neighbours", ICDM Workshops 2015.
     """
 
-    reads_parts = False
+    uses_terms = False
     explains_features = True
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
@@ -104,8 +104,8 @@ class ReconstructionIsolation(_Isolation):
     T. Pevny, "Loda: Lightweight On-line Detector of Anomalies", Machine Learning 102, 2016, for random directions.
     """
 
-    needs = ("reconstruction",)
-    reads_parts = False
+    required_terms = ("reconstruction",)
+    uses_terms = False
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Draw directions, and keep the subsets as seen from there."""

@@ -13,10 +13,10 @@ from torch import Tensor
 from sk_autoencoder._validation import StrOptions
 from sk_autoencoder.blocks import row_product
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import SMALLEST_SPREAD, Score, State, of_others, residual_of, residual_spread
+from sk_autoencoder.scores.base import SMALLEST_SPREAD, OutlierScore, State, of_others, residual_of, residual_spread
 
 
-class ReconstructionError(Score):
+class ReconstructionError(OutlierScore):
     """Mean squared residual of a row, in scaled units.
 
     Parameters
@@ -32,9 +32,9 @@ class ReconstructionError(Score):
     its rounding.
     """
 
-    needs = ("reconstruction",)
-    reads_parts = False
-    compares = False
+    required_terms = ("reconstruction",)
+    uses_terms = False
+    uses_references = False
     explains_features = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"normalize": [StrOptions({"standard", "log"}), None]}
 
@@ -65,7 +65,7 @@ class ReconstructionError(Score):
         return residual.mul_(state["spread"][:, None, :].reciprocal().to(residual.dtype))
 
 
-class Mahalanobis(Score):
+class Mahalanobis(OutlierScore):
     """Squared Mahalanobis length of the residual, or of code and residual together, divided by its dimension.
 
     Parameters
@@ -86,8 +86,8 @@ class Mahalanobis(Score):
     O. Ledoit and M. Wolf, "A Well-Conditioned Estimator for Large-Dimensional Covariance Matrices", JMVA 88, 2004.
     """
 
-    needs = ("reconstruction",)
-    reads_parts = False
+    required_terms = ("reconstruction",)
+    uses_terms = False
     explains_features = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "on": [StrOptions({"residual", "code+residual"})],
@@ -99,7 +99,7 @@ class Mahalanobis(Score):
         self.covariance = covariance
 
     @property
-    def compares(self) -> bool:  # type: ignore[override]
+    def uses_references(self) -> bool:  # type: ignore[override]
         """Whether references are needed: codes of different members cannot be compared."""
         return self.on != "residual"
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from sk_autoencoder._validation import integers
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import Score, State, counts_below, ordered_columns, some
+from sk_autoencoder.scores.base import OutlierScore, State, counts_below, ordered_columns, some
 
 
-class FeatureTails(Score):
+class FeatureTails(OutlierScore):
     """How far out each feature of a row lies in its own distribution, whatever the others do; no network is involved.
 
     The sum over features of ``-log(p)``, with p the smaller of the shares of reference rows at or below the value and
@@ -29,7 +29,7 @@ class FeatureTails(Score):
     Z. Li et al., "ECOD: Unsupervised Outlier Detection Using Empirical Cumulative Distribution Functions", TKDE 2022.
     """
 
-    reads_parts = False
+    uses_terms = False
     explains_features = True
     is_local = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_references": [integers(1)]}

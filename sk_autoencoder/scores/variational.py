@@ -5,22 +5,22 @@ from __future__ import annotations
 from torch import Tensor
 
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import Score, State
+from sk_autoencoder.scores.base import OutlierScore, State
 
 
-class Divergence(Score):
+class Divergence(OutlierScore):
     """Kullback-Leibler divergence of a variational code from the standard normal, in nats for each feature."""
 
-    needs = ("kl",)
-    compares = False
+    required_terms = ("kl",)
+    uses_references = False
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the part."""
         del state
-        return evaluation.parts["kl"].double()
+        return evaluation.terms["kl"].double()
 
 
-class NegativeELBO(Score):
+class NegativeELBO(OutlierScore):
     """Negative evidence lower bound of a variational autoencoder, in nats for each feature.
 
     The price of rebuilding a row from the mean of its code, plus the price of the code. Of the two, a bound on how
@@ -31,11 +31,11 @@ class NegativeELBO(Score):
     J. An and S. Cho, "Variational Autoencoder based Anomaly Detection using Reconstruction Probability", SNU 2015.
     """
 
-    needs = ("reconstruction", "kl")
-    compares = False
-    is_logarithm = True
+    required_terms = ("reconstruction", "kl")
+    uses_references = False
+    is_log_scale = True
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the sum of both parts."""
+        """Return the sum of both terms."""
         del state
-        return evaluation.parts["reconstruction"].double() + evaluation.parts["kl"].double()
+        return evaluation.terms["reconstruction"].double() + evaluation.terms["kl"].double()

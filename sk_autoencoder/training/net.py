@@ -273,9 +273,9 @@ class AutoencoderNet(NeuralNet):
         n_rows = evaluation.target.shape[1]
         self._rows[split] += n_rows
         self._add(f"{split}_member_loss", evaluation.loss, n_rows)
-        if len(evaluation.parts) > 1:
-            for name, part in evaluation.parts.items():
-                self._add(f"{split}_{name}", part.mean(dim=-1), n_rows)
+        if len(evaluation.terms) > 1:
+            for name, term in evaluation.terms.items():
+                self._add(f"{split}_{name}", term.mean(dim=-1), n_rows)
 
     def _add(self, name: str, mean: Tensor, n_rows: int) -> None:
         if name not in self._sums:

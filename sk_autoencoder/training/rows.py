@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sk_autoencoder.corruptions import Corruption
-from sk_autoencoder.networks import InputBounds
+from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.scaling import Affine
 from sk_autoencoder.training.devices import free_memory
 from sk_autoencoder.training.seeding import epoch_seeds, seeded

@@ -30,7 +30,7 @@ class Trimming:
     @torch.no_grad()
     def __call__(self, batch: Batch, objective: Objective, loss: Loss) -> Batch:
         """Return the batch without the share of each member's rows that are rebuilt worst."""
-        errors = objective(self.slow, replace(batch, corrupted=batch.clean), loss).parts["reconstruction"]  # (m, n)
+        errors = objective(self.slow, replace(batch, corrupted=batch.clean), loss).terms["reconstruction"]  # (m, n)
         n_kept = max(self.fewest, errors.shape[1] - int(self.share * errors.shape[1]))
         kept = errors.topk(n_kept, dim=1, largest=False, sorted=False).indices.sort(dim=1).values
         index = kept[..., None].expand(-1, -1, batch.clean.shape[-1])

@@ -15,17 +15,11 @@ import torch
 from sklearn.base import clone
 
 import sk_autoencoder
-from sk_autoencoder import (
-    AutoencoderOutlierDetector,
-    AutoencoderTransformer,
-    Custom,
-    Dense,
-    Loss,
-    _threads,
-    trusted_types,
-)
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, _threads, trusted_types
 from sk_autoencoder._parts import Part
 from sk_autoencoder.blocks import BLOCK_ROWS
+from sk_autoencoder.losses import Loss
+from sk_autoencoder.networks import Custom, Dense
 from sk_autoencoder.networks.activations import ACTIVATIONS
 
 from .variants import AXES, ESTIMATORS, VARIANTS, assert_equal, outputs

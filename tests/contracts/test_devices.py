@@ -8,7 +8,8 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from sk_autoencoder import AutoencoderTransformer, Gaussian
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.corruptions import Gaussian
 
 from .variants import ESTIMATORS, VARIANTS, assert_equal, outputs
 

@@ -8,8 +8,9 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from sk_autoencoder import AutoencoderTransformer, Custom, Dense
+from sk_autoencoder import AutoencoderTransformer
 from sk_autoencoder._validation import own_modes
+from sk_autoencoder.networks import Custom, Dense
 
 from .variants import ESTIMATORS, assert_equal, outputs
 

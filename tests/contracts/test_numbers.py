@@ -8,9 +8,11 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Convolutional, Custom, Gaussian, MinMax
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder._validation import Interval, StrOptions, plain
-from sk_autoencoder.scaling import column_statistics
+from sk_autoencoder.corruptions import Gaussian
+from sk_autoencoder.networks import Convolutional, Custom
+from sk_autoencoder.scaling import MinMax, column_statistics
 
 from .test_parts import REGISTRIES
 from .variants import ESTIMATORS, assert_equal, outputs, with_objective

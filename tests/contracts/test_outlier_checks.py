@@ -2,17 +2,9 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sk_autoencoder import (
-    AutoencoderOutlierDetector,
-    CodeDistance,
-    Combined,
-    Conformal,
-    Mahalanobis,
-    ReconstructionError,
-    Tail,
-)
-from sk_autoencoder.scores import SCORES
-from sk_autoencoder.thresholds import THRESHOLDS
+from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.scores import SCORES, CodeDistance, Combined, Mahalanobis, ReconstructionError
+from sk_autoencoder.thresholds import THRESHOLDS, Conformal, Tail
 
 from .variants import ESTIMATORS, VARIANTS
 

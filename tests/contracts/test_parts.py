@@ -1,5 +1,6 @@
 """What every part of every registry owes."""
 
+import importlib
 import inspect
 import pickle
 
@@ -8,7 +9,6 @@ import pytest
 import torch
 from sklearn.base import clone
 
-import sk_autoencoder
 from sk_autoencoder import AutoencoderTransformer
 from sk_autoencoder._parts import Part, resolve
 from sk_autoencoder._validation import check_parameters
@@ -35,7 +35,9 @@ def _generator(seed=0):
 @each_part
 def test_is_a_part_with_a_public_name(part):
     assert issubclass(part, Part)
-    assert getattr(sk_autoencoder, part.__name__) is part
+    module = importlib.import_module(".".join(part.__module__.split(".")[:2]))
+    assert getattr(module, part.__name__) is part
+    assert part.__name__ in module.__all__
     assert not inspect.isabstract(part)
 
 
@@ -226,8 +228,8 @@ class TestObjectives:
         clean = torch.rand(3, 10, 4, generator=_generator())
         evaluation = objective(network, Batch(clean, clean), LOSSES[loss]())
         assert evaluation.loss.shape == (3,)
-        assert tuple(evaluation.parts) == objective.gives
-        assert all(part.shape == (3, 10) for part in evaluation.parts.values())
+        assert tuple(evaluation.terms) == objective.terms
+        assert all(part.shape == (3, 10) for part in evaluation.terms.values())
         assert evaluation.code.shape == (3, 10, 2)
         assert evaluation.reconstruction.shape == evaluation.target.shape == clean.shape
         torch.testing.assert_close(evaluation.target, clean)

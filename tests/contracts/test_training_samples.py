@@ -9,16 +9,16 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
-from sk_autoencoder import AutoencoderOutlierDetector, Combined, Conformal, Mahalanobis
+from sk_autoencoder import AutoencoderOutlierDetector
 from sk_autoencoder.estimators._training_samples import TrainingSamples, hashed
-from sk_autoencoder.scores import SCORES
-from sk_autoencoder.thresholds import THRESHOLDS
+from sk_autoencoder.scores import SCORES, Combined, Mahalanobis
+from sk_autoencoder.thresholds import THRESHOLDS, Conformal
 
 from .variants import WAYS, assert_equal, outputs, with_objective
 
 SCORE_CHOICES = dict.fromkeys(SCORES) | {
     "code+residual": Mahalanobis(on="code+residual"),
-    "nested": Combined([Combined(["mahalanobis", "row_distance"], n_largest=1), "row_isolation"], n_largest=1),
+    "nested": Combined([Combined(["mahalanobis", "sample_distance"], n_largest=1), "sample_isolation"], n_largest=1),
 }
 RULES = {name: name for name in THRESHOLDS} | {"share": 0.1, "level": Conformal(0.2)}
 pytestmark = pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")  # here on purpose

@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 import skorch.callbacks
 
-from sk_autoencoder import (
-    AutoencoderOutlierDetector,
-    AutoencoderTransformer,
-    Dense,
-    Huber,
-    Masking,
-    Reconstruction,
-    Standard,
-)
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.corruptions import Masking
+from sk_autoencoder.losses import Huber
+from sk_autoencoder.networks import Dense
+from sk_autoencoder.objectives import Reconstruction
+from sk_autoencoder.scaling import Standard
 from sk_autoencoder.training.callbacks import ProgressBar
 from tests.contracts.variants import ESTIMATORS, assert_equal, outputs
 

@@ -5,14 +5,14 @@ import inspect
 import numpy as np
 
 import sk_autoencoder
-from sk_autoencoder import AutoencoderTransformer, Dense, Masking, MinMax, Reconstruction, Variational
-from sk_autoencoder.corruptions import CORRUPTIONS
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.corruptions import CORRUPTIONS, Masking
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.losses import LOSSES
-from sk_autoencoder.networks import NETWORKS
+from sk_autoencoder.networks import NETWORKS, Dense
 from sk_autoencoder.networks.activations import ACTIVATIONS
-from sk_autoencoder.objectives import OBJECTIVES
-from sk_autoencoder.scaling import SCALINGS
+from sk_autoencoder.objectives import OBJECTIVES, Reconstruction, Variational
+from sk_autoencoder.scaling import SCALINGS, MinMax
 from sk_autoencoder.scores import SCORES
 from sk_autoencoder.thresholds import THRESHOLDS
 from sk_autoencoder.training import SCHEDULES, SOLVERS
@@ -78,7 +78,7 @@ def with_objective(axis, name):
     """Return the choice of a registry line, with the first objective that gives what a score needs."""
     if axis != "outlier_score":
         return {axis: name}
-    fitting = (kind for kind, part in OBJECTIVES.items() if set(SCORES[name]().needs) <= set(part().gives))
+    fitting = (kind for kind, part in OBJECTIVES.items() if set(SCORES[name]().required_terms) <= set(part().terms))
     return {axis: name, "objective": next(fitting)}
 
 

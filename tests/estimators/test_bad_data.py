@@ -3,18 +3,11 @@
 import numpy as np
 import pytest
 
-from sk_autoencoder import (
-    AutoencoderTransformer,
-    Dense,
-    Gaussian,
-    Masking,
-    MinMax,
-    SquaredError,
-    Standard,
-)
-from sk_autoencoder.corruptions import CORRUPTIONS
-from sk_autoencoder.losses import LOSSES
-from sk_autoencoder.scaling import SCALINGS
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.corruptions import CORRUPTIONS, Gaussian, Masking
+from sk_autoencoder.losses import LOSSES, SquaredError
+from sk_autoencoder.networks import Dense
+from sk_autoencoder.scaling import SCALINGS, MinMax, Standard
 
 DAY = 86_400.0
 

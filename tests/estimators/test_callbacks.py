@@ -13,7 +13,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Dense, Gaussian
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.corruptions import Gaussian
+from sk_autoencoder.networks import Dense
 
 
 class Silent(skorch.callbacks.Callback):

@@ -27,17 +27,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from sk_autoencoder import (
-    AutoencoderTransformer,
-    Dense,
-    Gaussian,
-    Huber,
-    Masking,
-    MinMax,
-    Reconstruction,
-    Robust,
-    Swap,
-)
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.corruptions import Gaussian, Masking, Swap
+from sk_autoencoder.losses import Huber
+from sk_autoencoder.networks import Dense
+from sk_autoencoder.objectives import Reconstruction
+from sk_autoencoder.scaling import MinMax, Robust
 
 
 @pytest.fixture(scope="module")

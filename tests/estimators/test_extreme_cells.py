@@ -7,8 +7,9 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Gaussian
-from sk_autoencoder.networks import InputBounds
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.corruptions import Gaussian
+from sk_autoencoder.networks.bounds import InputBounds
 from tests.contracts.variants import ESTIMATORS, VARIANTS
 
 

@@ -11,8 +11,10 @@ import skorch.callbacks
 import torch
 from torch import nn
 
-from sk_autoencoder import AutoencoderTransformer, Custom, Dense, Huber, Loss
+from sk_autoencoder import AutoencoderTransformer
 from sk_autoencoder.estimators._identity import _text
+from sk_autoencoder.losses import Huber, Loss
+from sk_autoencoder.networks import Custom, Dense
 
 MAKERS = """
 from functools import partial

@@ -12,8 +12,9 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import pairwise_distances_argmin_min
 
-from sk_autoencoder import AutoencoderTransformer, Reconstruction, Variational
+from sk_autoencoder import AutoencoderTransformer
 from sk_autoencoder.estimators._latent import draw_like
+from sk_autoencoder.objectives import Reconstruction, Variational
 
 
 def plane(n_rows, seed=0):

@@ -18,26 +18,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
-from sk_autoencoder import (
-    AutoencoderOutlierDetector,
-    CodeDistance,
-    Combined,
-    Conformal,
-    Hampel,
-    Mahalanobis,
-    Objective,
-    Quantile,
-    Reconstruction,
-    ReconstructionError,
-    Score,
-    Tail,
-    Threshold,
-    trusted_types,
-)
+from sk_autoencoder import AutoencoderOutlierDetector, trusted_types
 from sk_autoencoder._rounding import rounding
-from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores import SCORES
-from sk_autoencoder.thresholds import THRESHOLDS
+from sk_autoencoder.objectives import Evaluation, Objective, Reconstruction
+from sk_autoencoder.scores import SCORES, CodeDistance, Combined, Mahalanobis, OutlierScore, ReconstructionError
+from sk_autoencoder.thresholds import THRESHOLDS, Conformal, Hampel, Quantile, Tail, Threshold
 from tests.contracts.variants import with_objective
 
 SCORE_CHOICES = {name: name for name in SCORES} | {
@@ -87,7 +72,7 @@ def fitted(X):
     return {name: detector(outlier_score=choice).fit(X) for name, choice in SCORE_CHOICES.items()}
 
 
-class FirstFeature(Score):
+class FirstFeature(OutlierScore):
     """Distance of the first feature from 0."""
 
     def __call__(self, evaluation, state):
@@ -240,45 +225,45 @@ class TestRecalibrate:
         assert model.offset_ == before
 
 
-class KLScore(Score):
+class KLScore(OutlierScore):
     """Reads a part that only a variational objective gives."""
 
-    needs = ("kl", "reconstruction")
+    required_terms = ("kl", "reconstruction")
 
     def __call__(self, evaluation, state):
-        return evaluation.parts["kl"].double()
+        return evaluation.terms["kl"].double()
 
 
 class KLChild(ReconstructionError):
     """Reads the same part, and learns from references, though its parent does neither."""
 
-    needs = ("kl",)
+    required_terms = ("kl",)
 
     def __init__(self):
         super().__init__()
 
     def fit(self, references, held_out, others=None):
-        return {"mean": references.parts["kl"].double().mean(dim=1, keepdim=True)}
+        return {"mean": references.terms["kl"].double().mean(dim=1, keepdim=True)}
 
     def __call__(self, evaluation, state):
-        return evaluation.parts["kl"].double() - state["mean"]
+        return evaluation.terms["kl"].double() - state["mean"]
 
 
 class WithKL(Reconstruction):
     """Gives a part named kl."""
 
-    gives = ("reconstruction", "kl")
+    terms = ("reconstruction", "kl")
 
     def __call__(self, network, batch, loss):
         found = super().__call__(network, batch, loss)
-        parts = found.parts | {"kl": found.code.square().mean(dim=-1)}
+        parts = found.terms | {"kl": found.code.square().mean(dim=-1)}
         return Evaluation(found.loss, parts, found.code, found.reconstruction, found.target)
 
 
 class Mute(Objective):
     """Gives nothing by name."""
 
-    gives = ()
+    terms = ()
 
     def __call__(self, network, batch, loss):
         raise AssertionError("training began")
@@ -380,9 +365,9 @@ class TestFeatureScores:
             "combined": [
                 "mahalanobis",
                 "residual_distance",
-                "row_distance",
+                "sample_distance",
                 "rank_distance",
-                "row_isolation",
+                "sample_isolation",
                 "feature_tails",
             ],
             "three": ["reconstruction", "mahalanobis", "code_distance"],
@@ -913,4 +898,4 @@ class TestTrim:
 
     def test_needs_a_reconstruction(self, X, untrained):
         with pytest.raises(ValueError, match=r"trim=0.1 judges rows by their 'reconstruction', but objective=Mute"):
-            detector(trim=0.1, objective=Mute(), outlier_score="row_distance").fit(X)
+            detector(trim=0.1, objective=Mute(), outlier_score="sample_distance").fit(X)

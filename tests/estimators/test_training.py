@@ -10,8 +10,11 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
-from sk_autoencoder import AutoencoderTransformer, Dense, Gaussian, Masking, SquaredError
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.corruptions import Gaussian, Masking
 from sk_autoencoder.estimators import _auto
+from sk_autoencoder.losses import SquaredError
+from sk_autoencoder.networks import Dense
 from sk_autoencoder.training import AutoencoderNet
 
 

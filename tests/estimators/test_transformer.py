@@ -11,8 +11,10 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
 
-from sk_autoencoder import AutoencoderTransformer, Dense, Masking
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.corruptions import Masking
 from sk_autoencoder.losses import LOSSES
+from sk_autoencoder.networks import Dense
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.scaling import SCALINGS
 

@@ -6,9 +6,9 @@ import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
-from sk_autoencoder import AutoencoderTransformer, Dense
+from sk_autoencoder import AutoencoderTransformer
 from sk_autoencoder.losses import LOSSES, SquaredError
-from sk_autoencoder.networks import NetworkShape
+from sk_autoencoder.networks import Dense, NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATIONS, DERIVATIVES
 from sk_autoencoder.networks.dense import DenseAutoencoder
 from sk_autoencoder.objectives import Batch, Evaluation, Reconstruction
@@ -77,7 +77,7 @@ def test_dropout_and_penalties_are_left_to_autograd():
 class Doubled(Reconstruction):
     def __call__(self, network, batch, loss):
         found = super().__call__(network, batch, loss)
-        return Evaluation(2 * found.loss, found.parts, found.code, found.reconstruction, found.target)
+        return Evaluation(2 * found.loss, found.terms, found.code, found.reconstruction, found.target)
 
 
 class Tripled(SquaredError):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sk_autoencoder.networks import Bounds, InputBounds
+from sk_autoencoder.networks.bounds import Bounds, InputBounds
 
 LIMITS = InputBounds(Bounds(np.array([-1.0, 0.0]), np.array([1.0, 3.0]), np.array([1.0, 0.5])), torch.float64)
 

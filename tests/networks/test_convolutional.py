@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Convolutional, Dense
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.blocks import BLOCK_ROWS
-from sk_autoencoder.networks import NetworkShape
+from sk_autoencoder.networks import Convolutional, Dense, NetworkShape
 from sk_autoencoder.training.seeding import seeded, weight_generators
 
 

@@ -10,7 +10,8 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Custom
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.networks import Custom
 
 
 class Perceptron(nn.Sequential):

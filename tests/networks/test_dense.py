@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sk_autoencoder import AutoencoderTransformer, Dense
-from sk_autoencoder.networks import NetworkShape
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.networks import Dense, NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
 from sk_autoencoder.training.seeding import seeded, weight_generators
 

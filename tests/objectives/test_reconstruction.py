@@ -4,16 +4,10 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, kl_divergence
 
-from sk_autoencoder import (
-    AbsoluteError,
-    AutoencoderTransformer,
-    BinaryCrossEntropy,
-    Dense,
-    Reconstruction,
-    SquaredError,
-)
-from sk_autoencoder.networks import NetworkShape
-from sk_autoencoder.objectives import Batch
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.losses import AbsoluteError, BinaryCrossEntropy, SquaredError
+from sk_autoencoder.networks import Dense, NetworkShape
+from sk_autoencoder.objectives import Batch, Reconstruction
 from sk_autoencoder.training.seeding import weight_generators
 
 
@@ -32,7 +26,7 @@ def batch():
 def test_corrupted_row_goes_in_and_clean_row_is_the_target(loss, network, batch):
     evaluation = Reconstruction()(network, batch, loss)
     error = loss(network(batch.corrupted), batch.clean)
-    torch.testing.assert_close(evaluation.parts["reconstruction"], error.mean(dim=2))
+    torch.testing.assert_close(evaluation.terms["reconstruction"], error.mean(dim=2))
     torch.testing.assert_close(evaluation.loss, error.mean(dim=(1, 2)))
     torch.testing.assert_close(evaluation.code, network.encode(batch.corrupted))
     assert evaluation.target is batch.clean
@@ -42,7 +36,7 @@ def test_loss_on_logits_gets_logits(network, batch):
     evaluation = Reconstruction()(network.eval(), batch, BinaryCrossEntropy())
     logits = network.decode(network.encode(batch.corrupted), logits=True)
     torch.testing.assert_close(
-        evaluation.parts["reconstruction"], BinaryCrossEntropy()(logits, batch.clean).mean(dim=2)
+        evaluation.terms["reconstruction"], BinaryCrossEntropy()(logits, batch.clean).mean(dim=2)
     )
     torch.testing.assert_close(evaluation.reconstruction, logits.sigmoid())
 
@@ -58,8 +52,8 @@ class TestSparsity:
     def test_l1_is_a_sum_over_the_code_for_each_feature(self, network, batch):
         found = Reconstruction(sparsity="l1", sparsity_weight=0.3)(network, batch, SquaredError())
         plain = Reconstruction()(network, batch, SquaredError())
-        torch.testing.assert_close(found.parts["sparsity"], plain.code.abs().sum(dim=-1) / 4)
-        torch.testing.assert_close(found.loss, plain.loss + 0.3 * found.parts["sparsity"].mean(dim=-1))
+        torch.testing.assert_close(found.terms["sparsity"], plain.code.abs().sum(dim=-1) / 4)
+        torch.testing.assert_close(found.loss, plain.loss + 0.3 * found.terms["sparsity"].mean(dim=-1))
 
     def test_kl_is_a_divergence_of_coins(self, network, batch):
         objective = Reconstruction(sparsity="kl", sparsity_target=0.2)
@@ -67,16 +61,16 @@ class TestSparsity:
         found = objective(network, batch, SquaredError())
         activity = (found.code**2 / (1 + found.code**2)).mean(dim=1)
         expected = kl_divergence(Bernoulli(torch.tensor(0.2)), Bernoulli(activity)).sum(dim=-1) / 4
-        torch.testing.assert_close(found.parts["sparsity"].mean(dim=1), expected)
+        torch.testing.assert_close(found.terms["sparsity"].mean(dim=1), expected)
         torch.testing.assert_close(network.get_buffer("activity")[:, 0], 0.9 * 0.2 + 0.1 * activity.detach())
 
     def test_kl_uses_the_running_mean_after_training(self, network, batch):
         objective = Reconstruction(sparsity="kl", sparsity_target=0.2)
         objective.extend(network)
-        assert objective(network.eval(), batch, SquaredError()).parts["sparsity"].abs().max() < 1e-6
+        assert objective(network.eval(), batch, SquaredError()).terms["sparsity"].abs().max() < 1e-6
         network.get_buffer("activity").fill_(0.5)
         few = Batch(batch.corrupted[:, :3], batch.clean[:, :3])
-        parts = [objective(network, rows, SquaredError()).parts["sparsity"] for rows in (batch, few)]
+        parts = [objective(network, rows, SquaredError()).terms["sparsity"] for rows in (batch, few)]
         assert torch.equal(parts[0][:, :3], parts[1])
         assert (parts[0] > 0.05).all()
 

@@ -6,17 +6,10 @@ import torch
 from scipy import stats
 from torch.distributions import Laplace, Normal, kl_divergence
 
-from sk_autoencoder import (
-    AbsoluteError,
-    AutoencoderTransformer,
-    BinaryCrossEntropy,
-    Dense,
-    Huber,
-    SquaredError,
-    Variational,
-)
-from sk_autoencoder.networks import NetworkShape
-from sk_autoencoder.objectives import Batch
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.losses import AbsoluteError, BinaryCrossEntropy, Huber, SquaredError
+from sk_autoencoder.networks import Dense, NetworkShape
+from sk_autoencoder.objectives import Batch, Variational
 from sk_autoencoder.training.seeding import weight_generators
 
 
@@ -41,9 +34,9 @@ def test_parts_are_a_likelihood_and_a_divergence(batch):
     mean, log_variance = network.encode(batch.corrupted).chunk(2, dim=-1)
     likelihood = Normal(network.decode(mean), network.get_buffer("spread").sqrt()).log_prob(batch.clean)
     divergence = kl_divergence(Normal(mean, (0.5 * log_variance).exp()), Normal(0.0, 1.0)).sum(dim=-1)
-    torch.testing.assert_close(found.parts["reconstruction"], -likelihood.mean(dim=-1))
-    torch.testing.assert_close(found.parts["kl"], divergence / 4)
-    torch.testing.assert_close(found.loss, (found.parts["reconstruction"] + 3 * found.parts["kl"]).mean(dim=-1))
+    torch.testing.assert_close(found.terms["reconstruction"], -likelihood.mean(dim=-1))
+    torch.testing.assert_close(found.terms["kl"], divergence / 4)
+    torch.testing.assert_close(found.loss, (found.terms["reconstruction"] + 3 * found.terms["kl"]).mean(dim=-1))
     torch.testing.assert_close(found.code, mean)
 
 
@@ -72,7 +65,7 @@ def test_warm_up_follows_progress(batch):
         objective, network = made(**parameters)
         network.eval()
         found = objective(network, Batch(batch.corrupted, batch.clean, progress), SquaredError())
-        weight = (found.loss - found.parts["reconstruction"].mean(dim=-1)) / found.parts["kl"].mean(dim=-1)
+        weight = (found.loss - found.terms["reconstruction"].mean(dim=-1)) / found.terms["kl"].mean(dim=-1)
         return weight.mean().item()
 
     weights = [loss(progress, beta=2.0, warmup=0.5) for progress in (0.0, 0.25, 0.5, 1.0)]
@@ -111,7 +104,7 @@ def test_variances_cannot_overflow(batch):
     network.eval()
     far = Batch(batch.corrupted * 1e15, batch.clean)
     found = objective(network, far, SquaredError())
-    assert all(torch.isfinite(part).all() for part in found.parts.values())
+    assert all(torch.isfinite(part).all() for part in found.terms.values())
 
 
 def test_tied_weights_say_why_not(rows):

@@ -10,7 +10,9 @@ from sklearn.covariance import OAS, LedoitWolf, MinCovDet
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
-from sk_autoencoder import (
+from sk_autoencoder.objectives import Evaluation
+from sk_autoencoder.scores import (
+    SCORES,
     CodeDistance,
     Combined,
     FeatureTails,
@@ -19,12 +21,11 @@ from sk_autoencoder import (
     ReconstructionError,
     ReconstructionIsolation,
     ResidualDistance,
-    RowDistance,
-    RowIsolation,
+    SampleDistance,
+    SampleIsolation,
 )
-from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores import SCORES, components
 from sk_autoencoder.scores.base import city_block
+from sk_autoencoder.scores.combined import name_of
 
 N_FEATURES, N_COMPONENTS = 5, 3
 TENSORS = ("code", "reconstruction", "target")
@@ -39,10 +40,10 @@ ALL = {name: score() for name, score in SCORES.items()} | {
     "three": Combined(["reconstruction", CodeDistance(2), "mahalanobis"]),
     "all": Combined(n_largest=None),
     "grouped": Combined(
-        [Combined(["reconstruction", "row_distance"], n_largest=None), "row_distance", "row_isolation"]
+        [Combined(["reconstruction", "sample_distance"], n_largest=None), "sample_distance", "sample_isolation"]
     ),
-    "neighbors": RowDistance(7),
-    "few subsets": RowIsolation(n_subsets=3, subset_size=5),
+    "neighbors": SampleDistance(7),
+    "few subsets": SampleIsolation(n_subsets=3, subset_size=5),
 }
 each_score = pytest.mark.parametrize("score", ALL.values(), ids=ALL)
 
@@ -171,7 +172,7 @@ def test_shared_references():
     references, rows = found(target, target, target), evaluation(50, 1)
     rows = rows.map(lambda tensor: tensor.expand(4, -1, -1))
     for n_neighbors in (1, 2, 25):
-        score = RowDistance(n_neighbors)
+        score = SampleDistance(n_neighbors)
         state = score.fit(references, references, others)
         assert state["references"].shape == folds.shape
         torch.testing.assert_close(state["references"], folds, rtol=0, atol=0)
@@ -248,7 +249,7 @@ class TestMahalanobis:
 
     def test_robust_covariance_bears_outliers_among_the_held_out_rows(self):
         spoilt = Evaluation(
-            HELD_OUT.loss, HELD_OUT.parts, HELD_OUT.code, HELD_OUT.reconstruction.clone(), HELD_OUT.target
+            HELD_OUT.loss, HELD_OUT.terms, HELD_OUT.code, HELD_OUT.reconstruction.clone(), HELD_OUT.target
         )
         spoilt.reconstruction[:, :6] += torch.tensor(50 * SPREADS)
         strange = spoilt[:, :6]
@@ -272,7 +273,7 @@ class TestMahalanobis:
 
 
 SPACES = {
-    RowDistance: lambda rows: rows.target[0].numpy(),
+    SampleDistance: lambda rows: rows.target[0].numpy(),
     CodeDistance: lambda rows: rows.code[0].numpy() / REFERENCES.code[0].numpy().std(axis=0),
     ResidualDistance: lambda rows: residuals(rows) / np.sqrt((residuals(HELD_OUT) ** 2).mean(axis=0)),
 }
@@ -327,7 +328,7 @@ class TestDistances:
     def test_entry_of_the_code_that_never_varies(self):
         code = REFERENCES.code.clone()
         code[..., 0] = 0.0
-        dead = Evaluation(REFERENCES.loss, REFERENCES.parts, code, REFERENCES.reconstruction, REFERENCES.target)
+        dead = Evaluation(REFERENCES.loss, REFERENCES.terms, code, REFERENCES.reconstruction, REFERENCES.target)
         assert np.isfinite(scored(CodeDistance(), references=dead)).all()
 
     @pytest.mark.parametrize(("width", "kept"), [(5, 1024), (256, 512), (2000, 256)])
@@ -364,7 +365,7 @@ class TestIsolation:
     def test_rows_against_its_definition(self):
         rows, new = (signed_log(r.target[0].numpy()) for r in (REFERENCES, NEW))
         nearest = [np.abs(new[:, None] - rows[start : start + 8]).sum(axis=-1).min(axis=1) for start in range(0, 56, 8)]
-        np.testing.assert_allclose(scored(RowIsolation()), np.mean(np.log1p(nearest), axis=0), rtol=1e-10)
+        np.testing.assert_allclose(scored(SampleIsolation()), np.mean(np.log1p(nearest), axis=0), rtol=1e-10)
 
     def test_reconstructions_against_their_definition(self):
         rows, new = (signed_log(r.reconstruction[0].numpy()) for r in (REFERENCES, NEW))
@@ -382,7 +383,7 @@ class TestIsolation:
         state = ReconstructionIsolation().fit(evaluation(60, 0, n_members=2), evaluation(40, 1, n_members=2))
         assert not torch.equal(*state["directions"])
 
-    @pytest.mark.parametrize("kind", [RowIsolation, ReconstructionIsolation])
+    @pytest.mark.parametrize("kind", [SampleIsolation, ReconstructionIsolation])
     def test_fewer_references_than_a_subset(self, kind):
         assert np.isfinite(scored(kind(subset_size=100))).all()
         assert np.isfinite(scored(kind(), references=REFERENCES[:, :1])).all()
@@ -392,7 +393,7 @@ class TestIsolation:
         target = torch.randn(1, 300, 5, generator=torch.Generator("cpu").manual_seed(0), dtype=torch.float64)
         target[:, ::25] = target[:, ::25] / 100 + 6
         rows = Evaluation(torch.zeros(()), {}, target, target, target)
-        for score, found in ((RowIsolation(), True), (RowDistance(), False)):
+        for score, found in ((SampleIsolation(), True), (SampleDistance(), False)):
             scores = score(rows, score.fit(rows[:, :256], rows))[0, 256:]
             strange = torch.arange(256, 300) % 25 == 0
             assert (scores[strange].min() > scores[~strange].quantile(0.9)) == found
@@ -415,21 +416,21 @@ class TestFeatureTails:
 
 class TestCombined:
     def test_needs_what_a_component_needs(self):
-        assert set(Combined().needs) == {"reconstruction"}
-        assert Combined(["code_distance"]).needs == ()
+        assert set(Combined().required_terms) == {"reconstruction"}
+        assert Combined(["code_distance"]).required_terms == ()
 
         class KLError(ReconstructionError):
-            needs = ("kl",)
+            required_terms = ("kl",)
 
             def __init__(self, normalize=None):
                 super().__init__(normalize)
 
-        assert set(Combined([KLError(), "mahalanobis", "reconstruction"]).needs) == {"kl", "reconstruction"}
+        assert set(Combined([KLError(), "mahalanobis", "reconstruction"]).required_terms) == {"kl", "reconstruction"}
 
     @pytest.mark.parametrize("damped", [True, False])
     @pytest.mark.parametrize(("n_largest", "kept"), [(1, 1), (2, 2), (4, 4), (9, 4), (None, 4)])
     def test_against_its_definition(self, n_largest, kept, damped):
-        parts = [Mahalanobis(), CodeDistance(), RowDistance(), RowIsolation()]
+        parts = [Mahalanobis(), CodeDistance(), SampleDistance(), SampleIsolation()]
         surprises = []
         for position, part in enumerate(parts):
             start, high = np.quantile(np.log(scored(part, HELD_OUT)), [0.5, 0.9])
@@ -444,20 +445,20 @@ class TestCombined:
     def test_all_local_components_of_the_default_are_damped_or_none(self):
         far = NEW.map(lambda tensor: 3 * tensor)
         damped, plain = (
-            score.terms(far, fitted(score))[0] for score in (Combined(), Combined(damped=False))
-        )  # (n, n_terms): four local components, two global ones
+            score.votes(far, fitted(score))[0] for score in (Combined(), Combined(damped=False))
+        )  # (n, n_votes): four local components, two global ones
         assert (damped[:, :4] < plain[:, :4]).any(dim=0).all()
         torch.testing.assert_close(damped[:, 4:], plain[:, 4:], rtol=0, atol=0)
 
     def test_what_is_global(self):
         assert {name for name, score in SCORES.items() if not score.is_local} == {
-            "row_isolation",
+            "sample_isolation",
             "reconstruction_isolation",
             "feature_tails",
         }
 
     def test_members_are_averaged_before_the_largest_are_chosen(self):
-        score = Combined(["mahalanobis", "row_distance", "row_isolation"])
+        score = Combined(["mahalanobis", "sample_distance", "sample_isolation"])
         state = score.fit(evaluation(60, 3, n_members=2), evaluation(40, 4, n_members=2))
         new = evaluation(17, 5, n_members=2)
         alone = [
@@ -472,15 +473,17 @@ class TestCombined:
     def test_a_group_counts_as_one(self):
         """It is on the common scale, and is neither measured nor damped again."""
         group = Combined(["mahalanobis", "code_distance"], n_largest=None)
-        score = Combined([group, "row_distance"], n_largest=None)
-        expected = (scored(group) + scored(Combined(["row_distance"]))) / 2
+        score = Combined([group, "sample_distance"], n_largest=None)
+        expected = (scored(group) + scored(Combined(["sample_distance"]))) / 2
         np.testing.assert_allclose(scored(score), expected, rtol=1e-12)
 
     def test_components_of_a_group_stand_in_its_place(self):
-        score = Combined([Combined(["mahalanobis", RowDistance(1)]), RowDistance(9), Combined([RowDistance(5)])])
-        found = components(score, NEW, fitted(score))
-        assert list(found) == ["mahalanobis", "row_distance", "row_distance_2", "row_distance_3"]
-        np.testing.assert_array_equal(found["row_distance_2"][0], scored(RowDistance(9)))
+        score = Combined(
+            [Combined(["mahalanobis", SampleDistance(1)]), SampleDistance(9), Combined([SampleDistance(5)])]
+        )
+        found = score.components(NEW, fitted(score), name_of(score))
+        assert list(found) == ["mahalanobis", "sample_distance", "sample_distance_2", "sample_distance_3"]
+        np.testing.assert_array_equal(found["sample_distance_2"][0], scored(SampleDistance(9)))
 
     def test_is_minus_the_logarithm_of_a_share_of_normal_rows(self):
         """Exactly so at the median and the 90th percentile of held-out rows, by an exponential law elsewhere."""
@@ -492,17 +495,17 @@ class TestCombined:
 
     def test_usual_rows_are_no_less_strange_than_the_median(self):
         """So that a component which knows a row, as distances know training rows, does not outvote the others."""
-        state = fitted(Combined([RowDistance(1), "row_isolation"]))
-        terms = Combined([RowDistance(1), "row_isolation"]).terms(REFERENCES, state)
+        state = fitted(Combined([SampleDistance(1), "sample_isolation"]))
+        terms = Combined([SampleDistance(1), "sample_isolation"]).votes(REFERENCES, state)
         known = terms[0, :, 0]
         assert known.isnan().all()  # its own nearest reference: no vote
-        assert (scored(Combined([RowDistance(1), "row_isolation"])) >= np.log(2)).all()
-        assert (scored(Combined([RowDistance(1)]), REFERENCES) == np.log(2)).all()
+        assert (scored(Combined([SampleDistance(1), "sample_isolation"])) >= np.log(2)).all()
+        assert (scored(Combined([SampleDistance(1)]), REFERENCES) == np.log(2)).all()
 
     def test_identical_rows_leave_the_law_to_the_others(self):
         """Six of ten rows are references: their distance 0 is no part of the spread of the others."""
         half = found(*(torch.cat([getattr(REFERENCES, n)[:, :60], getattr(HELD_OUT, n)], dim=1) for n in TENSORS))
-        surprises = scored(Combined([RowDistance(1)]), half, held_out=half)
+        surprises = scored(Combined([SampleDistance(1)]), half, held_out=half)
         assert (surprises[:60] == np.log(2)).all()
         assert (surprises > np.log(10)).mean() == pytest.approx(0.1, abs=0.02)
         assert surprises.max() < 8
@@ -524,7 +527,7 @@ class TestCombined:
 
     def test_components_are_named_and_raw(self):
         score = Combined(["mahalanobis", CodeDistance(1), CodeDistance(9)])
-        found = components(score, NEW, fitted(score))
+        found = score.components(NEW, fitted(score), name_of(score))
         assert list(found) == ["mahalanobis", "code_distance", "code_distance_2"]
         np.testing.assert_array_equal(found["code_distance"][0], scored(CodeDistance(1)))
         np.testing.assert_array_equal(found["code_distance_2"][0], scored(CodeDistance(9)))
@@ -542,7 +545,7 @@ class TestCombined:
     )
     def test_wrong_components(self, scores, message):
         with pytest.raises(ValueError, match=message):
-            _ = Combined(scores).needs
+            _ = Combined(scores).required_terms
 
 
 class TestOthers:
@@ -564,7 +567,7 @@ class TestOthers:
 
     def test_tail(self):
         references = evaluation(60, 3, n_members=3)
-        state = Combined(["row_distance"]).fit(references, self.MEMBERS, self.OTHERS)
-        logs = RowDistance()(self.MEMBERS, RowDistance().fit(references, self.MEMBERS, self.OTHERS)).log().numpy()
+        state = Combined(["sample_distance"]).fit(references, self.MEMBERS, self.OTHERS)
+        logs = SampleDistance()(self.MEMBERS, SampleDistance().fit(references, self.MEMBERS, self.OTHERS)).log().numpy()
         expected = [np.median(logs[own]) for own in self.OTHERS.numpy()]
-        np.testing.assert_allclose(state["row_distance.start"], expected, rtol=1e-12)
+        np.testing.assert_allclose(state["sample_distance.start"], expected, rtol=1e-12)

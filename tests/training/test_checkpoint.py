@@ -20,7 +20,9 @@ import skorch.callbacks
 import torch
 from sklearn.utils import check_random_state
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Custom, Reconstruction
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.networks import Custom
+from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.training import checkpoint, files
 
 

@@ -7,7 +7,9 @@ from sklearn.base import clone
 from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Custom, Gaussian
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.corruptions import Gaussian
+from sk_autoencoder.networks import Custom
 from sk_autoencoder.training.seeding import epoch_seeds, seeded
 
 

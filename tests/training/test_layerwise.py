@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, Custom, Dense
-from sk_autoencoder.networks import NetworkShape
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.networks import Custom, Dense, NetworkShape
 from sk_autoencoder.training import split_epochs
 from sk_autoencoder.training.seeding import weight_generators
 

@@ -6,7 +6,8 @@ import torch
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from sk_autoencoder import AutoencoderTransformer, Gaussian
+from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder.corruptions import Gaussian
 from sk_autoencoder.scaling import Affine
 from sk_autoencoder.training import rows as engine
 from sk_autoencoder.training.rows import RowDataset, Scaler, TrainingBatches, ValidationBatches
