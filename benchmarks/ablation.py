@@ -91,7 +91,7 @@ COMPOSITIONS: dict[str, dict] = {
 # What is left out of the training, with the default's composition.
 TRAININGS: dict[str, Detector] = {
     "the detector itself": ours(),
-    "weights of the last epoch": ours(early_stopping=False),
+    "weights of the last epoch": ours(restore_best=False),
     "no noise, narrow code": ours(corruption=None),
 }
 PEER = "knn"

@@ -48,6 +48,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.scores import SCORES, ReconstructionError
 
 if TYPE_CHECKING:  # the demo takes its peers from here, and runs without pandas
@@ -160,13 +161,13 @@ def trained(n_steps: int, **parameters: object) -> Detector:
 
 
 _BATCH = 128
-_BLIND: dict[str, object] = {"corruption": None, "outlier_score": "reconstruction", "early_stopping": False}
+_BLIND: dict[str, object] = {"corruption": None, "outlier_score": "reconstruction", "restore_best": False}
 FAMILIES: dict[str, dict[str, object]] = {
     "plain": _BLIND,
-    "plain best for held-out rows": {**_BLIND, "early_stopping": True},
-    "trimmed": {**_BLIND, "trim": 0.15},
+    "plain best for held-out rows": {**_BLIND, "restore_best": True},
+    "trimmed": {**_BLIND, "objective": Reconstruction(trim=0.15)},
     "denoising": {**_BLIND, "corruption": "gaussian"},
-    "denoising best for held-out rows": {**_BLIND, "corruption": "gaussian", "early_stopping": True},
+    "denoising best for held-out rows": {**_BLIND, "corruption": "gaussian", "restore_best": True},
     "ensemble": {**_BLIND, "n_estimators": 5},
     "variational": {**_BLIND, "outlier_score": "elbo", "objective": "variational"},
 }

@@ -21,11 +21,12 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.objectives import Reconstruction
 
 WAYS: dict[str, dict[str, Any]] = {
-    "30 epochs": {"max_iter": 30, "early_stopping": False},
-    "3000 epochs": {"max_iter": 3000, "early_stopping": False},
-    "3000 epochs, trim=0.15": {"max_iter": 3000, "early_stopping": False, "trim": 0.15},
+    "30 epochs": {"max_iter": 30, "restore_best": False},
+    "3000 epochs": {"max_iter": 3000, "restore_best": False},
+    "3000 epochs, trim=0.15": {"max_iter": 3000, "restore_best": False, "objective": Reconstruction(trim=0.15)},
     "best of 3000 for rows held out": {"max_iter": 3000},
 }
 

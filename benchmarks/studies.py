@@ -13,11 +13,12 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from sk_autoencoder import AutoencoderTransformer, ReconstructionDisplay
+from sk_autoencoder.networks import Dense
 
 # Images in [0, 1] need no scaling, and there is no noise unless a row says so; all other settings stand in its row.
 PIXELS: dict[str, Any] = {
     "scaling": None,
-    "out_activation": "sigmoid",
+    "network": Dense(out_activation="sigmoid"),
     "alpha": 0.0,
     "corruption": None,
     "random_state": 0,

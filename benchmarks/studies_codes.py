@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.studies import MNIST_SHAPE, PIXELS, Result, Row, Study, pca, squared
 from sk_autoencoder import AutoencoderTransformer, LatentDisplay, LatentGridDisplay, TraversalDisplay
 from sk_autoencoder.corruptions import Masking
-from sk_autoencoder.networks import Convolutional
+from sk_autoencoder.networks import Convolutional, Dense
 from sk_autoencoder.objectives import Reconstruction, Variational
 
 
@@ -32,7 +32,7 @@ def no_copying(study: Study) -> Result:
     """784-1024-1024 and back: a wide code copies whatever it sees, unless noise or sparsity forbid it."""
     digits = study.mnist
     recipe = {**PIXELS, "hidden_layer_sizes": (1024,), "max_iter": study.pick(10, 2)}
-    recipe |= {"activation": "relu", "out_activation": "identity", "learning_rate_init": 0.001}
+    recipe |= {"activation": "relu", "network": Dense(out_activation="identity"), "learning_rate_init": 0.001}
     choices: dict[str, dict[str, Any]] = {
         "plain": {},
         "noisy": {"corruption": Masking(0.5)},
@@ -54,7 +54,7 @@ def no_copying(study: Study) -> Result:
 def features(study: Study) -> Result:
     """Logistic regression on frozen codes of a wide net that fills in masked pixels, all labels."""
     digits = study.mnist
-    recipe = PIXELS | {"activation": "relu", "out_activation": "identity", "learning_rate_init": 0.001}
+    recipe = PIXELS | {"activation": "relu", "network": Dense(out_activation="identity"), "learning_rate_init": 0.001}
     recipe |= {"corruption": Masking(0.5)}
     model = AutoencoderTransformer(1024, hidden_layer_sizes=(1024,), max_iter=10, **recipe).fit(digits.X)
     right = probe(model.transform(digits.X), digits.y, model.transform(digits.X_test), digits.y_test)
@@ -128,7 +128,7 @@ def variational(study: Study) -> Result:
         "activation": "relu",
         "learning_rate_init": 0.002,
     }
-    convolutional = {"network": Convolutional(), "sample_shape": MNIST_SHAPE, "hidden_layer_sizes": (16, 32, 64)}
+    convolutional = {"network": Convolutional(sample_shape=MNIST_SHAPE), "hidden_layer_sizes": (16, 32, 64)}
     nats = {}
     for name, size, choice in (
         ("dense", 20, {"hidden_layer_sizes": (500, 500), "max_iter": 20}),

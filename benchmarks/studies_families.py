@@ -14,6 +14,7 @@ from benchmarks.studies import MNIST_SHAPE, PIXELS, Images, Result, Row, Study, 
 from sk_autoencoder import AutoencoderTransformer, LatentDisplay, LossCurveDisplay
 from sk_autoencoder.corruptions import Gaussian, Masking
 from sk_autoencoder.networks import Convolutional, Dense
+from sk_autoencoder.solvers import SGD
 
 
 def basic(study: Study) -> Result:
@@ -31,7 +32,7 @@ def deep(study: Study) -> Result:
     """784-128-64-12-3 and back, tanh output on rows in [-1, 1], weight decay 1e-5."""
     digits = study.mnist
     X, X_test = 2 * digits.X - 1, 2 * digits.X_test - 1
-    recipe = PIXELS | {"out_activation": "tanh", "alpha": 1e-5, "learning_rate_init": 0.003}
+    recipe = PIXELS | {"network": Dense(out_activation="tanh"), "alpha": 1e-5, "learning_rate_init": 0.003}
     model = AutoencoderTransformer(3, hidden_layer_sizes=(128, 64, 12), max_iter=study.pick(20, 40), **recipe).fit(X)
     study.rebuilt("deep", model, X_test, vmin=-1, vmax=1)
     below = 1 - squared(model, X_test) / squared(pca(3, X), X_test)
@@ -82,10 +83,15 @@ def _stacked(study: Study, X: np.ndarray, **choices: Any) -> AutoencoderTransfor
         30,
         hidden_layer_sizes=(100,),
         loss="binary_cross_entropy",
-        solver="sgd",
         learning_rate="constant",
         batch_size=32,
-        **{"learning_rate_init": study.pick(1.5, 0.3), "momentum": 0.0, "max_iter": 20, **PIXELS, **choices},
+        **{
+            "learning_rate_init": study.pick(1.5, 0.3),
+            "solver": SGD(momentum=0.0),
+            "max_iter": 20,
+            **PIXELS,
+            **choices,
+        },
     ).fit(X)
 
 
@@ -98,7 +104,7 @@ def tied(study: Study) -> Result:
     }
     weights = {name: _n_weights(model) for name, model in models.items()}
     errors = {name: cross_entropy(model, clothes.X_test) for name, model in models.items()}
-    gaps, long = {}, {"max_iter": 400, "learning_rate_init": 0.5, "momentum": 0.9}  # until few rows are learnt by heart
+    gaps, long = {}, {"max_iter": 400, "learning_rate_init": 0.5, "solver": SGD()}  # until few rows are learnt by heart
     for name, network in networks.items():
         few = _stacked(study, clothes.X[:500], activation="selu", network=network, **long)
         gaps[name] = cross_entropy(few, clothes.X_test) - cross_entropy(few, clothes.X[:500])
@@ -124,7 +130,9 @@ def layerwise(study: Study) -> Result:
         errors = [
             squared(
                 AutoencoderTransformer(
-                    30, hidden_layer_sizes=sizes, layerwise_pretraining=greedy, **recipe, **steps
+                    30,
+                    hidden_layer_sizes=sizes,
+                    **{**recipe, **steps, "network": Dense(out_activation="sigmoid", layerwise_pretraining=greedy)},
                 ).fit(digits.X),
                 digits.X_test,
             )
@@ -173,7 +181,10 @@ def convolutional(study: Study) -> Result:
     for name, images in (("mnist", study.mnist), ("fashion", study.fashion)):
         recipe = {**PIXELS, "max_iter": study.pick(6, 4), "learning_rate_init": 0.003}
         conv = AutoencoderTransformer(
-            32, network=Convolutional(), sample_shape=MNIST_SHAPE, hidden_layer_sizes=(16, 32, 64), **recipe
+            32,
+            network=Convolutional(sample_shape=MNIST_SHAPE, out_activation="sigmoid"),
+            hidden_layer_sizes=(16, 32, 64),
+            **recipe,
         ).fit(images.X)
         width = ceil(_n_weights(conv) / (2 * (784 + 32)))
         dense = AutoencoderTransformer(32, hidden_layer_sizes=(width,), **recipe).fit(images.X)

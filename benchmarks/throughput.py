@@ -109,7 +109,7 @@ def by_ensemble(setting: Setting, X: np.ndarray, device: str, n_members: int = 6
 def by_detector(setting: Setting, X: np.ndarray, device: str) -> None:
     """Fit one network on clean rows, as PyOD does, and score them."""
     score = ReconstructionError(normalize=None)
-    parameters = {**setting.parameters, "n_estimators": 1, "corruption": None, "early_stopping": False}
+    parameters = {**setting.parameters, "n_estimators": 1, "corruption": None, "restore_best": False}
     AutoencoderOutlierDetector(**parameters, outlier_score=score, device=device).fit(X)
 
 

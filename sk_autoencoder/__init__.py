@@ -3,7 +3,17 @@
 The parts that estimators are composed of stand in the submodule of their kind, for example ``networks.Dense``.
 """
 
-from sk_autoencoder import corruptions, losses, model_selection, networks, objectives, scaling, scores, thresholds
+from sk_autoencoder import (
+    corruptions,
+    losses,
+    model_selection,
+    networks,
+    objectives,
+    scaling,
+    scores,
+    solvers,
+    thresholds,
+)
 from sk_autoencoder.displays import (
     FeatureScoresDisplay,
     InterpolationDisplay,
@@ -38,6 +48,7 @@ __all__ = [
     "objectives",
     "scaling",
     "scores",
+    "solvers",
     "thresholds",
     "trusted_types",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sklearn.base import clone
 
@@ -15,6 +15,23 @@ class Part(ParameterizedEstimator):
     A part is a scikit-learn ``BaseEstimator``, so that ``get_params``, ``clone``, ``repr`` and nested
     search work on it; it never holds fitted state, which belongs to the estimator that uses it.
     """
+
+
+class KeywordPart(Part):
+    """Abstract: a part that passes keyword arguments on (``self.kwargs``), which are parameters of the part."""
+
+    kwargs: dict[str, Any]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return parameters and keyword arguments."""
+        return {**super().get_params(deep), **self.kwargs}
+
+    def set_params(self, **params: Any) -> KeywordPart:
+        """Set parameters or keyword arguments; a new name is passed on from now on."""
+        for name in [name for name in params if name not in self._get_param_names() and "__" not in name]:
+            self.kwargs[name] = params.pop(name)
+        super().set_params(**params)
+        return self
 
 
 AnyPart = TypeVar("AnyPart", bound=Part)

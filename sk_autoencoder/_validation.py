@@ -270,13 +270,12 @@ def _as_table(shape: tuple[int, ...], name: str) -> str:
     """Say how samples with a shape of their own are passed."""
     n_axes = len(shape) - 1
     shapes = {
-        2: f" and sample_shape={(1, *shape[1:])} for images of one channel, or sample_shape={shape[1:]} for series,",
-        3: f" and sample_shape={shape[1:]}, if the axes are channels, height and width,",
+        2: f"{(1, *shape[1:])}) for images of one channel, or sample_shape={shape[1:]} for series",
+        3: f"{shape[1:]}), if the axes are channels, height and width",
     }
-    read = shapes.get(n_axes, "")
-    network = " with network='convolutional'" if read else ""
+    network = f" and network=Convolutional(sample_shape={shapes[n_axes]}" if n_axes in shapes else ""
     table = f"{name}.reshape(len({name}), -1)"
-    return f"{name} has shape {shape}: each sample is one row here; write {table}{read}{network}."
+    return f"{name} has shape {shape}: each sample is one row here; write {table}{network}."
 
 
 def check_finite(X: Any, estimator_name: str, input_name: str = "X") -> None:

@@ -19,6 +19,7 @@ from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
 from sk_autoencoder.networks.bounds import Bounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import LARGEST_CELL, SCALINGS, Affine, ColumnStatistics, Scaling
+from sk_autoencoder.solvers import SOLVERS, Solver
 from sk_autoencoder.training.rows import dense
 
 # Samples of X_val that are compared with the columns of X; how far out, in standard deviations, their medians may lie.
@@ -38,26 +39,28 @@ class Assembly:
     loss: Loss
     corruption: Corruption | None
     scaling: Scaling | None
+    solver: Solver
     out_activation: str
 
 
 def assemble(estimator: Any) -> Assembly:
     """Resolve an estimator's parts and check those that depend on each other."""
-    loss = resolve(LOSSES, estimator.loss)
+    loss, network = resolve(LOSSES, estimator.loss), resolve(NETWORKS, estimator.network)
     scaling = loss.scaling if _is_auto(estimator.scaling) else estimator.scaling
-    out_activation = loss.out_activation if _is_auto(estimator.out_activation) else estimator.out_activation
+    out_activation = loss.out_activation if _is_auto(network.out_activation) else network.out_activation
     if loss.on_logits and out_activation != loss.out_activation:
         raise ValueError(
-            f"loss={estimator.loss!r} needs out_activation={loss.out_activation!r}, but out_activation="
-            f"{out_activation!r} was given; use out_activation='auto' or another loss."
+            f"loss={estimator.loss!r} needs out_activation={loss.out_activation!r}, but network={network!r} has "
+            f"{out_activation!r}; use out_activation='auto' or another loss."
         )
     return Assembly(
-        network=resolve(NETWORKS, estimator.network),
+        network=network,
         objective=resolve(OBJECTIVES, estimator.objective),
         loss=loss,
         corruption=None if estimator.corruption is None else resolve(CORRUPTIONS, estimator.corruption),
         scaling=None if scaling is None else resolve(SCALINGS, scaling),
-        out_activation=plain(out_activation),
+        solver=resolve(SOLVERS, estimator.solver),
+        out_activation=out_activation,
     )
 
 
@@ -108,7 +111,7 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
         out_activation=assembly.out_activation,
         n_members=n_members,
         dtype="float64" if estimator.precision == "float64" else "float32",
-        sample_shape=_sample_shape(estimator.sample_shape, n_features),
+        sample_shape=_sample_shape(assembly.network.sample_shape, n_features),
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from abc import ABCMeta
+from abc import ABCMeta, abstractmethod
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -36,12 +35,13 @@ from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.networks.bounds import Bounds, InputBounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics, Scaling, column_statistics
+from sk_autoencoder.solvers import SOLVERS, Solver
 from sk_autoencoder.training import (
     SCHEDULES,
-    SOLVERS,
     AutoencoderNet,
     RowDataset,
     Scaler,
+    Schedule,
     TrainingPlan,
     pretrain,
     resident,
@@ -64,27 +64,20 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "n_components": [_AUTO, integers(1)],
         "hidden_layer_sizes": [_AUTO, "array-like", integers(1)],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "out_activation": [_AUTO, StrOptions(set(ACTIVATIONS))],
         "network": [StrOptions(set(NETWORKS)), Network],
-        "sample_shape": ["array-like", None],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "loss": [StrOptions(set(LOSSES)), Loss],
         "corruption": [StrOptions(set(CORRUPTIONS)), Corruption, None],
         "scaling": [_AUTO, StrOptions(set(SCALINGS)), Scaling, None],
         "input_margin": [reals(0), None],
-        "solver": [StrOptions(set(SOLVERS))],
+        "solver": [StrOptions(set(SOLVERS)), Solver],
         "learning_rate_init": [reals(0, closed="neither")],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
-        "momentum": [reals(0, 1)],
+        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
         "alpha": [reals(0)],
         "batch_size": [_AUTO, integers(1)],
         "max_iter": [_AUTO, integers(1)],
-        "shuffle": ["boolean"],
         "tol": [reals(0), None],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [reals(0, 1, closed="neither")],
         "n_iter_no_change": [_AUTO, integers(1)],
-        "layerwise_pretraining": ["boolean"],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
         "precision": [StrOptions({"float32", "float64", "bfloat16"})],
@@ -100,7 +93,6 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     _hidden_layers: ClassVar[int] = 3
     _wide_code: ClassVar[bool] = False  # whether noise on the input may take the place of a narrow code
 
-    trim: float = 0.0  # a parameter of detectors
     callbacks: list[Any] | None
     n_components: Any
 
@@ -234,17 +226,22 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _tied_choices(self) -> dict[str, bool]:
         """Parameters that trained weights do not show but depend on, and whether the present value asks for others."""
-        return {"random_state": self.random_state is not None, "layerwise_pretraining": self.layerwise_pretraining}
+        return {"random_state": self.random_state is not None}
 
+    @property
+    @abstractmethod
+    def _validates(self) -> bool:
+        """Whether the validation loss says which weights are kept, and when training stops."""
+
+    def _check_holding_out(self, n_rows: int) -> None:
+        """Raise an error if there are too few samples to hold some of them out."""
+
+    @abstractmethod
     def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Positions of the rows to train on (None: all) and, if told so, of rows held out to validate on.
+        """Positions of the samples to train on (None: all) and, if told so, of those held out to validate on.
 
         Both are (n,), or (n_members, n) where members differ.
         """
-        if not hold_out:
-            return None, None
-        n_held_out = min(n_rows - 1, max(1, round(self._plain("validation_fraction") * n_rows)))
-        return tuple(train_test_split(np.arange(n_rows), test_size=n_held_out, random_state=self._plan.seed))
 
     def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
         """Train on validated rows: from new weights, or from the present ones with ``warm_start``."""
@@ -261,10 +258,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         rows, validation = self._datasets(X, X_val)
         batch_size = self._batch_size(len(rows))
         epochs = _course.epochs(self, len(rows), batch_size)
-        learning_rate = _course.schedule(self)
+        schedule = _course.schedule(self)
         before = len(self.net_.history) - self.net_.epochs_done_
-        self._train(rows, validation, batch_size, epochs, learning_rate)
-        _course.warn_afterwards(self, epochs, len(self.net_.history) - before, learning_rate)
+        self._train(rows, validation, batch_size, epochs, schedule)
+        _course.warn_afterwards(self, epochs, len(self.net_.history) - before, schedule)
 
     def _continues(self) -> bool:
         """Whether ``fit`` goes on from the present weights."""
@@ -278,8 +275,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             device = resolve_device(self.device)
             assembly = _assembly.assemble(self)
             shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
-            before = _changes.fixed(self._assembly, self._shape, self._plan.solver, torch.device(self.net_.device))
-            _changes.refuse(self, changes, before, _changes.fixed(assembly, shape, self._plain("solver"), device))
+            before = _changes.fixed(self._assembly, self._shape, torch.device(self.net_.device))
+            _changes.refuse(self, changes, before, _changes.fixed(assembly, shape, device))
             for statistics in (self._statistics, *([] if assembly.scaling else [column_statistics(X)])):
                 _assembly.check_domain(self, assembly, *_assembly.scaled_range(self._affine, statistics))
             plan = self._new_plan(assembly, mixed_precision(self.precision, device), self._plan.seed)
@@ -308,7 +305,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             self._renew(X)
         self._streams = True
         # A schedule needs an end, which a stream does not have.
-        self._train(self._rows(X), None, self._batch_size(X.shape[0]), 1, "constant", endless=True)
+        self._train(self._rows(X), None, self._batch_size(X.shape[0]), 1, SCHEDULES["constant"], endless=True)
 
     def _batch_size(self, n_rows: int) -> int:
         """Samples of a mini-batch, of so many in all."""
@@ -327,11 +324,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
         """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
-        if self.early_stopping and self.validation_fraction and X_val is None and X.shape[0] < 2:
-            raise ValueError(
-                "early_stopping=True holds out validation rows and needs at least 2 samples, got 1 sample; "
-                "use early_stopping=False or pass X_val."
-            )
+        if X_val is None:
+            self._check_holding_out(X.shape[0])
         device = resolve_device(self.device)
         assembly = _assembly.assemble(self)
         statistics = column_statistics(X)
@@ -349,10 +343,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self._bounds = _assembly.input_bounds(self, affine, statistics)
         self._streams = False
         net = self._new_net(device)
-        if self.layerwise_pretraining and not net.module_.stages():
+        if assembly.network.layerwise_pretraining and not net.module_.stages():
             raise ValueError(
-                f"layerwise_pretraining=True needs a network whose layers can learn one by one, like network='dense', "
-                f"but got network={self.network!r}."
+                f"layerwise_pretraining=True needs layers that can learn one by one, got {self.network!r}."
             )
         if checkpoint:
             net.callbacks_.append(("saving", Saving(checkpoint)))
@@ -365,13 +358,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return TrainingPlan(
             loss=assembly.loss,
             corruption=assembly.corruption,
-            solver=self._plain("solver"),
-            momentum=float(self.momentum),
+            solver=assembly.solver,
             alpha=float(self.alpha),
-            shuffle=bool(self.shuffle),
             mixed_precision=mixed_precision,
             seed=seed,
-            trim=float(self.trim),
         )
 
     def _open_checkpoint(self, X: np.ndarray, X_val: np.ndarray | None, statistics: ColumnStatistics) -> Checkpoint:
@@ -383,9 +373,14 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Refuse what a checkpoint does not keep."""
         if self.checkpoint is None:
             return
-        for name, without in (("warm_start", False), ("layerwise_pretraining", False), ("trim", 0.0)):
-            if getattr(self, name) != without:
-                raise ValueError(f"checkpoint keeps one plain training; use it with {name}={without}, or leave it out.")
+        parts = _assembly.assemble(self)
+        for name, given in (
+            ("warm_start=False", self.warm_start),
+            ("layerwise_pretraining=False in the network", parts.network.layerwise_pretraining),
+            ("trim=0.0 in the objective", parts.objective.trim),
+        ):
+            if given:
+                raise ValueError(f"checkpoint keeps one plain training; use it with {name}, or leave it out.")
 
     def _new_net(self, device: torch.device) -> AutoencoderNet:
         """Build an initialized net for the shape and plan that were fixed when training began."""
@@ -414,17 +409,16 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 f"tol={self.tol!r} lets a member stop after n_iter_no_change epochs, but n_iter_no_change=None; use "
                 "for example n_iter_no_change=10, or tol=None."
             )
-        if self.early_stopping or self.tol is not None:
-            monitor = "valid" if self.early_stopping else "train"
+        if self._validates or self.tol is not None:
+            monitor = "valid" if self._validates else "train"
             # How long it waits depends on the epochs, and is set when training begins.
-            tol, restore = self._plain("tol") or 0.0, self._plain("early_stopping")
-            callbacks.append(Stopping(monitor, tol, patience=None, restore=restore))
+            callbacks.append(Stopping(monitor, self._plain("tol") or 0.0, patience=None, restore=self._validates))
         return callbacks
 
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:
         """Rows to train on, and rows to validate on: the user's, or some held out."""
         source = resident(X, torch.device(self.net_.device))
-        positions, held_out = self._split(X.shape[0], hold_out=X_val is None and self.early_stopping)
+        positions, held_out = self._split(X.shape[0], hold_out=X_val is None and self._validates)
         validation = None if held_out is None else self._rows(X, held_out, source)
         if X_val is not None:
             validation = self._rows(X_val, source=resident(X_val, torch.device(self.net_.device)))
@@ -444,33 +438,41 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         validation: RowDataset | None,
         batch_size: int,
         epochs: int,
-        learning_rate: str,
+        schedule: Schedule,
         endless: bool = False,
     ) -> None:
         """Run the engine; whatever ends it, what was learnt is kept, unless the loss has diverged."""
-        # Gradients take twice what a pass forward takes.
-        with threads(3 * batch_size * self.net_.module_.n_multiplications, TRAINING_STEP):
-            try:
-                epochs = self._pretrain(rows, batch_size, epochs, learning_rate)
+        self._before_training(endless)
+        try:
+            # Gradients take twice what a pass forward takes.
+            with threads(3 * batch_size * self.net_.module_.n_multiplications, TRAINING_STEP):
+                epochs = self._pretrain(rows, batch_size, epochs, schedule)
                 _course.set_patience(self.net_, self._plain("n_iter_no_change"), epochs)
                 self.net_.train(
-                    rows, validation, batch_size=batch_size, epochs=epochs, learning_rate=learning_rate, endless=endless
+                    rows, validation, batch_size=batch_size, epochs=epochs, schedule=schedule, endless=endless
                 )
-            except FloatingPointError as error:
-                message = _assembly.divergence_message(self, self._affine, self._statistics)
-                del self.net_
-                raise ValueError(message) from error
-            finally:
-                if hasattr(self, "net_"):
-                    self._finish()
+        except FloatingPointError as error:
+            message = _assembly.divergence_message(self, self._affine, self._statistics)
+            del self.net_
+            raise ValueError(message) from error
+        finally:
+            if hasattr(self, "net_"):
+                self._finish()
+                self._after_training(rows.X, endless)
 
-    def _pretrain(self, rows: RowDataset, batch_size: int, epochs: int, learning_rate: str) -> int:
+    def _before_training(self, endless: bool) -> None:
+        """Drop what an earlier training has left; ``endless`` is one call of ``partial_fit`` among many."""
+
+    def _after_training(self, X: np.ndarray, endless: bool) -> None:
+        """Learn from the training samples what methods of the fitted estimator need."""
+
+    def _pretrain(self, rows: RowDataset, batch_size: int, epochs: int, schedule: Schedule) -> int:
         """Let the layers of a new network learn one by one, if they are to; return the epochs left for the whole."""
-        if not self.layerwise_pretraining or self._streams or self.net_.history:
+        if not self._assembly.network.layerwise_pretraining or self._streams or self.net_.history:
             return epochs
         each, rest = split_epochs(epochs, len(self.net_.module_.stages()))
         self.stage_loss_curves_ = pretrain(
-            self.net_, rows, show=self.verbose, epochs=each, batch_size=batch_size, learning_rate=learning_rate
+            self.net_, rows, show=self.verbose, epochs=each, batch_size=batch_size, schedule=schedule
         )
         return rest
 

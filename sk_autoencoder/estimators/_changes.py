@@ -14,7 +14,7 @@ from sk_autoencoder.networks import NetworkShape
 
 # Fields of a shape that bear another name than the parameter behind them, or have none of their own.
 _PARAMETERS = {"dtype": "precision", "n_members": "n_estimators"}
-_DERIVED = ("n_features", "n_encoded")
+_DERIVED = ("n_features", "n_encoded", "sample_shape")
 
 
 def given(estimator: BaseEstimator) -> dict[str, Any]:
@@ -32,10 +32,11 @@ def changed(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any,
     }
 
 
-def fixed(assembly: Assembly, shape: NetworkShape, solver: str, device: torch.device) -> dict[str, Any]:
+def fixed(assembly: Assembly, shape: NetworkShape, device: torch.device) -> dict[str, Any]:
     """Return what trained weights and the solver's state are bound to, by the parameter that chooses it."""
     widths = {_PARAMETERS.get(name, name): value for name, value in asdict(shape).items() if name not in _DERIVED}
     parts = {"network": assembly.network, "objective": assembly.objective, "scaling": assembly.scaling}
+    solver = type(assembly.solver).__name__  # whose parameters may change
     return {**widths, **parts, "solver": solver, "device": str(torch.empty(0, device=device).device)}
 
 
@@ -43,7 +44,11 @@ def refuse(estimator: Any, changes: dict[str, tuple[Any, Any]], before: dict[str
     """Raise an error for parameters that trained weights cannot follow."""
     axes = {name.partition("__")[0] for name in changes}
     lost = {name: (before[name], now[name]) for name in now if not _agree(before[name], now[name], name in axes)}
-    if "n_estimators" in lost and now["n_estimators"] > before["n_estimators"] and not estimator.layerwise_pretraining:
+    if (
+        "n_estimators" in lost
+        and now["n_estimators"] > before["n_estimators"]
+        and not now["network"].layerwise_pretraining
+    ):
         del lost["n_estimators"]  # members are added
     lost |= {name: changes[name] for name, others in estimator._tied_choices().items() if others and name in changes}
     if not lost:

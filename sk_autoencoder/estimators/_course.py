@@ -8,21 +8,23 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.estimators import _auto
-from sk_autoencoder.training import SCHEDULES, AutoencoderNet
+from sk_autoencoder.training import SCHEDULES, AutoencoderNet, Schedule
 from sk_autoencoder.training.callbacks import LRScheduler, Stopping
+from sk_autoencoder.training.schedules import constant
 
 
-def schedule(estimator: Any) -> str:
+def schedule(estimator: Any) -> Schedule:
     """Return the learning-rate schedule, which a scheduler among the callbacks takes the place of."""
     choice = estimator._plain("learning_rate")
+    chosen = SCHEDULES[choice] if isinstance(choice, str) else choice
     schedulers = [callback for _, callback in estimator.net_.callbacks_ if isinstance(callback, LRScheduler)]
-    if choice == "constant" or not schedulers:
-        return choice
+    if chosen is constant or not schedulers:
+        return chosen
     warn(
         f"callbacks hold {type(schedulers[0]).__name__}, which sets the learning rate; learning_rate={choice!r} is not "
         "followed. Write learning_rate='constant', or leave that callback out.",
     )
-    return "constant"
+    return constant
 
 
 def epochs(estimator: Any, n_rows: int, batch_size: int) -> int:
@@ -50,7 +52,7 @@ def set_patience(net: AutoencoderNet, choice: int | str | None, epochs: int) -> 
         rule.patience = _auto.n_iter_no_change(epochs) if isinstance(choice, str) else choice
 
 
-def warn_afterwards(estimator: Any, epochs: int, done: int, learning_rate: str) -> None:
+def warn_afterwards(estimator: Any, epochs: int, done: int, schedule: Schedule) -> None:
     """Warn when training never met its stopping rule or met it too early, or did not keep to its schedule."""
     net = estimator.net_
     for rule in (rule for rule in _rules(net) if rule.patience is not None):
@@ -61,10 +63,10 @@ def warn_afterwards(estimator: Any, epochs: int, done: int, learning_rate: str) 
                 f"{no_fall}; raise max_iter.",
                 ConvergenceWarning,
             )
-        elif _rises(learning_rate, done / net.max_epochs) and done <= _auto.n_iter_no_change(net.max_epochs):
+        elif _rises(schedule, done / net.max_epochs) and done <= _auto.n_iter_no_change(net.max_epochs):
             warn(
                 f"Training stopped after {done} of {net.max_epochs} epochs, because the {rule.monitor} loss did not "
-                f"{no_fall}. At that point learning_rate={learning_rate!r} had only begun to rise, and little was "
+                f"{no_fall}. Then learning_rate={estimator.learning_rate!r} had only begun to rise, and little was "
                 f"learnt; write n_iter_no_change='auto' (here {_auto.n_iter_no_change(net.max_epochs)} epochs), or "
                 "learning_rate='constant'.",
                 ConvergenceWarning,
@@ -72,7 +74,7 @@ def warn_afterwards(estimator: Any, epochs: int, done: int, learning_rate: str) 
     if net.foreign_rate_ is not None:
         warn(
             f"A callback set the learning rate to {net.foreign_rate_:.3g}; from then on learning_rate="
-            f"{learning_rate!r} was not followed. Write learning_rate='constant' to leave the rate to callbacks.",
+            f"{estimator.learning_rate!r} was not followed. Write learning_rate='constant' to leave it to callbacks.",
         )
 
 
@@ -80,7 +82,6 @@ def _rules(net: AutoencoderNet) -> list[Stopping]:
     return [callback for _, callback in net.callbacks_ if isinstance(callback, Stopping)]
 
 
-def _rises(learning_rate: str, progress: float) -> bool:
+def _rises(schedule: Schedule, progress: float) -> bool:
     """Whether a schedule is in its warm-up."""
-    rate = SCHEDULES[learning_rate]
-    return rate(progress) < rate(min(1.0, progress + 0.01))
+    return schedule(progress) < schedule(min(1.0, progress + 0.01))

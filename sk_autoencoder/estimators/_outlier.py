@@ -27,6 +27,7 @@ from sk_autoencoder.scaling import Scaling
 from sk_autoencoder.scores import SCORES, OutlierScore
 from sk_autoencoder.scores.base import State
 from sk_autoencoder.scores.combined import name_of
+from sk_autoencoder.solvers import Solver
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
 
 
@@ -85,24 +86,18 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Members of the ensemble. They differ in initial weights, order, noise and held-out samples; their scores are
         averaged. There are as many folds as members, at most 5. A single member holds out a fifth of the samples, and
         judges all of the training samples though it was trained on most of them.
-    trim : float in [0, 1), default=0.0
-        Share of each mini-batch left out of the loss: the rows that a slow average of the weights rebuilds worst. Where
-        a tenth of the training rows are outliers, 0.15 makes the network learn less of them; on clean rows it costs.
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is one
         layer as wide as the row, but at least 128 and at most 512. For ``Convolutional``, sizes are channels, and
         "auto" is 16.
     activation : str, default="silu"
         Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
-        "softplus", "tanh" or "sigmoid".
-    out_activation : str, default="auto"
-        Activation of the output. "auto" is "identity", or "sigmoid" for the binary cross-entropy.
+        "softplus", "tanh" or "sigmoid". Names only, since each comes with initial weights, a derivative and a form for
+        export; write other activations into modules of your own (``networks.Custom``).
     network : {"dense", "convolutional"} or Network, default="dense"
-        How encoder and decoder are wired, for example ``Dense(tied_weights=True, dropout=0.2)``.
-    sample_shape : tuple of int or None, default=None
-        How a row is read by networks with structure: (channels, height, width) or (channels, steps) by
-        ``Convolutional``. X stays two-dimensional. None reads a row as one channel of ``n_features_in_`` steps.
-        ``Dense`` needs no shape and ignores it, so that a search may try several networks.
+        How encoder and decoder are wired, for example ``Dense(tied_weights=True, dropout=0.2)``. The network holds the
+        activation of the output (``out_activation``), layer-wise pretraining (``Dense(layerwise_pretraining=True)``)
+        and how samples are read (``Convolutional(sample_shape=(1, 8, 8))``).
     objective : {"reconstruction", "variational"} or Objective, default="reconstruction"
         What is learnt from a batch: to rebuild it, perhaps from a sparse code (``Reconstruction(sparsity="l1")``), or
         its distribution (``Variational(beta=1.0)``).
@@ -119,16 +114,15 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         How far beyond its range in the training set a feature enters the network unchanged, in units of standard
         scaling. A distance d beyond that enters as ``log(1 + d)``, so that one extreme cell does not decide the whole
         reconstruction. Targets, residuals and outlier scores are not bounded. None sets no bound.
-    solver : {"adam", "sgd"}, default="adam"
-        Optimizer; "sgd" uses Nesterov's momentum.
+    solver : {"adam", "sgd"} or Solver, default="adam"
+        Optimizer, for example ``solvers.SGD(momentum=0.5)``, or any torch optimizer by ``solvers.Custom``.
     learning_rate_init : float, default=0.005
         Learning rate, the highest one if it follows a schedule.
-    learning_rate : {"constant", "cosine", "onecycle"}, default="onecycle"
-        How the rate moves from the first to the last step of ``fit``: "onecycle" starts at a 25th, rises for 30 % of
-        the steps, and falls to 0. A callback that sets the rate, like skorch's ``LRScheduler``, takes its place, with a
-        warning unless it is "constant".
-    momentum : float in [0, 1), default=0.9
-        Momentum of "sgd" and first moment's decay of "adam".
+    learning_rate : {"constant", "cosine", "onecycle"} or callable, default="onecycle"
+        Schedule of the learning rate over the steps of ``fit``: "onecycle" starts at a 25th of ``learning_rate_init``,
+        rises for 30 % of the steps, and falls to 0. A callable takes the share of the steps that are done, and returns
+        a factor of ``learning_rate_init``. A callback that sets the rate, like skorch's ``LRScheduler``, takes its
+        place, with a warning unless the schedule is "constant".
     alpha : float, default=0.0
         Weight decay, decoupled from the gradient: "adam" with ``alpha`` is AdamW.
     batch_size : int or "auto", default="auto"
@@ -136,28 +130,20 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     max_iter : int or "auto", default="auto"
         Epochs. "auto" is as many as hold 500 optimizer steps, but at most 100; beyond 2000 columns, fewer in inverse
         proportion (at least 100 steps) and a warning.
-    shuffle : bool, default=True
-        Whether rows are put into a new order for each epoch.
     tol : float or None, default=None
-        Smallest fall of the loss (of the validation loss with ``early_stopping``) that counts as progress; a member
+        Smallest fall of the loss (of the validation loss with ``restore_best``) that counts as progress; a member
         stops after ``n_iter_no_change`` epochs without it. None trains for ``max_iter`` epochs.
-    early_stopping : bool, default=True
-        Restore each member's weights of the epoch that was best for validation rows: how long to train is decided by
-        the data. These are the rows that the member holds out anyway, or ``X_val``.
-    validation_fraction : float in (0, 1) or None, default=None
-        Share of the rows that all members hold out to validate on; None is each member's own held-out rows.
+    restore_best : bool, default=True
+        Restore each member's weights of the epoch with the smallest loss on the samples that the member holds out, or
+        on ``X_val``. False keeps the weights of the last epoch.
     n_iter_no_change : int, "auto" or None, default=None
         Epochs to wait for progress before a member stops. None trains for ``max_iter`` epochs in any case. "auto" is a
         tenth of all epochs, at least 10. A warning tells when a smaller number stops training while the rate of
         "onecycle" is still low.
-    layerwise_pretraining : bool, default=False
-        Let each layer of a dense network first learn alone, as a shallow autoencoder (denoising, with a corruption) of
-        what the layer below returns, then all together. Half of the epochs go to the layers in equal parts, at least
-        one to each, and the rest to the whole. Helps deep networks whose activations stop gradients, like "sigmoid".
     warm_start : bool, default=False
         Let ``fit`` go on from the present weights and scaling. Parameters that have changed are followed where
         weights can: loss, corruption, alpha, rate, momentum, batches, epochs, stopping, callbacks. A change of the
-        network, its widths, objective, scaling, solver, precision, device or seed raises an error. A larger
+        network, its widths, objective, scaling, kind of solver, precision, device or seed raises an error. A larger
         ``n_estimators`` adds new members, and the solver's state begins anew.
     device : str or torch.device, default="auto"
         "cpu", "cuda" or "cuda:<index>". "auto" is CUDA if there is one, else the CPU. A stored model opens on the CPU
@@ -175,7 +161,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         new process goes on from there to the same bits; a file of other parameters or rows, or a damaged or compressed
         one, raises an error. The file stays when training is done. The state of own callbacks is not kept.
     random_state : int, RandomState instance or None, default=None
-        Source of initial weights, row order and noise. None draws one number from numpy's global generator.
+        Source of initial weights, order of samples and noise. None draws one number from numpy's global generator.
     verbose : bool or int, default=False
         Show one progress bar with loss and time left.
 
@@ -248,8 +234,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         "outlier_score": [StrOptions(set(SCORES)), OutlierScore],
         "contamination": [StrOptions(set(THRESHOLDS)), Threshold, reals(0, 0.5, closed="right")],
         "n_estimators": [integers(1)],
-        "trim": [reals(0, 1)],
-        "validation_fraction": [*BaseAutoencoder._parameter_constraints["validation_fraction"], None],
+        "restore_best": ["boolean"],
         "n_iter_no_change": [*BaseAutoencoder._parameter_constraints["n_iter_no_change"], None],
     }
     _training_steps = 500
@@ -270,30 +255,23 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         outlier_score: str | OutlierScore = "combined",
         contamination: float | str | Threshold = "auto",
         n_estimators: int = 5,
-        trim: float = 0.0,
         hidden_layer_sizes: Any = "auto",
         activation: str = "silu",
-        out_activation: str = "auto",
         network: str | Network = "dense",
-        sample_shape: Any = None,
         objective: str | Objective = "reconstruction",
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "gaussian",
         scaling: str | Scaling | None = "auto",
         input_margin: float | None = None,
-        solver: str = "adam",
+        solver: str | Solver = "adam",
         learning_rate_init: float = 0.005,
-        learning_rate: str = "onecycle",
-        momentum: float = 0.9,
+        learning_rate: str | Callable[[float], float] = "onecycle",
         alpha: float = 0.0,
         batch_size: int | str = "auto",
         max_iter: int | str = "auto",
-        shuffle: bool = True,
         tol: float | None = None,
-        early_stopping: bool = True,
-        validation_fraction: float | None = None,
+        restore_best: bool = True,
         n_iter_no_change: int | str | None = None,
-        layerwise_pretraining: bool = False,
         warm_start: bool = False,
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -306,12 +284,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.outlier_score = outlier_score
         self.contamination = contamination
         self.n_estimators = n_estimators
-        self.trim = trim
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
-        self.out_activation = out_activation
         self.network = network
-        self.sample_shape = sample_shape
         self.objective = objective
         self.loss = loss
         self.corruption = corruption
@@ -320,16 +295,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
-        self.momentum = momentum
         self.alpha = alpha
         self.batch_size = batch_size
         self.max_iter = max_iter
-        self.shuffle = shuffle
         self.tol = tol
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
+        self.restore_best = restore_best
         self.n_iter_no_change = n_iter_no_change
-        self.layerwise_pretraining = layerwise_pretraining
         self.warm_start = warm_start
         self.device = device
         self.precision = precision
@@ -349,7 +320,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         y : Ignored
             Not used, present for API consistency by convention.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
-            Samples to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it. They
+            Samples to validate on: their loss is recorded after each epoch, and ``restore_best`` watches it. They
             must have passed the same steps as X; a warning tells when they lie far from it. Behind a scaler write
             ``Pipeline(steps, transform_input=["X_val"])``, see the example in ``AutoencoderTransformer.fit``.
 
@@ -372,17 +343,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
                 f"outlier_score={self.outlier_score!r} needs {sorted(missing)}, but objective={self.objective!r} "
                 f"gives {sorted(objective.terms)}; choose another score or objective."
             )
-        if self.trim and "reconstruction" not in objective.terms:
-            raise ValueError(
-                f"trim={self.trim!r} judges rows by their 'reconstruction', but objective={self.objective!r} gives "
-                f"{sorted(objective.terms)}; use trim=0.0."
-            )
         threshold = self._threshold(self.contamination)
         new = not self._continues()
         before = None if new else self._training_samples
         self._fit(X, X_val)
         self._score = score.settled()
-        self._calibrate(X, hold_out=X_val is None and bool(self.early_stopping), new=new, before=before)
+        self._calibrate(X, new=new, before=before)
         self.offset_ = _offset(threshold, -self.training_scores_, self.calibration_scores_)
         return self
 
@@ -590,26 +556,18 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         # An interrupted fit leaves a net, but no threshold.
         return hasattr(self, "offset_")
 
-    def _train(self, *args: Any, **kwargs: Any) -> None:
+    def _before_training(self, endless: bool) -> None:
         # Whatever ends the training, an old threshold does not fit the new scores.
         if hasattr(self, "offset_"):
             del self.offset_
-        super()._train(*args, **kwargs)
 
-    def _prepare(self, *args: Any, **kwargs: Any) -> None:
-        super()._prepare(*args, **kwargs)
+    def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
+        super()._prepare(X, X_val, save)
         # Members that are added later hold out the same folds.
         self._n_folds = N_FOLDS if self._shape.n_members == 1 else min(N_FOLDS, self._shape.n_members)
 
     def _n_members(self) -> int:
         return self._plain("n_estimators")
-
-    def _tied_choices(self) -> dict[str, bool]:
-        # Samples once held out stay held out: scores are calibrated on them.
-        return super()._tied_choices() | {
-            "validation_fraction": True,
-            "early_stopping": self.validation_fraction is not None,
-        }
 
     def _threshold(self, choice: float | str | Threshold) -> Threshold:
         if isinstance(choice, str) and choice not in THRESHOLDS:
@@ -647,29 +605,25 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         """Return the objective if the score reads its terms."""
         return self._assembly.objective if self._score.uses_terms else None
 
+    @property
+    def _validates(self) -> bool:
+        return bool(self.restore_best)
+
     def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray, np.ndarray | None]:
-        """Each member trains on all samples but its fold, and validates on its fold or on samples that all hold out."""
-        _, held_out = self._held_out_by_all(n_rows, hold_out)
-        folds = self._folds(n_rows, hold_out)
-        if hold_out and held_out is None:
-            held_out = folds.held_out()
-        return folds.trained(), held_out
+        """Each member trains on all samples but its fold, and validates on its fold."""
+        folds = self._folds(n_rows)
+        return folds.trained(), folds.held_out() if hold_out else None
 
-    def _held_out_by_all(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
-        return super()._split(n_rows, hold_out and self.validation_fraction is not None)
+    def _folds(self, n_rows: int) -> Folds:
+        return Folds.draw(np.arange(n_rows), self._shape.n_members, self._n_folds, self._plan.seed)
 
-    def _folds(self, n_rows: int, hold_out: bool) -> Folds:
-        positions, _ = self._held_out_by_all(n_rows, hold_out)
-        positions = np.arange(n_rows) if positions is None else positions
-        return Folds.draw(positions, self._shape.n_members, self._n_folds, self._plan.seed)
-
-    def _calibrate(self, X: np.ndarray, hold_out: bool, new: bool, before: TrainingSamples | None) -> None:
+    def _calibrate(self, X: np.ndarray, new: bool, before: TrainingSamples | None) -> None:
         """Learn each member's score from samples that others held out, and judge all training samples.
 
         ``before`` are the samples that the members were trained on earlier, unless they are ``new``.
         """
         n_samples = X.shape[0]
-        folds = self._folds(n_samples, hold_out)
+        folds = self._folds(n_samples)
         read = partial(self._inference.evaluate, X, objective=self._read_objective(), loss=self._plan.loss)
         held_out = read(folds.held_out())
         references = read(folds.references()) if self._score.uses_references else held_out[:, :0]
@@ -678,7 +632,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         with threads(4 * references.target.numel() * held_out.target.shape[1], SCORING):
             state = self._score.fit(references, held_out, others)
             self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
-            self._finish()
+        self._load_score_state()
         self._training_samples = None
         if folds.cover:
             samples = TrainingSamples.remember(X, folds.of_samples(n_samples), self._statistics.varies)
@@ -703,6 +657,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     def _finish(self) -> None:
         super()._finish()
+        self._load_score_state()
+
+    def _load_score_state(self) -> None:
         device = torch.device(self.net_.device)
         arrays = getattr(self, "_score_state", {})
         self._inference.state = {name: torch.tensor(array, device=device) for name, array in arrays.items()}

@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.model_selection import train_test_split
 from sklearn.utils import Tags, check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sk_autoencoder._validation import FLOATS, available_unless, check_rows, fit_context, own_modes
+from sk_autoencoder._validation import FLOATS, available_unless, check_rows, fit_context, own_modes, reals
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._latent import (
@@ -33,7 +34,7 @@ from sk_autoencoder.networks import Network
 from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import Scaling
-from sk_autoencoder.training import RowDataset
+from sk_autoencoder.solvers import Solver
 
 # Draws from the posterior of each row behind its log-likelihood.
 _N_DRAWS = 200
@@ -88,15 +89,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         For ``Convolutional``, sizes are channels, and "auto" is 16, 32 and 64.
     activation : str, default="silu"
         Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
-        "softplus", "tanh" or "sigmoid".
-    out_activation : str, default="auto"
-        Activation of the output. "auto" is "identity", or "sigmoid" for the binary cross-entropy.
+        "softplus", "tanh" or "sigmoid". Names only, since each comes with initial weights, a derivative and a form for
+        export; write other activations into modules of your own (``networks.Custom``).
     network : {"dense", "convolutional"} or Network, default="dense"
-        How encoder and decoder are wired, for example ``Dense(tied_weights=True, dropout=0.2)``.
-    sample_shape : tuple of int or None, default=None
-        How a row is read by networks with structure: (channels, height, width) or (channels, steps) by
-        ``Convolutional``. X stays two-dimensional. None reads a row as one channel of ``n_features_in_`` steps.
-        ``Dense`` needs no shape and ignores it, so that a search may try several networks.
+        How encoder and decoder are wired, for example ``Dense(tied_weights=True, dropout=0.2)``. The network holds the
+        activation of the output (``out_activation``), layer-wise pretraining (``Dense(layerwise_pretraining=True)``)
+        and how samples are read (``Convolutional(sample_shape=(1, 8, 8))``).
     objective : {"reconstruction", "variational"} or Objective, default="reconstruction"
         What is learnt from a batch: to rebuild it, perhaps from a sparse code (``Reconstruction(sparsity="l1")``), or
         its distribution (``Variational(beta=1.0)``).
@@ -115,16 +113,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         How far beyond its range in the training set a feature enters the network unchanged, in units of standard
         scaling. A distance d beyond that enters as ``log(1 + d)``, so that one extreme cell does not decide the whole
         reconstruction. Targets, residuals and outlier scores are not bounded. None sets no bound.
-    solver : {"adam", "sgd"}, default="adam"
-        Optimizer; "sgd" uses Nesterov's momentum.
+    solver : {"adam", "sgd"} or Solver, default="adam"
+        Optimizer, for example ``solvers.SGD(momentum=0.5)``, or any torch optimizer by ``solvers.Custom``.
     learning_rate_init : float, default=0.005
         Learning rate, the highest one if it follows a schedule.
-    learning_rate : {"constant", "cosine", "onecycle"}, default="onecycle"
-        How the rate moves from the first to the last step of ``fit``: "onecycle" starts at a 25th, rises for 30 % of
-        the steps, and falls to 0. ``partial_fit`` keeps it constant. A callback that sets the rate, like skorch's
-        ``LRScheduler``, takes its place, with a warning unless it is "constant".
-    momentum : float in [0, 1), default=0.9
-        Momentum of "sgd" and first moment's decay of "adam".
+    learning_rate : {"constant", "cosine", "onecycle"} or callable, default="onecycle"
+        Schedule of the learning rate over the steps of ``fit``: "onecycle" starts at a 25th of ``learning_rate_init``,
+        rises for 30 % of the steps, and falls to 0. A callable takes the share of the steps that are done, and returns
+        a factor of ``learning_rate_init``. ``partial_fit`` keeps the rate constant. A callback that sets the rate, like
+        skorch's ``LRScheduler``, takes its place, with a warning unless the schedule is "constant".
     alpha : float, default=0.1
         Weight decay, decoupled from the gradient: "adam" with ``alpha`` is AdamW.
     batch_size : int or "auto", default="auto"
@@ -132,8 +129,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     max_iter : int or "auto", default="auto"
         Epochs. "auto" is as many as hold 3000 optimizer steps; beyond 2000 columns, fewer in inverse proportion
         (at least 100 steps) and a warning, so that the time is that of 2000 columns.
-    shuffle : bool, default=True
-        Whether rows are put into a new order for each epoch.
     tol : float or None, default=None
         Smallest fall of the loss (of the validation loss with ``early_stopping``) that counts as progress; training
         stops after ``n_iter_no_change`` epochs without it. None trains for ``max_iter`` epochs.
@@ -145,14 +140,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     n_iter_no_change : int or "auto", default="auto"
         Epochs to wait for progress. "auto" is a tenth of all epochs, at least 10: while the rate of "onecycle" is
         low, progress is slow and uneven. A warning tells when a smaller number stops training at that stage.
-    layerwise_pretraining : bool, default=False
-        Let each layer of a dense network first learn alone, as a shallow autoencoder (denoising, with a corruption) of
-        what the layer below returns, then all together. Half of the epochs go to the layers in equal parts, at least
-        one to each, and the rest to the whole. Helps deep networks whose activations stop gradients, like "sigmoid".
     warm_start : bool, default=False
         Let ``fit`` go on from the present weights and scaling. Parameters that have changed are followed where
         weights can: loss, corruption, alpha, rate, momentum, batches, epochs, stopping, callbacks. A change of the
-        network, its widths, objective, scaling, solver, precision, device or seed raises an error.
+        network, its widths, objective, scaling, kind of solver, precision, device or seed raises an error.
     device : str or torch.device, default="auto"
         "cpu", "cuda" or "cuda:<index>". "auto" is CUDA if there is one, else the CPU. A stored model opens on the CPU
         where there is no such device.
@@ -167,7 +158,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         new process goes on from there to the same bits; a file of other parameters or rows, or a damaged or compressed
         one, raises an error. The file stays when training is done. The state of own callbacks is not kept.
     random_state : int, RandomState instance or None, default=None
-        Source of initial weights, row order and noise. None draws one number from numpy's global generator.
+        Source of initial weights, order of samples and noise. None draws one number from numpy's global generator.
     verbose : bool or int, default=False
         Show one progress bar with loss and time left.
 
@@ -234,9 +225,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     (1797, 64)
     """
 
+    _whitening: Axes
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
         "whiten": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [reals(0, 1, closed="neither")],
     }
 
     def __init__(
@@ -246,27 +240,22 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         whiten: bool = False,
         hidden_layer_sizes: Any = "auto",
         activation: str = "silu",
-        out_activation: str = "auto",
         network: str | Network = "dense",
-        sample_shape: Any = None,
         objective: str | Objective = "reconstruction",
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "swap",
         scaling: str | Scaling | None = "auto",
         input_margin: float | None = 1.0,
-        solver: str = "adam",
+        solver: str | Solver = "adam",
         learning_rate_init: float = 0.005,
-        learning_rate: str = "onecycle",
-        momentum: float = 0.9,
+        learning_rate: str | Callable[[float], float] = "onecycle",
         alpha: float = 0.1,
         batch_size: int | str = "auto",
         max_iter: int | str = "auto",
-        shuffle: bool = True,
         tol: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int | str = "auto",
-        layerwise_pretraining: bool = False,
         warm_start: bool = False,
         device: str | torch.device = "auto",
         precision: str = "float32",
@@ -279,9 +268,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.whiten = whiten
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
-        self.out_activation = out_activation
         self.network = network
-        self.sample_shape = sample_shape
         self.objective = objective
         self.loss = loss
         self.corruption = corruption
@@ -290,16 +277,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
-        self.momentum = momentum
         self.alpha = alpha
         self.batch_size = batch_size
         self.max_iter = max_iter
-        self.shuffle = shuffle
         self.tol = tol
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
-        self.layerwise_pretraining = layerwise_pretraining
         self.warm_start = warm_start
         self.device = device
         self.precision = precision
@@ -613,21 +597,36 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         )
         return modules[0].to(self.net_.device).eval(), modules[1].to(self.net_.device).eval()
 
-    def _train(self, rows: RowDataset, *args: Any, **kwargs: Any) -> None:
-        streams, earlier = kwargs.get("endless", False), getattr(self, "_whitening", None)
-        for name in ("_axes", "_whitening", "components_", "explained_variance_ratio_", "active_components_"):
-            if hasattr(self, name):  # those of an earlier training
+    @property
+    def _validates(self) -> bool:
+        return bool(self.early_stopping)
+
+    def _check_holding_out(self, n_rows: int) -> None:
+        if self.early_stopping and n_rows < 2:
+            raise ValueError(
+                "early_stopping=True holds out validation rows and needs at least 2 samples, got 1 sample; "
+                "use early_stopping=False or pass X_val."
+            )
+
+    def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
+        if not hold_out:
+            return None, None
+        n_held_out = min(n_rows - 1, max(1, round(self._plain("validation_fraction") * n_rows)))
+        return tuple(train_test_split(np.arange(n_rows), test_size=n_held_out, random_state=self._plan.seed))
+
+    def _before_training(self, endless: bool) -> None:
+        for name in ("_axes", "components_", "explained_variance_ratio_", "active_components_", "_whitening"):
+            # A stream keeps its axes until a call has enough samples for others.
+            if hasattr(self, name) and not (endless and name == "_whitening"):
                 delattr(self, name)
-        try:
-            super()._train(rows, *args, **kwargs)
-        finally:
-            if hasattr(self, "net_"):
-                straight = self.net_.module_.linear and self.n_components_ <= self.n_features_in_
-                if straight and self._assembly.objective.turnable and not streams:
-                    self._turn(rows.X)
-                if self.whiten:
-                    self._whiten(rows.X, earlier if streams else None)
-                self._keep_for_later(rows.X)
+
+    def _after_training(self, X: np.ndarray, endless: bool) -> None:
+        straight = self.net_.module_.linear and self.n_components_ <= self.n_features_in_
+        if straight and self._assembly.objective.turnable and not endless:
+            self._turn(X)
+        if self.whiten:
+            self._whiten(X)
+        self._keep_for_later(X)
 
     def _finish(self) -> None:
         super()._finish()
@@ -652,12 +651,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self._axes = axes
         self._inference.turn_code(self._turns())
 
-    def _whiten(self, X: np.ndarray, earlier: Axes | None) -> None:
-        """Turn codes onto axes on which those of these rows have the identity as covariance; too few keep others."""
-        if earlier is None or X.shape[0] > self.n_components_:
-            codes = self._inference.encode(X, dtype=np.float64)[0]
-            earlier = whitening_axes(codes, least=ACTIVE if self._assembly.objective.has_prior else 0.0)
-        self._whitening, self.active_components_ = earlier, np.flatnonzero(earlier.turn.any(axis=0))
+    def _whiten(self, X: np.ndarray) -> None:
+        """Turn codes onto axes on which those of these samples have the identity as covariance; too few keep others."""
+        if not hasattr(self, "_whitening") or X.shape[0] > self.n_components_:
+            codes = self._inference.encode(X, self._n_turns, dtype=np.float64)[0]
+            self._whitening = whitening_axes(codes, least=ACTIVE if self._assembly.objective.has_prior else 0.0)
+        self.active_components_ = np.flatnonzero(self._whitening.turn.any(axis=0))
         self._inference.turn_code(self._turns())
 
     def _keep_for_later(self, X: np.ndarray) -> None:

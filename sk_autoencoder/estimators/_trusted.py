@@ -14,10 +14,11 @@ from sk_autoencoder.networks.bounds import Bounds
 from sk_autoencoder.objectives import OBJECTIVES
 from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics
 from sk_autoencoder.scores import SCORES
+from sk_autoencoder.solvers import SOLVERS
 from sk_autoencoder.thresholds import THRESHOLDS, Hampel, Quantile
 from sk_autoencoder.training import TrainingPlan
 
-_REGISTRIES = (CORRUPTIONS, LOSSES, NETWORKS, OBJECTIVES, SCALINGS, SCORES, THRESHOLDS)
+_REGISTRIES = (CORRUPTIONS, LOSSES, NETWORKS, OBJECTIVES, SCALINGS, SCORES, SOLVERS, THRESHOLDS)
 _ESTIMATORS = (AutoencoderOutlierDetector, AutoencoderTransformer)
 _WITHOUT_A_NAME = (Hampel, Quantile)
 # What fitted estimators hold besides parts, arrays and numbers.

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
 from sk_autoencoder._parts import Part
+from sk_autoencoder._validation import StrOptions
+from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.networks.backpropagation import Layer
 
 
@@ -139,8 +142,16 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(rows)[..., : self.shape.n_components])
 
 
+OUT_ACTIVATION = [StrOptions({"auto", *ACTIVATIONS})]  # constraint of the parameter
+
+
 class Network(Part):
     """Abstract: how an autoencoder's encoder and decoder are wired."""
+
+    # Parameters that a child may have.
+    out_activation: str = "auto"  # "auto": that of the loss
+    sample_shape: Any = None  # how a network with structure reads a sample
+    layerwise_pretraining: bool = False  # whether layers learn one by one first, see ``Autoencoder.stages``
 
     @abstractmethod
     def build(self, shape: NetworkShape, generators: list[Generator]) -> Autoencoder:

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from sk_autoencoder._validation import integers, reals
 from sk_autoencoder.blocks import MULTIPLE
 from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, initial_std
-from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
+from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
 
 _FIRST_CHANNELS = 16
 
@@ -178,9 +178,6 @@ class Convolutional(Network):
     the decoder returns exactly the sizes that the encoder was given. An affine layer stands between the last map
     and the code. "auto" is 16 channels, doubled from layer to layer.
 
-    The estimator's ``sample_shape`` says how a row is read: (channels, height, width) or (channels, steps). Without it
-    a row is one channel of ``n_features`` steps.
-
     Parameters
     ----------
     kernel_size : int, default=3
@@ -189,6 +186,12 @@ class Convolutional(Network):
         What each layer divides the sides of its feature maps by.
     dropout : float in [0, 1), default=0.0
         Share of the cells of hidden feature maps that are silenced in each training step.
+    out_activation : str, default="auto"
+        Activation of the output, a name that ``activation`` of the estimator takes. "auto" is "sigmoid" for the binary
+        cross-entropy, "identity" for other losses.
+    sample_shape : tuple of int or None, default=None
+        How a sample is read: (channels, height, width) or (channels, steps). X stays two-dimensional; a sample holds
+        its first channel first, row by row. None is one channel of ``n_features_in_`` steps.
 
     References
     ----------
@@ -200,9 +203,8 @@ class Convolutional(Network):
     >>> from sk_autoencoder import AutoencoderTransformer
     >>> from sk_autoencoder.networks import Convolutional
     >>> X, _ = load_digits(return_X_y=True)
-    >>> images = AutoencoderTransformer(
-    ...     4, network=Convolutional(), sample_shape=(1, 8, 8), hidden_layer_sizes=(8, 16), max_iter=2, random_state=0
-    ... )
+    >>> network = Convolutional(sample_shape=(1, 8, 8))
+    >>> images = AutoencoderTransformer(4, network=network, hidden_layer_sizes=(8, 16), max_iter=2, random_state=0)
     >>> images.fit_transform(X).shape
     (1797, 4)
     """
@@ -211,12 +213,23 @@ class Convolutional(Network):
         "kernel_size": [integers(1)],
         "stride": [integers(1)],
         "dropout": [reals(0, 1)],
+        "out_activation": OUT_ACTIVATION,
+        "sample_shape": ["array-like", None],
     }
 
-    def __init__(self, kernel_size: int = 3, stride: int = 2, dropout: float = 0.0):
+    def __init__(
+        self,
+        kernel_size: int = 3,
+        stride: int = 2,
+        dropout: float = 0.0,
+        out_activation: str = "auto",
+        sample_shape: Any = None,
+    ):
         self.kernel_size = kernel_size
         self.stride = stride
         self.dropout = dropout
+        self.out_activation = out_activation
+        self.sample_shape = sample_shape
 
     @property
     def prevents_copying(self) -> bool:

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
+from sk_autoencoder._parts import KeywordPart
 from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS
-from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
+from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
 
 _MATRIX = 2  # axes
 
@@ -77,19 +78,19 @@ def _global_stream(private: Generator) -> Iterator[None]:
         private.set_state(shared.get_state())
 
 
-class Custom(Network):
+class Custom(KeywordPart, Network):
     """Encoder and decoder of one's own: classes, or functions, that make torch modules.
 
     They are called as ``encoder(n_features, n_encoded, **kwargs)`` and ``decoder(n_components, n_features, **kwargs)``,
     once for each member of an ensemble, and have to return modules that map (n, first number) to (n, second number).
     ``n_encoded`` is ``n_components``, or twice that under a variational objective. The decoder's output goes through
-    the estimator's ``out_activation``. ``hidden_layer_sizes``, ``activation`` and ``sample_shape`` are ignored: pass
-    what the modules need as ``**kwargs``.
+    ``out_activation``. The estimator's ``hidden_layer_sizes`` and ``activation`` are ignored: pass what the modules
+    need as ``**kwargs``.
 
     Modules draw weights, and dropout if they have any, from torch's global generator. Building and training fork it, so
     that a fit can be repeated and leaves the global state as it was, but such estimators must not be fitted from
     several threads at once. With batch normalisation a last mini-batch of one sample is left out, another one in each
-    epoch if they are shuffled. The last bits of a row's results may depend on the other rows of a call. There is no
+    epoch. The last bits of a row's results may depend on the other rows of a call. There is no
     name for this network, because it has no default.
 
     A stored model keeps the makers by name, not by code, and opening it calls them, with two numbers and ``**kwargs``
@@ -100,6 +101,8 @@ class Custom(Network):
     encoder, decoder : class or function
         Makers of ``torch.nn.Module``. Modules that are already made are refused, because they could not be cloned and
         drawn anew. To be pickled, makers must be importable: no lambdas, nothing from inside a function.
+    out_activation : str, default="auto"
+        Activation of the output. "auto" is "sigmoid" for the binary cross-entropy, "identity" for other losses.
     **kwargs : dict
         Passed to both makers. They are parameters of this object, and can be searched over: ``network__width``.
 
@@ -117,23 +120,24 @@ class Custom(Network):
     (1797, 4)
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"encoder": [callable], "decoder": [callable]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "encoder": [callable],
+        "decoder": [callable],
+        "out_activation": OUT_ACTIVATION,
+    }
 
-    def __init__(self, encoder: Callable[..., nn.Module], decoder: Callable[..., nn.Module], **kwargs: Any):
+    def __init__(
+        self,
+        encoder: Callable[..., nn.Module],
+        decoder: Callable[..., nn.Module],
+        *,
+        out_activation: str = "auto",
+        **kwargs: Any,
+    ):
         self.encoder = encoder
         self.decoder = decoder
+        self.out_activation = out_activation
         self.kwargs = kwargs
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the makers and what is passed to them."""
-        return {**super().get_params(deep), **self.kwargs}
-
-    def set_params(self, **params: Any) -> Custom:
-        """Set makers or what is passed to them; a new name is passed from now on."""
-        for name in [name for name in params if name not in ("encoder", "decoder") and "__" not in name]:
-            self.kwargs[name] = params.pop(name)
-        super().set_params(**params)
-        return self
 
     def build(self, shape: NetworkShape, generators: list[Generator]) -> CustomAutoencoder:
         """Make a pair of modules for each member."""

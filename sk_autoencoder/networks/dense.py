@@ -16,7 +16,7 @@ from sk_autoencoder._validation import reals
 from sk_autoencoder.blocks import MULTIPLE, affine
 from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, IN_PLACE, initial_std
 from sk_autoencoder.networks.backpropagation import Layer
-from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
+from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
 
 
 class DenseAutoencoder(Autoencoder):
@@ -185,6 +185,13 @@ class Dense(Network):
         Let the decoder use the encoder's weights transposed, with biases of its own: half the weights.
     dropout : float in [0, 1), default=0.0
         Share of the hidden units that are silenced in each training step.
+    out_activation : str, default="auto"
+        Activation of the output, a name that ``activation`` of the estimator takes. "auto" is "sigmoid" for the binary
+        cross-entropy, "identity" for other losses.
+    layerwise_pretraining : bool, default=False
+        Train each layer alone first, as a shallow autoencoder (denoising, with a corruption) of the codes of the layer
+        below, then all layers together. Half of the epochs go to the layers in equal shares, at least one to each, and
+        the rest to the whole. Helps deep networks whose activations stop gradients, like "sigmoid".
 
     References
     ----------
@@ -201,11 +208,24 @@ class Dense(Network):
     (1797, 2)
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"tied_weights": ["boolean"], "dropout": [reals(0, 1)]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "tied_weights": ["boolean"],
+        "dropout": [reals(0, 1)],
+        "out_activation": OUT_ACTIVATION,
+        "layerwise_pretraining": ["boolean"],
+    }
 
-    def __init__(self, tied_weights: bool = False, dropout: float = 0.0):
+    def __init__(
+        self,
+        tied_weights: bool = False,
+        dropout: float = 0.0,
+        out_activation: str = "auto",
+        layerwise_pretraining: bool = False,
+    ):
         self.tied_weights = tied_weights
         self.dropout = dropout
+        self.out_activation = out_activation
+        self.layerwise_pretraining = layerwise_pretraining
 
     @property
     def prevents_copying(self) -> bool:

@@ -31,6 +31,10 @@ class Reconstruction(Objective):
         Price of the penalty, in the units of a loss that is summed over the features.
     sparsity_target : float in (0, 1), default=0.05
         Mean activity that "kl" asks for.
+    trim : float in [0, 1), default=0.0
+        Share of each mini-batch left out of the loss: the samples with the largest errors by a moving average of the
+        weights. Where a tenth of the training set are outliers, 0.15 lets the network learn less of them; it lowers
+        accuracy if the training set is clean.
 
     Notes
     -----
@@ -63,12 +67,20 @@ class Reconstruction(Objective):
         "sparsity": [StrOptions({"l1", "kl"}), None],
         "sparsity_weight": [reals(0)],
         "sparsity_target": [reals(0, 1, closed="neither")],
+        "trim": [reals(0, 1)],
     }
 
-    def __init__(self, sparsity: str | None = None, sparsity_weight: float = 0.1, sparsity_target: float = 0.05):
+    def __init__(
+        self,
+        sparsity: str | None = None,
+        sparsity_weight: float = 0.1,
+        sparsity_target: float = 0.05,
+        trim: float = 0.0,
+    ):
         self.sparsity = sparsity
         self.sparsity_weight = sparsity_weight
         self.sparsity_target = sparsity_target
+        self.trim = trim
 
     @property
     def terms(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -3,14 +3,14 @@
 from sk_autoencoder.training.layerwise import pretrain, split_epochs
 from sk_autoencoder.training.net import AutoencoderNet, StopTraining, TrainingPlan
 from sk_autoencoder.training.rows import RowDataset, Scaler, resident
-from sk_autoencoder.training.solvers import SCHEDULES, SOLVERS
+from sk_autoencoder.training.schedules import SCHEDULES, Schedule
 
 __all__ = [
     "SCHEDULES",
-    "SOLVERS",
     "AutoencoderNet",
     "RowDataset",
     "Scaler",
+    "Schedule",
     "StopTraining",
     "TrainingPlan",
     "pretrain",

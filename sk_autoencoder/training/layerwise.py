@@ -56,7 +56,13 @@ def pretrain(
         plan = replace(net.plan, loss=loss, seed=stage_seed(net.plan.seed, layer))
         callbacks = [ProgressBar(f"layer {layer + 1} of {len(stages)}")] if show else []
         shallow = AutoencoderNet(
-            stage, Reconstruction(), plan=plan, lr=net.lr, callbacks=callbacks, device=net.device, train_split=None
+            stage,
+            Reconstruction(trim=net.criterion_.trim),
+            plan=plan,
+            lr=net.lr,
+            callbacks=callbacks,
+            device=net.device,
+            train_split=None,
         ).initialize()
         shallow.train(CodeDataset(rows, stages[:layer]), None, epochs=epochs, **options)
         curves.append(shallow.history[:, "train_loss"])

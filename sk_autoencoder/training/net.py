@@ -18,10 +18,11 @@ from sk_autoencoder._torch import has_hooks
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.objectives import Batch, Evaluation
+from sk_autoencoder.solvers import Solver
 from sk_autoencoder.training.callbacks import StopTraining
 from sk_autoencoder.training.devices import repeatable
 from sk_autoencoder.training.rows import RowDataset, TrainingBatches, ValidationBatches, rows_used
-from sk_autoencoder.training.solvers import SCHEDULES, SOLVERS, constant
+from sk_autoencoder.training.schedules import Schedule, constant
 from sk_autoencoder.training.trimming import Trimming
 
 __all__ = ["AutoencoderNet", "StopTraining", "TrainingPlan"]
@@ -33,13 +34,10 @@ class TrainingPlan:
 
     loss: Loss
     corruption: Corruption | None
-    solver: str
-    momentum: float
-    alpha: float
-    shuffle: bool
+    solver: Solver
+    alpha: float  # weight decay
     mixed_precision: bool
     seed: int
-    trim: float = 0.0
 
 
 class AutoencoderNet(NeuralNet):
@@ -85,8 +83,7 @@ class AutoencoderNet(NeuralNet):
 
     def _make_optimizer(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Make one, with the initial rate that torch's schedulers look for when training goes on."""
-        make = SOLVERS[self.plan.solver]
-        optimizer = make(parameters, lr=self.lr, momentum=self.plan.momentum, alpha=self.plan.alpha)
+        optimizer = self.plan.solver.build(parameters, self.lr, self.plan.alpha)
         for group in optimizer.param_groups:
             group["initial_lr"] = self.lr
         return optimizer
@@ -106,7 +103,7 @@ class AutoencoderNet(NeuralNet):
         *,
         batch_size: int,
         epochs: int,
-        learning_rate: str,
+        schedule: Schedule,
         endless: bool = False,
     ) -> None:
         """Train for some epochs more; an interrupt by the user is raised again once the weights are in order.
@@ -116,9 +113,9 @@ class AutoencoderNet(NeuralNet):
         self.batch_size, self.max_epochs = batch_size, epochs
         self.train_split = None if validation is None else predefined_split(validation)
         done, self.epochs_done_ = self.epochs_done_, 0
-        self.schedule_, self.endless_ = SCHEDULES[learning_rate], endless
+        self.schedule_, self.endless_ = schedule, endless
         self.steps_done_ = done * -(-rows_used(len(rows), batch_size, self.module_.fewest_rows) // batch_size)
-        self._trimming = Trimming(self.module_, self.plan.trim) if self.plan.trim else None
+        self._trimming = Trimming(self.module_, self.criterion_.trim) if self.criterion_.trim else None
         self._rate, self.foreign_rate_ = self.optimizer_.param_groups[0]["lr"], None
         self.notify("on_train_begin", X=rows, y=None)
         try:
@@ -148,7 +145,6 @@ class AutoencoderNet(NeuralNet):
             members,
             seed=self.plan.seed,
             epoch=len(self.history),
-            shuffle=self.plan.shuffle,
             corruption=self.plan.corruption,
             single_steps=self._overridden("on_batch_begin", "on_batch_end"),
             fewest=self.module_.fewest_rows,

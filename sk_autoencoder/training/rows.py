@@ -150,14 +150,13 @@ class TrainingBatches:
         n_members: int,
         seed: int,
         epoch: int,
-        shuffle: bool = True,
         corruption: Corruption | None = None,
         single_steps: bool = False,
         fewest: int = 1,
     ):
         self.dataset, self.batch_size, self.n_members = dataset, batch_size, n_members
         self.seed, self.epoch = seed, epoch
-        self.shuffle, self.corruption, self.single_steps = shuffle, corruption, single_steps
+        self.corruption, self.single_steps = corruption, single_steps
         self.n_rows = rows_used(len(dataset), batch_size, fewest)
         self.noise: list[torch.Generator] = []  # those of the epoch that runs
 
@@ -187,8 +186,6 @@ class TrainingBatches:
 
     def _order(self, seeds: np.ndarray) -> np.ndarray:
         n_rows = len(self.dataset)
-        if not self.shuffle:
-            return np.broadcast_to(np.arange(n_rows), (self.n_members, n_rows))
         many = n_rows * self.dataset.X.shape[1] > SHUFFLED_CELLS
         shuffled = _window_order if many else _random_order
         return np.stack([shuffled(n_rows, g) for g in seeded(seeds, torch.device("cpu"))])

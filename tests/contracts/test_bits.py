@@ -238,8 +238,11 @@ def test_row_in_any_batch(variant):
 @pytest.mark.parametrize("width", [7, 33, 100])
 def test_row_in_any_batch_at_odd_widths(width, activation, precision):
     X = np.random.default_rng(width).normal(size=(BLOCK_ROWS + 50, width))
-    parameters = {"activation": activation, "out_activation": activation, "precision": precision, "random_state": 0}
-    for sizes, network in (((33,), Dense()), ((100, 7), Dense(tied_weights=True))):
+    parameters = {"activation": activation, "precision": precision, "random_state": 0}
+    for sizes, network in (
+        ((33,), Dense(out_activation=activation)),
+        ((100, 7), Dense(True, out_activation=activation)),
+    ):
         model = AutoencoderTransformer(3, hidden_layer_sizes=sizes, network=network, max_iter=1, **parameters)
         _assert_batches_do_not_matter(model.fit(X), X)
 

@@ -26,7 +26,7 @@ def _all_ways(model, X, X_val):
         encoder, decoder = model.to_torch()
         with torch.device("cpu"):
             results["to_torch"] = decoder(encoder(torch.tensor(X))).detach().numpy()
-        if not model.early_stopping:
+        if not model._validates:
             model.partial_fit(X)
     return results
 

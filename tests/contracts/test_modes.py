@@ -31,8 +31,8 @@ CHOICES = {
     "variational": {"objective": "variational"},
     "convolutional": {"network": "convolutional", "hidden_layer_sizes": (4,)},
     "custom": {"network": Custom(perceptron, perceptron)},
-    "layerwise": {"layerwise_pretraining": True, "max_iter": 4},
-    "checked": {"early_stopping": True, "validation_fraction": 0.2, "n_iter_no_change": 20},
+    "layerwise": {"network": Dense(layerwise_pretraining=True), "max_iter": 4},
+    "stopping": {"tol": 1e-9, "n_iter_no_change": 20},
 }
 each_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 

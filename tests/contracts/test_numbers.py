@@ -58,8 +58,6 @@ def assert_same(python, numpy, X):
 # Some choices need others beside them.
 BESIDE = {
     "tol": {"n_iter_no_change": 1},
-    "layerwise_pretraining": {"max_iter": 4},
-    "out_activation": {"scaling": "minmax"},
     "max_iter": {"batch_size": 1},  # 3 * 120 steps, more than uint8 holds
     "early_stopping": {"n_iter_no_change": 10},
     "validation_fraction": {"early_stopping": True, "n_iter_no_change": 10},
@@ -101,7 +99,9 @@ def test_every_parameter_of_every_part(case, rows):
 
 
 def test_the_tables_hold_what_these_tests_are_about():
-    assert {"batch_size", "max_iter", "n_estimators", "alpha", "shuffle", "solver"} <= {c[1] for c in SHARED.values()}
+    assert {"batch_size", "max_iter", "n_estimators", "alpha", "warm_start", "solver"} <= {
+        c[1] for c in SHARED.values()
+    }
     assert {"n_references", "kernel_size", "rate", "beta", "delta", "tied_weights"} <= {c[2] for c in PARTS.values()}
 
 
@@ -109,13 +109,11 @@ def test_the_tables_hold_what_these_tests_are_about():
 @pytest.mark.parametrize("kind", [np.int32, np.uint8])
 def test_arrays_as_shapes_and_ranges(kind, estimator, rows):
     X = rows[:, :4]
-    python = {"hidden_layer_sizes": (4, 3), "sample_shape": (2, 2), "scaling": MinMax((-1.0, 1.0))}
+    python = {"hidden_layer_sizes": (4, 3), "scaling": MinMax((-1.0, 1.0))}
     for shape in (np.array, lambda sizes, kind: tuple(kind(size) for size in sizes)):
-        numpy = {name: shape(python[name], kind) for name in ("hidden_layer_sizes", "sample_shape")}
-        numpy["scaling"] = MinMax(np.array([-1.0, 1.0]))
-        assert_same(
-            quick(estimator, network="convolutional", **python), quick(estimator, network="convolutional", **numpy), X
-        )
+        numpy = {"hidden_layer_sizes": shape((4, 3), kind), "scaling": MinMax(np.array([-1.0, 1.0]))}
+        networks = Convolutional(sample_shape=(2, 2)), Convolutional(sample_shape=shape((2, 2), kind))
+        assert_same(quick(estimator, network=networks[0], **python), quick(estimator, network=networks[1], **numpy), X)
 
 
 @pytest.mark.parametrize("scaling", ["minmax", "robust"])

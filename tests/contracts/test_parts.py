@@ -18,7 +18,8 @@ from sk_autoencoder.networks import NETWORKS, NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Batch
 from sk_autoencoder.scaling import SCALINGS, column_statistics
-from sk_autoencoder.training import SCHEDULES, SOLVERS
+from sk_autoencoder.solvers import SOLVERS
+from sk_autoencoder.training import SCHEDULES
 from sk_autoencoder.training.seeding import weight_generators
 
 from .variants import AXES, ESTIMATORS
@@ -249,7 +250,7 @@ def test_activation_registries_have_the_same_lines():
 @pytest.mark.parametrize("name", SOLVERS)
 def test_solvers_decay_without_gradient(name):
     weight = torch.nn.Parameter(torch.ones(3))
-    solver = SOLVERS[name]([weight], lr=0.1, momentum=0.9, alpha=0.5)
+    solver = SOLVERS[name]().build([weight], 0.1, 0.5)
     weight.grad = torch.zeros(3)
     solver.step()
     torch.testing.assert_close(weight.detach(), torch.full((3,), 0.95))
@@ -258,7 +259,7 @@ def test_solvers_decay_without_gradient(name):
 @pytest.mark.parametrize("name", SOLVERS)
 def test_solvers_go_downhill(name):
     weight = torch.nn.Parameter(torch.tensor([5.0]))
-    solver = SOLVERS[name]([weight], lr=0.05, momentum=0.9, alpha=0.0)
+    solver = SOLVERS[name]().build([weight], 0.05, 0.0)
     for _ in range(300):
         solver.zero_grad()
         (weight**2).sum().backward()

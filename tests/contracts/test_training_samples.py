@@ -128,13 +128,6 @@ class TestVoters:
         assert model._voters(X[:1]).sum() == 5
         assert len(np.unique(model.score_samples(X[:30]))) == 1
 
-    def test_validation_samples_are_judged_by_all(self):
-        X = table(100)
-        model = detector(validation_fraction=0.2).fit(X)
-        assert ((counts := model._voters(X).sum(axis=0)) == 5).sum() >= 20
-        assert (counts == 1).sum() > 50
-        assert_judged_alike(model, X)
-
     @pytest.mark.parametrize("options", [{"n_estimators": 1}, {}], ids=["one member", "nine samples"])
     def test_in_sample(self, options):
         X = table(60 if options else 9)

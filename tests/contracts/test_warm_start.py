@@ -13,6 +13,7 @@ from sk_autoencoder.losses import Huber
 from sk_autoencoder.networks import Dense
 from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.scaling import Standard
+from sk_autoencoder.solvers import SGD, Adam
 from sk_autoencoder.training.callbacks import ProgressBar
 from tests.contracts.variants import ESTIMATORS, assert_equal, outputs
 
@@ -41,15 +42,12 @@ REFUSED = {
     "n_components": 4,
     "hidden_layer_sizes": (7,),
     "activation": "tanh",
-    "out_activation": "tanh",
     "network": Dense(tied_weights=True),
-    "sample_shape": (1, 5),
     "objective": Reconstruction(sparsity="l1"),
     "scaling": "minmax",
     "solver": "sgd",
     "precision": "float64",
     "device": "meta",
-    "layerwise_pretraining": True,
     "checkpoint": "directory",
     "random_state": 1,
 }
@@ -61,13 +59,12 @@ FOLLOWED = {
     "input_margin": (0.5, lambda m: m._bounds is not None and np.allclose(m._bounds.high, _scaled_maxima(m) + 0.5)),
     "learning_rate_init": (1e-3, lambda m: m.net_.lr == 1e-3),
     "learning_rate": ("constant", lambda m: _group(m)["lr"] == 0.005),
-    "momentum": (0.5, lambda m: _group(m)["betas"] == (0.5, 0.999)),
     "alpha": (5.0, lambda m: _group(m)["weight_decay"] == 5.0),
     "batch_size": (7, lambda m: m.net_.batch_size == 7),
     "max_iter": (5, lambda m: m.n_iter_ == 6 + 5),
-    "shuffle": (False, lambda m: m.net_.plan.shuffle is False),
     "tol": (1e12, lambda m: m.n_iter_ == 6 + 3),
-    "early_stopping": (None, lambda m: ("valid_loss" in m.net_.history[-1]) is m.early_stopping),
+    "early_stopping": (True, lambda m: "valid_loss" in m.net_.history[-1]),
+    "restore_best": (False, lambda m: "valid_loss" not in m.net_.history[-1]),
     "validation_fraction": (0.5, lambda m: m.net_._rows == {"train": 60, "valid": 60}),
     "n_iter_no_change": (3, lambda m: m.n_iter_ == 3 + 4),
     "warm_start": (False, lambda m: m.n_iter_ == 6),
@@ -76,7 +73,6 @@ FOLLOWED = {
     "outlier_score": ("mahalanobis", lambda m: type(m._score).__name__ == "Mahalanobis"),
     "contamination": (0.5, lambda m: (m.predict(m.X) == 1).sum() == 60),
     "n_estimators": (3, lambda m: m.net_.module_.shape.n_members == 3),
-    "trim": (0.3, lambda m: m.net_._trimming is not None),
 }
 BEFORE = {  # what the first training needs for the change to show
     "validation_fraction": {"early_stopping": True},
@@ -91,17 +87,13 @@ def _trained(estimator, rows, **parameters):
     return estimator(2, **{**settings, **few, **parameters}).fit(rows)
 
 
-def _bound_by_held_out_samples(estimator, name):
-    return estimator is AutoencoderOutlierDetector and name == "validation_fraction"
-
-
 @pytest.mark.parametrize(("estimator", "name"), PAIRS)
 def test_each_parameter_is_followed_or_refused(estimator, name, rows, tmp_path):
     """A new parameter has to be entered in one of the two tables."""
-    if name in REFUSED or _bound_by_held_out_samples(estimator, name):
+    if name in REFUSED:
         model = _trained(estimator, rows)
         before, old = outputs(model, rows), getattr(model, name)
-        new = tmp_path if name == "checkpoint" else REFUSED.get(name, 0.5)
+        new = tmp_path if name == "checkpoint" else REFUSED[name]
         with pytest.raises(ValueError, match=name):
             model.set_params(**{name: new}).fit(rows)
         assert_equal(outputs(model, rows), before)
@@ -110,8 +102,7 @@ def test_each_parameter_is_followed_or_refused(estimator, name, rows, tmp_path):
         value, followed = FOLLOWED[name]
         model = _trained(estimator, rows, **BEFORE.get(name, {}))
         model.X = rows
-        value = not model.early_stopping if name == "early_stopping" else value
-        assert not followed(model) or name in ("early_stopping", "warm_start")
+        assert not followed(model) or name == "warm_start"
         assert followed(model.set_params(**{name: value}).fit(rows))
 
 
@@ -139,7 +130,7 @@ class TestRefusal:
             model.fit(rows)
 
     def test_loss_that_does_not_suit_the_scaled_samples(self, rows):
-        model = _trained(AutoencoderTransformer, rows, scaling="standard", out_activation="sigmoid")
+        model = _trained(AutoencoderTransformer, rows, scaling="standard", network=Dense(out_activation="sigmoid"))
         with pytest.raises(ValueError, match="loss='binary_cross_entropy' needs rows in"):
             model.set_params(loss="binary_cross_entropy").fit(rows)
 
@@ -166,10 +157,11 @@ class TestRefusal:
             model.fit(rows)
         assert len(model.set_params(callbacks=None).fit(rows).net_.history[-1]["train_member_loss"]) == 3
 
-    def test_samples_held_out_of_a_detector_stay_so(self, rows):
-        model = _trained(AutoencoderOutlierDetector, rows, validation_fraction=0.2)
-        with pytest.raises(ValueError, match=r"early_stopping=False \(was True\)"):
-            model.set_params(early_stopping=False).fit(rows)
+    @pytest.mark.parametrize("network", [Dense(out_activation="tanh"), Dense(layerwise_pretraining=True)])
+    def test_parameters_of_the_network(self, network, rows):
+        model = _trained(AutoencoderTransformer, rows, network=Dense())
+        with pytest.raises(ValueError, match=r"cannot follow .*network=Dense\(.*\) \(was Dense\(\)\)"):
+            model.set_params(network=network).fit(rows)
 
 
 class TestGoesOn:
@@ -179,7 +171,7 @@ class TestGoesOn:
             {"hidden_layer_sizes": [128, 64, 32]},
             {"scaling": Standard()},
             {"network": Dense()},
-            {"loss": Huber(), "random_state": None, "layerwise_pretraining": False},
+            {"loss": Huber(), "random_state": None},
         ],
     )
     def test_with_the_same_choice_in_other_words(self, same, rows):
@@ -197,10 +189,19 @@ class TestGoesOn:
     def test_with_other_settings_of_sgd(self, rows):
         model = _trained(AutoencoderTransformer, rows, solver="sgd", learning_rate_init=0.01)
         momenta = [slot["momentum_buffer"] for slot in model.net_.optimizer_.state.values()]
-        group = _group(model.set_params(momentum=0.2, alpha=0.7).fit(rows))
+        group = _group(model.set_params(solver=SGD(momentum=0.2), alpha=0.7).fit(rows))
         assert (group["momentum"], group["decay"]) == (0.2, 0.7)
         kept = [slot["momentum_buffer"] for slot in model.net_.optimizer_.state.values()]
         assert all(one is other for one, other in zip(momenta, kept, strict=True))
+
+    def test_with_another_momentum_of_adam(self, rows):
+        model = _trained(AutoencoderTransformer, rows, solver=Adam())
+        assert _group(model.set_params(solver__beta1=0.5).fit(rows))["betas"] == (0.5, 0.999)
+
+    def test_with_trimming(self, rows):
+        model = _trained(AutoencoderOutlierDetector, rows, objective=Reconstruction())
+        with pytest.raises(ValueError, match="cannot follow objective=Reconstruction"):
+            model.set_params(objective__trim=0.3).fit(rows)
 
     def test_with_a_scheduler(self, rows):
         model = _trained(AutoencoderTransformer, rows, learning_rate="constant")

@@ -14,8 +14,9 @@ from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Reconstruction, Variational
 from sk_autoencoder.scaling import SCALINGS, MinMax
 from sk_autoencoder.scores import SCORES
+from sk_autoencoder.solvers import SGD, SOLVERS
 from sk_autoencoder.thresholds import THRESHOLDS
-from sk_autoencoder.training import SCHEDULES, SOLVERS
+from sk_autoencoder.training import SCHEDULES
 
 # A parameter of the estimators, and the registry behind it.
 AXES = {
@@ -41,21 +42,22 @@ OPTIONS = {
     "variational_bernoulli": {"objective": Variational(beta=0.01), "loss": "binary_cross_entropy"},
     "plain": {"corruption": None},
     "rescaled_masking": {"corruption": Masking(rescale=True)},
-    "tanh_range": {"scaling": MinMax(feature_range=(-1.0, 1.0)), "out_activation": "tanh"},
+    "tanh_range": {"scaling": MinMax(feature_range=(-1.0, 1.0)), "network": Dense(out_activation="tanh")},
     "unscaled": {"scaling": None},
     "sgd_decay": {"solver": "sgd", "alpha": 0.01, "learning_rate_init": 0.01},
     # No epoch gains as much as tol: both stop after the second one.
     "early_stopping": {"early_stopping": True, "n_iter_no_change": 1, "tol": 1e12},
     "tol": {"n_iter_no_change": 1, "tol": 1e12},
     "float64": {"precision": "float64"},
-    "layerwise": {"layerwise_pretraining": True, "hidden_layer_sizes": (16, 8), "max_iter": 4},
+    "layerwise": {"network": Dense(layerwise_pretraining=True), "hidden_layer_sizes": (16, 8), "max_iter": 4},
     "linear": {"hidden_layer_sizes": ()},
     "whitened": {"whiten": True},
     "whitened_linear": {"whiten": True, "hidden_layer_sizes": (), "corruption": None},
     "whitened_variational": {"whiten": True, "objective": "variational"},
     "deep": {"hidden_layer_sizes": (33, 7, 100)},
     "small_batches": {"batch_size": 7},
-    "unshuffled": {"shuffle": False},
+    "trimmed": {"objective": Reconstruction(trim=0.2)},
+    "sgd_without_nesterov": {"solver": SGD(nesterov=False)},
 }
 
 ESTIMATORS = [
@@ -99,6 +101,11 @@ def variants():
 
 
 VARIANTS = variants()
+
+
+def without_validation(estimator):
+    """Return the parameters by which an estimator trains without a look at held-out samples."""
+    return {name: False for name in ("early_stopping", "restore_best") if hasattr(estimator, name)}
 
 
 def outputs(model, X):

@@ -8,6 +8,7 @@ from sk_autoencoder.corruptions import CORRUPTIONS, Gaussian, Masking
 from sk_autoencoder.losses import LOSSES, SquaredError
 from sk_autoencoder.networks import Dense
 from sk_autoencoder.scaling import SCALINGS, MinMax, Standard
+from sk_autoencoder.solvers import SGD
 
 DAY = 86_400.0
 
@@ -194,9 +195,9 @@ class TestBinaryCrossEntropy:
 
     @pytest.mark.parametrize("out_activation", ["identity", "relu", "tanh"])
     def test_needs_a_sigmoid(self, out_activation, rows):
-        model = AutoencoderTransformer(2, loss="binary_cross_entropy", out_activation=out_activation)
+        model = AutoencoderTransformer(2, loss="binary_cross_entropy", network=Dense(out_activation=out_activation))
         with pytest.raises(
-            ValueError, match="'binary_cross_entropy' needs out_activation='sigmoid', but out_activation="
+            ValueError, match="'binary_cross_entropy' needs out_activation='sigmoid', but network=Dense"
         ):
             model.fit(rows)
 
@@ -229,7 +230,8 @@ class TestChoices:
             ({"learning_rate": "fast"}, "The 'learning_rate' parameter of AutoencoderTransformer must be a str among"),
             ({"learning_rate_init": 0}, "The 'learning_rate_init' parameter of AutoencoderTransformer must be"),
             ({"learning_rate_init": np.inf}, "The 'learning_rate_init' parameter of AutoencoderTransformer must be"),
-            ({"momentum": 1.0}, "The 'momentum' parameter of AutoencoderTransformer must be"),
+            ({"solver": SGD(momentum=1.0)}, "The 'momentum' parameter of SGD must be"),
+            ({"network": Dense(out_activation="step")}, "The 'out_activation' parameter of Dense must be"),
             ({"alpha": -1}, "The 'alpha' parameter of AutoencoderTransformer must be"),
             ({"batch_size": 0}, "The 'batch_size' parameter of AutoencoderTransformer must be"),
             ({"max_iter": 0}, "The 'max_iter' parameter of AutoencoderTransformer must be"),

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.corruptions import Gaussian
 from sk_autoencoder.networks import Dense
+from tests.contracts.variants import without_validation
 
 
 class Silent(skorch.callbacks.Callback):
@@ -84,7 +85,7 @@ def test_gradients_can_be_changed(model, rows):
             for _, parameter in named_parameters:
                 parameter.grad.zero_()
 
-    still = model.set_params(callbacks=[Stopped()], shuffle=False, learning_rate="constant", alpha=0.0)
+    still = model.set_params(callbacks=[Stopped()], learning_rate="constant", alpha=0.0)
     curve = still.set_params(corruption=None).fit(rows).loss_curve_
     np.testing.assert_allclose(curve, curve[0])
 
@@ -263,9 +264,9 @@ class TestFreezing:
     @pytest.fixture
     def fitted(self, estimator, solver, rows):
         def fit(n_epochs, *callbacks, **choices):
-            plain = {"alpha": 0.1, "early_stopping": False, "learning_rate": "constant", "learning_rate_init": 0.01}
+            plain = {"alpha": 0.1, "learning_rate": "constant", "learning_rate_init": 0.01}
             model = estimator(2, solver=solver, max_iter=n_epochs, batch_size=50, random_state=0, **(plain | choices))
-            return model.set_params(callbacks=list(callbacks)).fit(rows)
+            return model.set_params(callbacks=list(callbacks), **without_validation(model)).fit(rows)
 
         return fit
 

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.networks import Convolutional
 from tests.contracts.variants import ESTIMATORS, outputs
 
 
@@ -315,8 +316,11 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("shape", "advice"),
         [
-            ((9, 4, 6), r"sample_shape=(1, 4, 6) for images of one channel, or sample_shape=(4, 6) for series"),
-            ((9, 3, 4, 6), "sample_shape=(3, 4, 6), if the axes are channels, height and width, with network='conv"),
+            (
+                (9, 4, 6),
+                "(sample_shape=(1, 4, 6)) for images of one channel, or sample_shape=(4, 6) for series",
+            ),
+            ((9, 3, 4, 6), "network=Convolutional(sample_shape=(3, 4, 6)), if the axes are channels, height and width"),
             ((9, 2, 3, 4, 6), "write X.reshape(len(X), -1)."),
         ],
     )
@@ -333,7 +337,7 @@ class TestRefused:
     def test_what_the_advice_says_works(self, model):
         X = np.random.default_rng(0).normal(size=(9, 4, 6))
         for shape in ((1, 4, 6), (4, 6)):
-            fitted = clone(model).set_params(sample_shape=shape, network="convolutional", hidden_layer_sizes=(4,))
+            fitted = clone(model).set_params(network=Convolutional(sample_shape=shape), hidden_layer_sizes=(4,))
             assert fitted.fit_transform(X.reshape(len(X), -1)).shape == (9, 2)
 
     def test_no_rows(self, model, rows):
@@ -378,7 +382,8 @@ class TestSparse:
         np.testing.assert_allclose(found, clone(model).fit(matrix.toarray()).reconstruction_error(matrix.toarray()))
 
     def test_held_out_rows(self, estimator, matrix):
-        model = estimator(2, max_iter=2, early_stopping=True, n_iter_no_change=10, random_state=0)
+        validating = {"early_stopping": True} if estimator is AutoencoderTransformer else {}
+        model = estimator(2, max_iter=2, n_iter_no_change=10, random_state=0, **validating)
         with pytest.warns(match="before the valid loss had ceased"):
             curve = clone(model).fit(matrix).validation_loss_curve_
         with pytest.warns(match="before the valid loss had ceased"):

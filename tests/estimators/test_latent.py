@@ -14,6 +14,7 @@ from sklearn.metrics import pairwise_distances_argmin_min
 
 from sk_autoencoder import AutoencoderTransformer
 from sk_autoencoder.estimators._latent import draw_like
+from sk_autoencoder.networks import Dense
 from sk_autoencoder.objectives import Reconstruction, Variational
 
 
@@ -291,7 +292,7 @@ class TestPrincipalAxes:
             {"hidden_layer_sizes": (3,)},
             {"objective": "variational"},
             {"objective": Reconstruction(sparsity="l1")},
-            {"out_activation": "tanh"},
+            {"network": Dense(out_activation="tanh")},
             {"n_components": 7, "corruption": "masking"},
         ):
             assert not hasattr(

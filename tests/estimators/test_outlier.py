@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 
 from sk_autoencoder import AutoencoderOutlierDetector, trusted_types
 from sk_autoencoder._rounding import rounding
+from sk_autoencoder.networks import Dense
 from sk_autoencoder.objectives import Evaluation, Objective, Reconstruction
 from sk_autoencoder.scores import SCORES, CodeDistance, Combined, Mahalanobis, OutlierScore, ReconstructionError
 from sk_autoencoder.thresholds import THRESHOLDS, Conformal, Hampel, Quantile, Tail, Threshold
@@ -572,10 +573,10 @@ class TestMembers:
 
     @pytest.mark.parametrize("network", ["dense", "convolutional"])
     def test_warm_start_adds_members(self, network, X):
-        model = detector(warm_start=True, n_estimators=2, network=network, early_stopping=False).fit(X)
+        model = detector(warm_start=True, n_estimators=2, network=network, restore_best=False).fit(X)
         trained = members(model)
         model.set_params(n_estimators=7, learning_rate_init=1e-12).fit(X)
-        drawn = detector(n_estimators=7, network=network, early_stopping=False, learning_rate_init=1e-12).fit(X)
+        drawn = detector(n_estimators=7, network=network, restore_best=False, learning_rate_init=1e-12).fit(X)
         np.testing.assert_allclose(members(model), np.vstack([trained, members(drawn)[2:]]), atol=1e-9)
         assert model.n_iter_ == 6
         assert_finite(model, X)
@@ -593,7 +594,7 @@ class TestMembers:
             model.set_params(n_estimators=2).fit(X)
 
     def test_warm_start_does_not_add_members_beside_pretrained_ones(self, X):
-        model = detector(warm_start=True, n_estimators=2, layerwise_pretraining=True, max_iter=4).fit(X)
+        model = detector(warm_start=True, n_estimators=2, network=Dense(layerwise_pretraining=True), max_iter=4).fit(X)
         with pytest.raises(ValueError, match=r"cannot follow n_estimators=3 \(was 2\)"):
             model.set_params(n_estimators=3).fit(X)
 
@@ -636,20 +637,12 @@ class TestLength:
 
     def test_weights_of_the_last_epoch(self):
         X = draw(30, 0)
-        model = detector(**self.overfits, early_stopping=False).fit(X)
+        model = detector(**self.overfits, restore_best=False).fit(X)
         best = detector(**self.overfits).fit(X)
         assert model.validation_loss_curve_ == []
         last, least = self.held_out_errors(model, X), self.held_out_errors(best, X)
         assert (last >= least * (1 - 1e-4)).all()
         assert last.max() > 1.01 * least.max()
-
-    def test_rows_for_validation_alone(self, X):
-        model = detector(validation_fraction=0.2).fit(X)
-        trained, validation = model._split(200, hold_out=True)
-        assert validation.shape == (40,)
-        assert trained.shape == (5, 128)
-        assert not np.isin(trained, validation).any()
-        assert len(model.validation_loss_curve_) == 3
 
     def test_stops_when_told_how_long_to_wait(self, X):
         model = detector(max_iter=9, n_iter_no_change=2, tol=1e12).fit(X)
@@ -807,12 +800,11 @@ class TestRows:
         with pytest.raises(ValueError, match="2D array"):
             call(X[0])
 
-    def test_early_stopping_and_own_validation_rows(self, X):
+    def test_stopping_and_own_validation_rows(self, X):
         parameters = {"tol": 1.0, "n_iter_no_change": 2, "max_iter": 50, "learning_rate": "constant"}
-        held_out = detector(validation_fraction=0.1, **parameters).fit(X)
         own = detector(**parameters).fit(X)
         given = detector(**parameters).fit(X, X_val=draw(30, 4))
-        for model in (held_out, own, given):
+        for model in (own, given):
             assert_finite(model, X)
             assert model.n_iter_ < 50
             assert len(model.calibration_scores_) == 200
@@ -882,20 +874,23 @@ class TestTrim:
         strange = np.repeat(draw(3, 8, scale=8), 15, axis=0) + 0.1 * rng.normal(size=(45, 5))
         rows = np.concatenate([draw(255, 0), strange])
         errors = [
-            detector(trim=trim, max_iter=100, n_components=3).fit(rows).reconstruction_error(strange).mean()
+            detector(objective=Reconstruction(trim=trim), max_iter=100, n_components=3)
+            .fit(rows)
+            .reconstruction_error(strange)
+            .mean()
             for trim in (0.0, 0.2)
         ]
         assert errors[1] > 10 * errors[0]
 
     def test_changes_nothing_if_no_row_is_left_out(self, X):
         """Fewer rows in a mini-batch than make up one whole row of the share."""
-        plain, trimmed = (detector(trim=trim, batch_size=4).fit(X).score_samples(X) for trim in (0.0, 0.1))
+        plain, trimmed = (
+            detector(objective=Reconstruction(trim=trim), batch_size=4).fit(X).score_samples(X) for trim in (0.0, 0.1)
+        )
         np.testing.assert_array_equal(plain, trimmed)
 
     def test_losses_are_means_of_the_rows_that_count(self, X):
-        losses = [detector(trim=trim, max_iter=1).fit(X).loss_curve_[0] for trim in (0.0, 0.2)]
+        losses = [
+            detector(objective=Reconstruction(trim=trim), max_iter=1).fit(X).loss_curve_[0] for trim in (0.0, 0.2)
+        ]
         assert 0.2 * losses[0] < losses[1] < losses[0]
-
-    def test_needs_a_reconstruction(self, X, untrained):
-        with pytest.raises(ValueError, match=r"trim=0.1 judges rows by their 'reconstruction', but objective=Mute"):
-            detector(trim=0.1, objective=Mute(), outlier_score="sample_distance").fit(X)

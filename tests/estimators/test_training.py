@@ -311,21 +311,21 @@ class TestOptions:
     def test_noise_is_fresh_in_every_epoch(self, rows):
         """At a standstill, only the noise makes the loss differ from one epoch to the next."""
         still = AutoencoderTransformer(
-            2, learning_rate_init=1e-30, learning_rate="constant", max_iter=3, shuffle=False, precision="float64"
+            2, learning_rate_init=1e-30, learning_rate="constant", max_iter=3, precision="float64"
         ).set_params(corruption=None, random_state=0)
-        assert len(set(clone(still).fit(rows).loss_curve_)) == 1
+
+        def n_losses(model):
+            return len(np.unique(np.round(model.fit(rows).loss_curve_, 10)))  # sums depend on the order of samples
+
+        assert n_losses(clone(still)) == 1
         for corruption in ("swap", Gaussian(0.5)):
-            assert len(set(clone(still).set_params(corruption=corruption).fit(rows).loss_curve_)) == 3
-        assert len(set(clone(still).set_params(network=Dense(dropout=0.5)).fit(rows).loss_curve_)) == 3
+            assert n_losses(clone(still).set_params(corruption=corruption)) == 3
+        assert n_losses(clone(still).set_params(network=Dense(dropout=0.5))) == 3
 
     def test_clean_row_is_the_target(self, rows):
         """With all cells but few masked, a denoiser returns about the column means, not the masked rows."""
         model = AutoencoderTransformer(2, corruption=Masking(0.99), max_iter=100, random_state=0).fit(rows)
         np.testing.assert_allclose(model.loss_curve_[-1], 1, atol=0.15)
-
-    def test_shuffle(self, rows):
-        model = AutoencoderTransformer(2, batch_size=10, max_iter=2, random_state=0)
-        assert clone(model).fit(rows).loss_curve_ != clone(model).set_params(shuffle=False).fit(rows).loss_curve_
 
     @pytest.mark.parametrize("solver", ["adam", "sgd"])
     def test_alpha_shrinks_weights(self, solver, rows):
@@ -370,7 +370,7 @@ class TestPrinting:
         assert err.count("\n") == 1
 
     def test_bars_of_layers_name_them(self, rows, capfd):
-        layers = {"hidden_layer_sizes": (6, 4), "layerwise_pretraining": True}
+        layers = {"hidden_layer_sizes": (6, 4), "network": Dense(layerwise_pretraining=True)}
         AutoencoderTransformer(2, max_iter=12, verbose=True, **layers).fit(rows)
         bars = [line.split("\r")[-1] for line in capfd.readouterr().err.split("\n")]
         assert [bar.partition(":")[0] for bar in bars if bar] == [*(f"layer {n} of 3" for n in (1, 2, 3)), "fit"]

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.blocks import BLOCK_ROWS
-from sk_autoencoder.networks import Convolutional, Dense, NetworkShape
+from sk_autoencoder.networks import Convolutional, NetworkShape
 from sk_autoencoder.training.seeding import seeded, weight_generators
 
 
@@ -89,7 +90,8 @@ class TestDropout:
 )
 def test_row_in_any_batch(sample_shape, channels, network, precision):
     X = np.random.default_rng(0).normal(size=(2 * BLOCK_ROWS + 10, int(np.prod(sample_shape))))
-    shapes = {"sample_shape": sample_shape, "hidden_layer_sizes": channels, "precision": precision}
+    network = clone(network).set_params(sample_shape=sample_shape)
+    shapes = {"hidden_layer_sizes": channels, "precision": precision}
     model = AutoencoderTransformer(3, network=network, max_iter=1, random_state=0, **shapes).fit(X)
     codes, decoded = model.transform(X), model.reconstruct(X)
     for part in (slice(0, 1), slice(3, 8), slice(70, 71), slice(BLOCK_ROWS - 1, BLOCK_ROWS + 3), slice(5, None)):
@@ -102,7 +104,7 @@ class TestSampleShape:
         X = np.random.default_rng(0).normal(size=(30, 12))
         models = [
             AutoencoderTransformer(
-                2, network="convolutional", sample_shape=shape, hidden_layer_sizes=(4, 8), max_iter=2, random_state=0
+                2, network=Convolutional(sample_shape=shape), hidden_layer_sizes=(4, 8), max_iter=2, random_state=0
             ).fit(X)
             for shape in (None, (1, 12), [1, 12], np.array([1, 12]))
         ]
@@ -112,15 +114,10 @@ class TestSampleShape:
     def test_images_and_members(self):
         X = np.random.default_rng(0).normal(size=(40, 2 * 6 * 5))
         detector = AutoencoderOutlierDetector(
-            n_components=2, network=Convolutional(), sample_shape=(2, 6, 5), n_estimators=3, max_iter=2, random_state=0
+            n_components=2, network=Convolutional(sample_shape=(2, 6, 5)), n_estimators=3, max_iter=2, random_state=0
         ).fit(X)
         assert detector.net_.module_.encoder_kernels[0].shape == (3, 16, 2, 3, 3)
         assert detector.feature_scores(X).shape == X.shape
-
-    def test_dense_ignores_it(self, rows):
-        with_shape = AutoencoderTransformer(2, network=Dense(), sample_shape=(1, 5), max_iter=2, random_state=0)
-        without = AutoencoderTransformer(2, network=Dense(), max_iter=2, random_state=0)
-        np.testing.assert_array_equal(with_shape.fit(rows).transform(rows), without.fit(rows).transform(rows))
 
     @pytest.mark.parametrize(
         ("sample_shape", "message"),
@@ -128,17 +125,17 @@ class TestSampleShape:
             ((2, 3), r"sample_shape=\(2, 3\) holds 2 x 3 = 6 numbers, but a row has 5 features"),
             ((1, 2.5), r"sample_shape=\(1, 2.5\) must hold whole numbers from 1"),
             ((-1, -5), r"sample_shape=\(-1, -5\) must hold whole numbers from 1"),
-            (5, r"sample_shape' parameter of AutoencoderTransformer must be an array-like or None"),
+            (5, r"sample_shape' parameter of Convolutional must be an array-like or None"),
         ],
     )
     def test_that_does_not_fit(self, sample_shape, message, rows):
         with pytest.raises(ValueError, match=message):
-            AutoencoderTransformer(2, sample_shape=sample_shape).fit(rows)
+            AutoencoderTransformer(2, network=Convolutional(sample_shape=sample_shape)).fit(rows)
 
     @pytest.mark.parametrize("sample_shape", [(5,), (1, 1, 1, 5)])
     def test_of_unknown_axes(self, sample_shape, rows):
         with pytest.raises(ValueError, match=r"reads a row as \(channels, steps\) or \(channels, height, width\)"):
-            AutoencoderTransformer(2, network="convolutional", sample_shape=sample_shape).fit(rows)
+            AutoencoderTransformer(2, network=Convolutional(sample_shape=sample_shape)).fit(rows)
 
 
 def test_even_kernel_is_refused(rows):

@@ -102,9 +102,6 @@ class TestTraining:
             order(batches(numbered(50), n_members=3))[:, :1], order(batches(numbered(50), n_members=1))
         )
 
-    def test_unshuffled(self):
-        assert order(batches(numbered(9), shuffle=False))[:, 0].tolist() == list(range(9))
-
     @pytest.mark.parametrize(("n_rows", "expected"), [(1, 1), (4, 1), (5, 2), (13, 4)])
     def test_length_counts_mini_batches(self, n_rows, expected):
         assert len(batches(numbered(n_rows))) == expected

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from sk_autoencoder.training.solvers import SCHEDULES, adam, constant, cosine, onecycle, sgd
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.solvers import SGD, Adam, Custom
+from sk_autoencoder.training.schedules import SCHEDULES, constant, cosine, onecycle
 
 
 def follow(make, n_steps=20):
@@ -25,7 +27,7 @@ def follow(make, n_steps=20):
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
 @pytest.mark.parametrize("momentum", [0.5, 0.9])
 def test_adam_is_torchs_adamw(alpha, momentum):
-    ours = follow(lambda weights: adam(weights, lr=0.01, momentum=momentum, alpha=alpha))
+    ours = follow(lambda weights: Adam(momentum).build(weights, 0.01, alpha))
     theirs = follow(lambda weights: torch.optim.AdamW(weights, lr=0.01, betas=(momentum, 0.999), weight_decay=alpha))
     for found, expected in zip(ours, theirs, strict=True):
         torch.testing.assert_close(found, expected)
@@ -33,7 +35,7 @@ def test_adam_is_torchs_adamw(alpha, momentum):
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_sgd_is_torchs_without_decay(momentum):
-    ours = follow(lambda weights: sgd(weights, lr=0.001, momentum=momentum, alpha=0.0))
+    ours = follow(lambda weights: SGD(momentum).build(weights, 0.001, 0.0))
     theirs = follow(lambda weights: torch.optim.SGD(weights, lr=0.001, momentum=momentum, nesterov=momentum > 0))
     for found, expected in zip(ours, theirs, strict=True):
         torch.testing.assert_close(found, expected)
@@ -41,7 +43,7 @@ def test_sgd_is_torchs_without_decay(momentum):
 
 def test_decay_of_sgd_bypasses_momentum():
     weight = torch.nn.Parameter(torch.ones(1))
-    solver = sgd([weight], lr=0.1, momentum=0.9, alpha=0.5)
+    solver = SGD().build([weight], 0.1, 0.5)
     for _ in range(3):
         weight.grad = torch.zeros(1)
         solver.step()
@@ -50,7 +52,7 @@ def test_decay_of_sgd_bypasses_momentum():
 
 def test_adam_goes_on_from_a_loaded_state():
     first, second = (torch.nn.Parameter(torch.ones(4)) for _ in range(2))
-    ours, copy = adam([first], 0.1, 0.9, 0.0), adam([second], 0.1, 0.9, 0.0)
+    ours, copy = Adam().build([first], 0.1, 0.0), Adam().build([second], 0.1, 0.0)
     for _ in range(3):
         first.grad = first.detach().clone()
         ours.step()
@@ -63,10 +65,10 @@ def test_adam_goes_on_from_a_loaded_state():
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("make", [adam, sgd])
-def test_rate_of_a_group_is_followed(make):
+@pytest.mark.parametrize("kind", [Adam(), SGD(), Custom(torch.optim.RMSprop)])
+def test_rate_of_a_group_is_followed(kind):
     weight = torch.nn.Parameter(torch.ones(1))
-    solver = make([weight], 0.1, 0.9, 0.0)
+    solver = kind.build([weight], 0.1, 0.0)
     solver.param_groups[0]["lr"] = 0.0
     weight.grad = torch.ones(1)
     solver.step()
@@ -94,3 +96,50 @@ def test_onecycle():
 def test_schedules_have_no_jumps(name):
     rates = np.array([SCHEDULES[name](step / 1000) for step in range(1001)])
     assert np.abs(np.diff(rates)).max() < 0.01
+
+
+def no_optimizer(weights, lr, weight_decay):
+    return {}
+
+
+class TestCustom:
+    def test_is_adam_with_torchs_adamw(self, rows):
+        ours = AutoencoderTransformer(2, max_iter=3, random_state=0).fit(rows)
+        theirs = AutoencoderTransformer(2, solver=Custom(torch.optim.AdamW), max_iter=3, random_state=0).fit(rows)
+        np.testing.assert_allclose(theirs.transform(rows), ours.transform(rows), rtol=1e-4, atol=1e-5)
+        assert theirs.net_.optimizer_.param_groups[0]["weight_decay"] == theirs.alpha
+
+    def test_arguments_are_parameters(self, rows):
+        model = AutoencoderTransformer(2, solver=Custom(torch.optim.RMSprop, momentum=0.5), max_iter=1)
+        assert model.get_params()["solver__momentum"] == 0.5
+        model.set_params(solver__momentum=0.1).fit(rows)
+        assert model.net_.optimizer_.param_groups[0]["momentum"] == 0.1
+
+    def test_each_member_learns_as_if_alone(self, rows):
+        solver = Custom(torch.optim.NAdam)
+        first, sixth = (
+            AutoencoderOutlierDetector(2, solver=solver, n_estimators=n, max_iter=3, random_state=0).fit(rows)
+            for n in (1, 6)
+        )
+        weights = (detector.net_.module_.encoder_weights[0][0].detach() for detector in (first, sixth))
+        torch.testing.assert_close(*weights)
+
+    @pytest.mark.parametrize(
+        ("solver", "alpha", "message"),
+        [
+            (Custom(torch.optim.Rprop), 0.1, r"Custom\(Rprop\) takes no weight_decay, but alpha=0.1; use alpha=0.0"),
+            (Custom(torch.optim.LBFGS), 0.0, r"Custom\(LBFGS\) needs a closure in each step"),
+            (Custom(no_optimizer), 0.0, r"Custom\(no_optimizer\) made an object of type dict, no torch optimizer"),
+        ],
+    )
+    def test_what_cannot_be_used(self, solver, alpha, message, rows):
+        with pytest.raises(ValueError, match=message):
+            AutoencoderTransformer(2, solver=solver, alpha=alpha).fit(rows)
+
+
+def test_a_schedule_of_ones_own(rows):
+    constant_rate = AutoencoderTransformer(2, learning_rate="constant", max_iter=3, random_state=0).fit(rows)
+    own = AutoencoderTransformer(2, learning_rate=lambda progress: 1.0, max_iter=3, random_state=0).fit(rows)
+    np.testing.assert_array_equal(own.transform(rows), constant_rate.transform(rows))
+    falling = AutoencoderTransformer(2, learning_rate=lambda progress: 1 - progress, max_iter=3, random_state=0)
+    assert falling.fit(rows).loss_curve_ != own.loss_curve_
