@@ -379,9 +379,9 @@ class TestSparse:
 
     def test_held_out_rows(self, estimator, matrix):
         model = estimator(2, max_iter=2, early_stopping=True, n_iter_no_change=10, random_state=0)
-        with pytest.warns(match="before the valid loss had ceased"):
+        with pytest.warns(match="before the valid loss stopped"):
             curve = clone(model).fit(matrix).validation_loss_curve_
-        with pytest.warns(match="before the valid loss had ceased"):
+        with pytest.warns(match="before the valid loss stopped"):
             np.testing.assert_allclose(curve, model.fit(matrix.toarray()).validation_loss_curve_)
 
     def test_is_never_dense_as_a_whole(self, estimator, monkeypatch):
