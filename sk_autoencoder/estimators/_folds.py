@@ -40,15 +40,15 @@ class Folds:
 
     @property
     def cover(self) -> bool:
-        """Whether each sample is held out by at least one member."""
+        """Whether there are several folds, and each is held out by at least one member."""
         return self.n_folds > 1 and self.n_members >= self.n_folds
 
     @property
     def others(self) -> np.ndarray:
-        """Members that hold out other folds than each member, one for each fold, (n_members, n_others).
+        """For each member, one member for each other fold, which holds it out, (n_members, n_others).
 
-        Without ``cover``, each member itself, (n_members, 1). Otherwise the indices are also those of the folds, since
-        members 0 to n_folds - 1 hold out the folds of the same index.
+        These indices are also those of the folds, since member k holds out fold k for all k < n_folds. Without
+        ``cover``, the index of each member itself, (n_members, 1).
         """
         if not self.cover:
             return np.arange(self.n_members)[:, None]

@@ -78,9 +78,10 @@ class Combined(OutlierScore):
         Number of components that are averaged, the largest for each sample; all if there are fewer. 1 is the maximum
         (Tippett's method of combining p-values), None is the mean of all (Fisher's method).
     damped : bool, default=True
-        Whether local components (all but isolation and feature tails) are damped beyond the 90th percentile. A
-        Combined among ``scores`` has its own parameter ``damped``; the one in the default components gets this value.
-        False is better where outliers are rare in the training set, True where they are more than a few percent.
+        Whether local components (``is_local``: all but isolation and feature tails) are damped beyond the 90th
+        percentile. A Combined among ``scores`` has its own parameter ``damped``; the one in the default components gets
+        this value. False is better where outliers are rare in the training set, True where they are more than a few
+        percent.
 
     References
     ----------
