@@ -1,4 +1,4 @@
-"""Parts: the small objects that stand behind every name a user can give."""
+"""Base class of the objects that estimators accept as parameters, by name or as an instance."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sk_autoencoder._validation import ParameterizedEstimator, check_parameters,
 
 
 class Part(ParameterizedEstimator):
-    """One choice on one axis: parameters stored as given, no work in ``__init__``.
+    """Base class of losses, scalings, networks, scores and so on; ``__init__`` only stores the parameters.
 
-    A part is a scikit-learn ``BaseEstimator``, so that ``get_params``, ``clone``, ``repr`` and nested
-    search work on it; it never holds fitted state, which belongs to the estimator that uses it.
+    A part is a scikit-learn ``BaseEstimator``, so that ``get_params``, ``clone``, ``repr`` and grid search over nested
+    parameters work. A part has no fitted state, which is stored in the estimator that uses the part.
     """
 
 
@@ -38,7 +38,7 @@ AnyPart = TypeVar("AnyPart", bound=Part)
 
 
 def resolve(registry: dict[str, type[AnyPart]], choice: str | AnyPart) -> AnyPart:
-    """Turn a name of the registry, or a user's part, into a validated part of our own that holds Python's numbers."""
+    """Return a new, validated part for a name in the registry or a user's part, with parameters of built-in types."""
     part = registry[choice]() if isinstance(choice, str) else clone(choice)
     check_parameters(part)
     part.set_params(**{name: plain(value) for name, value in part.get_params(deep=False).items()})

@@ -1,14 +1,14 @@
-"""How far apart equal numbers can come to lie by rounding."""
+"""Tolerance within which two numbers count as equal."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# 64 steps of float32. Reading a column as float32 moves its scaled values by less, if its mean is at most a hundred
-# standard deviations; so does a scaler that computes in float32.
+# 64 times the machine epsilon of float32. Conversion of a feature to float32, or scaling in float32, changes scaled
+# values by less, if the mean of the feature is at most 100 standard deviations.
 ROUNDING = 2.0**-17
 
 
 def rounding(values: Any) -> Any:
-    """Return the distance within which scaled values, or scores, of an array or tensor count as equal."""
+    """Return the tolerance for each scaled value, or score, of an array or tensor."""
     return ROUNDING * (1 + abs(values))

@@ -1,4 +1,4 @@
-"""How many of torch's threads an operation uses, by its size."""
+"""Limits on the number of torch's threads, by the size of an operation."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from threadpoolctl import ThreadpoolController
 
-# Each thread's share of a parallel operation has at least so many multiplications, which take some 0.1 ms.
+# Minimum number of multiplications per thread in a parallel operation; they take about 0.1 ms.
 _LEAST_SHARE = 1 << 23
-# About how many parallel operations there are in a step of training, while an array is encoded, and while it is scored.
+# Approximate number of parallel operations in a training step, and when an array is encoded or scored.
 TRAINING_STEP, ENCODING, SCORING = 8, 64, 256
 
 
 def threads(n_multiplications: float, n_operations: int, most: int | None = None) -> AbstractContextManager[Any]:
-    """Limit torch's threads in the calling Python thread: small operations run on one, large ones on all it has.
+    """Return a context in which torch uses fewer threads for small operations; ``most`` is the maximum number.
 
-    The threads of an operation wait for each other at its end, in a loop that keeps their processors busy. If other
-    processes use these, small operations take longer on several threads than on one. There are at most ``most``.
+    The limit applies to the calling Python thread. The threads of an operation wait for each other at its end in a busy
+    loop. If other processes use the same processors, small operations are slower with several threads than with one.
     """
     present = torch.get_num_threads()
     n_threads = min(present, max(1, int(n_multiplications / n_operations / _LEAST_SHARE)))
@@ -29,5 +29,5 @@ def threads(n_multiplications: float, n_operations: int, most: int | None = None
 
 @cache
 def _openmp() -> ThreadpoolController:
-    """Return the control of OpenMP's threads, whose number each thread has for itself."""
+    """Return the controller of the number of OpenMP threads, which is a setting of each Python thread."""
     return ThreadpoolController().select(user_api="openmp")

@@ -1,4 +1,4 @@
-"""Everything that touches private parts of torch, which any release may change or drop."""
+"""Uses of torch's private functions and attributes, which may change in any release."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 SomeModule = TypeVar("SomeModule", bound=nn.Module)
 
-# In-place operations on lists of tensors, one call for all of them.
+# In-place operations on lists of tensors.
 foreach_add = torch._foreach_add_
 foreach_copy = torch._foreach_copy_
 foreach_lerp = torch._foreach_lerp_
@@ -31,22 +31,22 @@ fused_adamw = torch._fused_adamw_
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor, activation: str) -> Tensor:
-    """Return ``activation(rows @ weight.mT + bias)`` by oneDNN; the activation is "none" or "relu"."""
+    """Compute ``activation(rows @ weight.mT + bias)`` with oneDNN; the activation is "none" or "relu"."""
     return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, activation, [], "")
 
 
 def bfloat16_on_cpu() -> bool:
-    """Whether the processor multiplies matrices of bfloat16."""
+    """Whether the CPU has instructions for bfloat16 matrix products."""
     return torch.cpu._is_avx512_bf16_supported()
 
 
 def has_hooks(tensor: Tensor) -> bool:
-    """Whether a tensor has hooks that autograd calls with its gradient."""
+    """Whether a tensor has hooks that autograd calls with the gradient."""
     return bool(tensor._backward_hooks)
 
 
 def copied(module: SomeModule) -> SomeModule:
-    """Return a shallow copy without the module's parameters and children, whose dicts ``copy.copy`` shares."""
+    """Return a shallow copy with empty dicts of parameters and submodules, which ``copy.copy`` would share."""
     result = copy.copy(module)
     result._parameters, result._modules = {}, {}
     return result

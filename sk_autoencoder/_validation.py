@@ -1,4 +1,4 @@
-"""Everything that touches scikit-learn's private modules, and the checks on a user's rows."""
+"""Validation of parameters and samples, and all uses of scikit-learn's private modules."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FLOATS = [np.float64, np.float32]
 
 @contextmanager
 def own_modes() -> Iterator[None]:
-    """Compute as torch does by default, whatever the caller has set: with gradients, and without autocast."""
+    """Restore torch's default modes within the context: with gradients, without inference mode and autocast."""
     with ExitStack() as modes:
         if torch.is_inference_mode_enabled():
             modes.enter_context(torch.inference_mode(False))
@@ -50,7 +50,7 @@ def own_modes() -> Iterator[None]:
 
 
 def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """scikit-learn's decorator of ``fit`` and ``partial_fit``, which also sets ``own_modes`` and checks arguments."""
+    """scikit-learn's decorator of ``fit`` and ``partial_fit``, extended by ``own_modes`` and checks of arguments."""
     in_context = _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,13 +61,13 @@ def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Callable[..
             called = f"{type(estimator).__name__}.{method.__name__}"
             if len(args) > 2:
                 raise TypeError(
-                    f"{called} takes X and y by position, but got {len(args)} arguments. Samples to validate on are "
-                    "passed to fit by name, X_val=...; sample_weight is not supported."
+                    f"{called} takes X and y by position, but got {len(args)} arguments. Pass validation samples to "
+                    "fit as a keyword argument, X_val=...; sample_weight is not supported."
                 )
             if "sample_weight" in kwargs:
                 raise TypeError(
-                    f"{called} does not support sample_weight: all samples count alike. Leave it out, or repeat or "
-                    "draw samples of X by their weights."
+                    f"{called} does not support sample_weight: all samples have equal weights. Omit sample_weight, or "
+                    "resample X according to the weights."
                 )
             return checked(estimator, *args, **kwargs)
 
@@ -77,7 +77,7 @@ def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Callable[..
 
 
 class _Method:
-    """A method that an estimator has, unless ``lacks(estimator)`` gives the reason why not."""
+    """Descriptor of a method that is available unless ``lacks(estimator)`` returns a reason."""
 
     def __init__(self, method: Callable[..., Any], lacks: Callable[[Any], str | None]):
         self._method, self._lacks = method, lacks
@@ -93,32 +93,35 @@ class _Method:
 
 
 def available_unless(lacks: Callable[[Any], str | None]) -> Callable[[Callable[..., Any]], _Method]:
-    """scikit-learn's ``available_if`` with a reason, which its own error leaves to the exception behind it."""
+    """Make a method available only if ``lacks(estimator)`` returns None; otherwise access raises AttributeError.
+
+    Like scikit-learn's ``available_if``, but the message of the error contains the reason that ``lacks`` returned.
+    """
     return partial(_Method, lacks=lacks)
 
 
 def integers(low: float | None, high: float | None = None, closed: str = "left") -> Interval:
-    """Constraint: an integer in the interval."""
+    """Parameter constraint: an integer in the interval."""
     return Interval(numbers.Integral, low, high, closed=closed)
 
 
 def reals(low: float | None, high: float | None = None, closed: str = "left") -> Interval:
-    """Constraint: a real number in the interval."""
+    """Parameter constraint: a real number in the interval."""
     return Interval(numbers.Real, low, high, closed=closed)
 
 
 class ParameterizedEstimator(BaseEstimator):
-    """A ``BaseEstimator`` whose parameters are checked by table, and which explains nested names."""
+    """A ``BaseEstimator`` that validates its parameters, with helpful errors for nested parameters of strings."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
 
     def set_params(self, **params: Any) -> ParameterizedEstimator:
-        """Set parameters, nested ones as ``<part>__<parameter>``.
+        """Set parameters; nested parameters are written ``<part>__<parameter>``.
 
         Parameters
         ----------
         **params : dict
-            Parameters of this object, or of the parts it holds.
+            Parameters of this object, or of the objects that are its parameters.
 
         Returns
         -------
@@ -128,26 +131,26 @@ class ParameterizedEstimator(BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter does not exist, or a nested one is asked of a part given by its name.
+            If a parameter does not exist, or if a nested parameter belongs to a part given as a string or None.
         """
-        own = {name: value for name, value in params.items() if "__" not in name}
-        if own:
-            super().set_params(**own)
+        direct = {name: value for name, value in params.items() if "__" not in name}
+        if direct:
+            super().set_params(**direct)
         nested = {name: value for name, value in params.items() if "__" in name}
         for name in nested:
-            axis = name.partition("__")[0]
-            held = self.get_params(deep=False).get(axis, self)
-            if held is None or isinstance(held, str):
+            outer, _, inner = name.partition("__")
+            present = self.get_params(deep=False).get(outer, self)
+            if present is None or isinstance(present, str):
                 raise ValueError(
-                    f"{name}={nested[name]!r} needs an object in {axis!r}, which holds {held!r}. A name has no "
-                    f"parameters: write {axis}=<Class>({name.partition('__')[2]}=...), then search over {name!r}."
+                    f"{name}={nested[name]!r} needs an object as {outer!r}, but {outer}={present!r}, which has no "
+                    f"parameters: write {outer}=<Class>({inner}=...), then search over {name!r}."
                 )
         if nested:
             super().set_params(**nested)
         return self
 
     def _plain(self, name: str) -> Any:
-        """Return a parameter as Python's own type; the attribute stays what the user gave."""
+        """Return the value of a parameter as a built-in type, without changing the attribute."""
         return plain(getattr(self, name))
 
     def _validate_params(self) -> None:
@@ -158,16 +161,16 @@ class ParameterizedEstimator(BaseEstimator):
 
 
 def plain(value: Any) -> Any:
-    """Turn a number, flag or text of another library into Python's own, also in a tuple; return the rest as it is.
+    """Convert numbers, booleans and strings of numpy to built-in types, also in tuples; return other values unchanged.
 
-    torch refuses numpy's integers, and narrow ones (uint8) overflow where they are multiplied.
+    torch does not accept numpy's integers, and products of narrow ones (uint8) overflow.
     """
     if isinstance(value, tuple):
         return tuple(plain(item) for item in value) if type(value) is tuple else value
-    return next((own(value) for kind, own in _KINDS if isinstance(value, kind)), value)
+    return next((builtin(value) for kind, builtin in _KINDS if isinstance(value, kind)), value)
 
 
-# Flags come first: Python counts its own among the integers.
+# Types and the built-in types that they are converted to. Booleans come first, because bool is a subclass of int.
 _KINDS: list[tuple[Any, Any]] = [
     (bool | np.bool_, bool),
     (np.str_, str),
@@ -177,31 +180,38 @@ _KINDS: list[tuple[Any, Any]] = [
 
 
 def check_parameters(holder: BaseEstimator) -> None:
-    """Check every parameter against the class's table of constraints."""
+    """Check all parameters against the constraints of the class."""
     holder._validate_params()
 
 
 _NUMBERS = (numbers.Number, np.bool_, type(None))
+_OBJECT = "O"  # the kind of numpy's object dtype, and of most extension dtypes of pandas
+# Kinds of numpy dtypes that are not numeric: timedelta, datetime, bytes, fixed-width string and variable-width string.
+_NON_NUMERIC_KINDS = frozenset("mMSUT")
+# How the names of non-numeric extension dtypes of pandas begin, such as "string[pyarrow]" or "date32[day][pyarrow]".
+_NON_NUMERIC_NAMES = ("category", "string", "str", "date", "time")
 
 
 def _column_kinds(X: Any) -> list[tuple[str, str]]:
-    """Names and types of the columns of a data frame that hold no numbers ([] for anything else)."""
+    """Return names and dtypes of the non-numeric columns of a pandas or polars DataFrame; [] if X is something else."""
     if hasattr(X, "schema") and hasattr(X, "to_numpy"):  # polars
         return [(str(n), str(t)) for n, t in X.schema.items() if not (t.is_numeric() or str(t) in ("Boolean", "Null"))]
     if not (hasattr(X, "dtypes") and hasattr(X.dtypes, "items")):
         return []
     kinds = []
-    for (name, dtype), position in zip(X.dtypes.items(), range(X.shape[1]), strict=True):
-        kind = getattr(dtype, "kind", "O")
-        # Objects are looked at: they may be numbers, but also text, dates, periods or intervals.
-        odd = kind == "O" and not all(isinstance(v, _NUMBERS) or _is_missing(v) for v in X.iloc[:, position])
-        if kind in "mMSUT" or odd or str(dtype).startswith(("category", "string", "str", "date", "time")):
+    for position, (name, dtype) in enumerate(X.dtypes.items()):
+        kind = getattr(dtype, "kind", _OBJECT)
+        # Objects may be numbers, but also strings, dates, periods or intervals: check all values.
+        has_other_objects = kind == _OBJECT and not all(
+            isinstance(value, _NUMBERS) or _is_missing(value) for value in X.iloc[:, position]
+        )
+        if kind in _NON_NUMERIC_KINDS or has_other_objects or str(dtype).startswith(_NON_NUMERIC_NAMES):
             kinds.append((str(name), str(dtype)))
     return kinds
 
 
 def _as_array(estimator: BaseEstimator, X: Any) -> Any:
-    """Bring a tensor to numpy, and refuse columns that hold no numbers by their names."""
+    """Convert a tensor to numpy, and raise an error that lists non-numeric columns of a DataFrame."""
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
@@ -209,16 +219,16 @@ def _as_array(estimator: BaseEstimator, X: Any) -> Any:
     if wrong:
         listed = ", ".join(f"{name!r} ({kind})" for name, kind in wrong)
         raise ValueError(
-            f"{type(estimator).__name__} takes numbers only; these columns hold something else: {listed}. Encode "
+            f"{type(estimator).__name__} needs numeric features; these columns are not numeric: {listed}. Encode "
             "them first, for example with OneHotEncoder or OrdinalEncoder in a ColumnTransformer, or drop them."
         )
     return X
 
 
 def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = True, **options: Any) -> np.ndarray:
-    """Validate rows: numeric, finite, two-dimensional, the width seen in fit; float32 stays float32, CSR stays CSR.
+    """Validate samples: numeric, finite, 2-D, and with the features seen in fit; float32 and CSR are preserved.
 
-    With ``finite=False`` the caller sees to ``check_finite`` himself.
+    With ``finite=False`` the caller must run `check_finite`.
     """
     X = _as_array(estimator, X)
     options |= {"dtype": FLOATS, "accept_sparse": "csr", "ensure_all_finite": False}
@@ -230,7 +240,7 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = 
 
 
 def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:
-    """Validate the rows of ``X_val`` against those seen in fit; errors speak of X_val."""
+    """Validate ``X_val`` against the X seen in fit; error messages name X_val."""
     try:
         X_val = _as_array(estimator, X_val)
         options = {"dtype": FLOATS, "accept_sparse": "csr", "ensure_all_finite": False}
@@ -248,11 +258,11 @@ def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:
 
 @contextmanager
 def _explained(estimator: BaseEstimator, X: Any, name: str) -> Iterator[None]:
-    """Let errors about missing values and about samples with a shape of their own say what to do."""
+    """Add advice to errors about missing values and about arrays with more than two dimensions."""
     try:
         yield
     except TypeError:
-        if any(map(_is_missing, np.asarray(X, dtype=object).ravel())):  # which numpy cannot turn into NaN
+        if any(map(_is_missing, np.asarray(X, dtype=object).ravel())):  # numpy cannot convert these to NaN
             check_finite(np.array([np.nan]), type(estimator).__name__, name)
         raise
     except ValueError as error:
@@ -262,12 +272,12 @@ def _explained(estimator: BaseEstimator, X: Any, name: str) -> Iterator[None]:
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether a cell is one of the missing values of pandas that are no numbers."""
+    """Whether a value is one of pandas' non-numeric missing values, NA or NaT."""
     return is_pandas_na(value) or type(value).__name__ == "NaTType"
 
 
 def _as_table(shape: tuple[int, ...], name: str) -> str:
-    """Say how samples with a shape of their own are passed."""
+    """Return advice on how to pass an array with more than two dimensions."""
     n_axes = len(shape) - 1
     shapes = {
         2: f"{(1, *shape[1:])}) for images of one channel, or sample_shape={shape[1:]} for series",
@@ -275,15 +285,15 @@ def _as_table(shape: tuple[int, ...], name: str) -> str:
     }
     network = f" and network=Convolutional(sample_shape={shapes[n_axes]}" if n_axes in shapes else ""
     table = f"{name}.reshape(len({name}), -1)"
-    return f"{name} has shape {shape}: each sample is one row here; write {table}{network}."
+    return f"{name} has shape {shape}, but each sample must be one row: write {table}{network}."
 
 
 def check_finite(X: Any, estimator_name: str, input_name: str = "X") -> None:
-    """Raise scikit-learn's error if rows hold NaN or infinity."""
+    """Raise scikit-learn's error if X contains NaN or infinity."""
     assert_all_finite(X, estimator_name=estimator_name, input_name=input_name)
 
 
 def _sums_up(X: Any) -> bool:
-    """Whether a quick look, with all threads, finds nothing but finite numbers."""
+    """Fast check with all threads: whether the sum of X is finite, and thus all its values; False if not supported."""
     suits_torch = isinstance(X, np.ndarray) and X.flags.writeable and X.flags.forc
     return suits_torch and bool(torch.from_numpy(X).sum().isfinite())

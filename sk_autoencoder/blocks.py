@@ -1,10 +1,11 @@
-"""Matrix products and means in which a row's bits do not depend on its batch.
+"""Matrix products and means whose result for a sample is bitwise independent of the other samples in the batch.
 
-Kernels choose their order of summation by the shape that they are given. Here every matrix product has the same: a
-block of rows, padded widths, and at least one other block beside it, for a single product takes another path than
-several. On the CPU the number of blocks changes no bit. oneDNN's kernels are faster and, in some versions of torch, add
-up a row alike beside any number of others. Where a test of their bits finds that they do, they take all blocks of a
-network as one product.
+The order of summation in a matrix product depends on the shapes of the matrices. Therefore all matrix products here are
+batched products of blocks with a fixed number of rows and padded widths. There are at least two blocks, since torch
+calls a different kernel for a single one. On the CPU the bits of a block do not depend on the number of blocks.
+
+oneDNN's kernels are faster. In some versions of torch, their result for a row does not depend on the number of rows. If
+a test at runtime confirms this, all blocks of a network are computed as a single product.
 """
 
 from __future__ import annotations
@@ -24,25 +25,27 @@ Activation = Callable[[Tensor], Tensor]
 Product = Callable[[Tensor, Tensor, Tensor, str], Tensor]
 
 BLOCK_ROWS = 32
-# Kernels treat rows alike only when every width fills whole vector registers.
+# Widths are padded to a multiple of this number, so that they fill whole vector registers. Otherwise the order of
+# summation may depend on the position of a row.
 MULTIPLE = 16
 _FEWEST_PRODUCTS = 2
-# oneDNN has the kernels in question for processors with AVX2.
+# oneDNN's kernels need a CPU with AVX2.
 _ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-_MOST_ADDENDS = 1 << 14  # of a row; threads share those of longer ones (from 20000 on)
-# Layers that their bits are tested with, (n_in, n_out, blocks of rows). The first has the most rows, the last the most
-# addends that layers are ever given.
+_MOST_ADDENDS = 1 << 14  # maximum n_in; the sum of a longer row (from 20000 on) is split between threads
+# Layers that oneDNN's kernels are tested with, (n_in, n_out, number of blocks). The first has the maximum number of
+# rows, the last has the maximum n_in.
 _TESTED = ((3, 16, 512), (128, 784, 16), (784, 128, 32), (_MOST_ADDENDS - 1, 16, 5))
-_DISTINCT = 37  # rows of a test; the others repeat them, at all places within a block
-# Activations that they apply by the way, exactly as torch does.
+_DISTINCT = 37  # distinct rows in a test; they are repeated, so that each occurs at all positions within a block
+# Fused activations: oneDNN computes them with the product, with the same result as torch.
 _FUSED: dict[Activation | None, str] = {torch.relu: "relu", torch.relu_: "relu"}
-_WIDE = 1 << 14  # cells of weights from which on each member's product is worth a call of its own
+_WIDE = 1 << 14  # number of weights of a member from which on one oneDNN call per member is faster
 
 
 def cut(rows: Tensor, n_members: int, block_rows: int = BLOCK_ROWS, fewest: int = 1) -> Tensor:
-    """(n_members or 1, n, width) -> (n_members * n_blocks, block_rows, width), filled up with zeros at the end.
+    """Split samples into blocks, (n_members or 1, n, width) -> (n_members * n_blocks, block_rows, width).
 
-    There are at least ``fewest`` blocks for each member, and never a single one in all.
+    Zeros are appended to fill the last block. There are at least ``fewest`` blocks for each member, and at least two in
+    total.
     """
     n_rows, fewest = rows.shape[1], max(fewest, -(-_FEWEST_PRODUCTS // n_members))
     missing = max(fewest * block_rows - n_rows, -n_rows % block_rows)
@@ -52,14 +55,15 @@ def cut(rows: Tensor, n_members: int, block_rows: int = BLOCK_ROWS, fewest: int 
 
 
 def joined(blocks: Tensor, n_members: int) -> Tensor:
-    """(n_members * n_blocks, block_rows, ...) -> (n_members, n_blocks * block_rows, ...)."""
+    """Join blocks, (n_members * n_blocks, block_rows, ...) -> (n_members, n_blocks * block_rows, ...)."""
     return blocks.unflatten(0, (n_members, -1)).flatten(1, 2)
 
 
 def affine(blocks: Tensor, weight: Tensor, bias: Tensor, activation: Activation | None = None) -> Tensor:
-    """Multiply blocks (n_members * n_blocks, n, n_in) by (n_members, n_in, n_out), add (n_members, 1, n_out), activate.
+    """Compute ``activation(blocks @ weight + bias)``, where consecutive blocks share the weights of their member.
 
-    The blocks of a member lie side by side and share its weights, which are not copied.
+    The shapes are (n_members * n_blocks, n, n_in) for ``blocks``, (n_members, n_in, n_out) for ``weight`` and
+    (n_members, 1, n_out) for ``bias``. The weights are not copied.
     """
     if torch.is_inference_mode_enabled() and _for_onednn(weight):
         fused = _FUSED.get(activation, "none")
@@ -71,66 +75,69 @@ def affine(blocks: Tensor, weight: Tensor, bias: Tensor, activation: Activation 
 
 
 def _as_many_products(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """One product per block, in batched calls."""
     n_members, n_blocks = len(weight), len(blocks) // len(weight)
     if n_blocks == 1:
         return torch.baddbmm(bias, blocks, weight)
     results = blocks.new_empty(*blocks.shape[:2], weight.shape[2])
     grid, out = (tensor.unflatten(0, (n_members, n_blocks)) for tensor in (blocks, results))
-    if n_blocks < n_members:  # the shorter loop
+    if n_blocks < n_members:  # loop over the shorter axis
         for block in range(n_blocks):
             torch.baddbmm(bias, grid[:, block], weight, out=out[:, block])
     else:
-        for own, matrix, offset, result in zip(grid, weight, bias, out, strict=True):
-            torch.baddbmm(offset.expand(n_blocks, -1, -1), own, matrix.expand(n_blocks, -1, -1), out=result)
+        for member_blocks, matrix, offset, result in zip(grid, weight, bias, out, strict=True):
+            torch.baddbmm(offset.expand(n_blocks, -1, -1), member_blocks, matrix.expand(n_blocks, -1, -1), out=result)
     return results
 
 
 def _as_one_product(blocks: Tensor, weight: Tensor, bias: Tensor, activation: str) -> Tensor:
-    """One for each member, that is."""
+    """One product per member."""
     if len(weight) == 1:
         return linear(blocks, weight[0].mT, bias[0, 0], activation)
     members = zip(blocks.unflatten(0, (len(weight), -1)), weight, bias, strict=True)
-    return torch.cat([linear(own, matrix.mT, offset[0], activation) for own, matrix, offset in members])
+    return torch.cat([linear(rows, matrix.mT, offset[0], activation) for rows, matrix, offset in members])
 
 
 def _for_onednn(weight: Tensor) -> bool:
+    """Whether to compute a layer with oneDNN."""
     n_members, n_in, n_out = weight.shape
     fits = _ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32 and n_in < _MOST_ADDENDS
     return fits and (n_members == 1 or n_in * n_out >= _WIDE) and _onednn_bits.kept()
 
 
 class _BitsOfRows:
-    """Whether a product keeps a row's bits, tested when that is first asked with a number of threads.
+    """Whether the result of a product for a row is bitwise independent of the other rows.
 
-    All numbers must find the same bits, since small arrays are given fewer threads. One failure settles it for the
-    whole process. Threads that ask at the same time may test at the same time, and find the same.
+    This is tested once for each number of threads that is in use, when ``kept`` is called. The results must also be the
+    same for all numbers of threads, since small arrays use fewer of them. After one failure ``kept`` returns False for
+    the rest of the process. Concurrent tests in several Python threads are harmless, as they have the same result.
     """
 
     def __init__(self, product: Product):
         self._product = product
-        self._found: dict[int, bytes | None] = {}  # by the number of threads
+        self._found: dict[int, bytes | None] = {}  # number of threads -> result of ``bits_of``
 
     def kept(self) -> bool:
-        """Test them, unless they were, and say whether no test has failed."""
+        """Test the current number of threads, if not yet done, and return whether all tests succeeded."""
         n_threads, first = torch.get_num_threads(), next(iter(self._found.values()), b"")
         if first is not None and n_threads not in self._found:
-            found = bits_of(self._product)
-            self._found = {n_threads: None} if first not in (b"", found) else {**self._found, n_threads: found}
+            bits = bits_of(self._product)
+            self._found = {n_threads: None} if first not in (b"", bits) else {**self._found, n_threads: bits}
         return None not in self._found.values()
 
 
 def bits_of(product: Product) -> bytes | None:
-    """Compute ``activation(rows @ weight.mT + bias)`` of test layers; None if wrong, or dependent on rows beside."""
+    """Return the results of test layers as bytes; None if they are wrong, or if a row depends on the other rows."""
     generator = torch.Generator("cpu").manual_seed(0)
     try:
-        found = [_bits_of(product, *layer, generator) for layer in _TESTED]
-    except (AttributeError, RuntimeError, TypeError):  # there is no such product, or it has other arguments
+        results = [_bits_of(product, *layer, generator) for layer in _TESTED]
+    except (AttributeError, RuntimeError, TypeError):  # torch lacks the product, or its arguments differ
         return None
-    return None if None in found else b"".join(found)  # type: ignore[arg-type]
+    return None if None in results else b"".join(results)  # type: ignore[arg-type]
 
 
 def _bits_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator: torch.Generator) -> bytes | None:
-    """Test one layer; numpy copies and compares, since it does so without threads, which may have to be waited for."""
+    """Test one layer; numpy copies and compares, because torch would wake its threads for it."""
 
     def draw(n_cells: int) -> Tensor:
         return torch.empty(n_cells, dtype=torch.float32, device="cpu").uniform_(-1, 1, generator=generator)
@@ -138,13 +145,13 @@ def _bits_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator: 
     rows = draw(n_in + _DISTINCT - 1).unfold(0, n_in, 1)
     weight, bias = draw(n_in * n_out).view(n_in, n_out), draw(n_out)
     blocks = torch.from_numpy(np.resize(rows.numpy(), (n_blocks, BLOCK_ROWS, n_in)))
-    found = product(blocks, weight.mT, bias, "none").numpy()
-    first = found.reshape(-1, n_out)[:_DISTINCT]
+    result = product(blocks, weight.mT, bias, "none").numpy()
+    first = result.reshape(-1, n_out)[:_DISTINCT]
     kept = (
         np.allclose(first, torch.addmm(bias, rows, weight).numpy(), rtol=1e-4, atol=1e-5 * n_in**0.5)
-        and np.array_equal(found, np.resize(first, found.shape))
+        and np.array_equal(result, np.resize(first, result.shape))
         and all(
-            np.array_equal(product(blocks[:few], weight.mT, bias, "relu").numpy(), np.maximum(found[:few], 0))
+            np.array_equal(product(blocks[:few], weight.mT, bias, "relu").numpy(), np.maximum(result[:few], 0))
             for few in {_FEWEST_PRODUCTS, _FEWEST_PRODUCTS + 1, n_blocks // 2}
         )
     )
@@ -155,10 +162,10 @@ _onednn_bits = _BitsOfRows(linear)
 
 
 def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """``rows @ matrix``, (n_members, n, n_in) by (n_members, n_in, n_out), with equal bits for equal rows."""
+    """``rows @ matrix`` for (n_members, n, n_in) and (n_members, n_in, n_out); equal rows give equal bits."""
     n_members, n_rows = rows.shape[:2]
     n_in, n_out = matrix.shape[-2:]
-    if n_in % MULTIPLE or n_out % MULTIPLE:  # or F.pad would copy them
+    if n_in % MULTIPLE or n_out % MULTIPLE:  # F.pad copies even if there is nothing to pad
         rows = F.pad(rows, (0, -n_in % MULTIPLE))
         matrix = F.pad(matrix, (0, -n_out % MULTIPLE, 0, -n_in % MULTIPLE))
     blocks = cut(rows, n_members)
@@ -167,7 +174,7 @@ def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
 
 
 def mean_of_votes(votes: Tensor) -> Tensor:
-    """Mean along the first axis of those entries that are not NaN, added up in their order; NaN if there are none."""
+    """Mean along the first axis, ignoring NaN and summed in order; NaN if all entries are NaN."""
     if len(votes) == 1:
         return votes[0]
     absent = votes.isnan()
@@ -176,9 +183,9 @@ def mean_of_votes(votes: Tensor) -> Tensor:
 
 
 def mean_of(tensors: Iterable[Tensor]) -> Tensor:
-    """Mean of several tensors, or along a tensor's first axis, added up in their order.
+    """Mean of several tensors, or along a tensor's first axis, summed in order.
 
-    ``torch.mean`` groups its addends by the place of an entry in memory.
+    The order of summation of ``torch.mean`` depends on the position of an entry in memory.
     """
     first, *others = tensors
     return sum(others, start=first) / (1 + len(others)) if others else first

@@ -1,6 +1,6 @@
-"""Noise on the input: the network sees a corrupted row and learns to return the clean one.
+"""Corruptions of the input, for denoising autoencoders: the network learns to reconstruct the clean sample.
 
-Corruptions act on scaled rows. Under standard scaling a cell of 0 is the column's mean.
+Corruptions act on scaled samples. With standard scaling, 0 is the mean of each feature.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ __all__ = ["CORRUPTIONS", "Corruption", "Gaussian", "Masking", "Swap"]
 
 
 class Corruption(Part):
-    """Abstract: a random change of rows that draws from the generator it is given."""
+    """Abstract base class: a random change of samples that draws from a given generator."""
 
     @abstractmethod
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
-        """Return corrupted rows, shape (n_samples, n_features), leaving the input untouched."""
+        """Return corrupted samples of shape (n_samples, n_features), without changing the input."""
 
     def corrupt(self, X: Any, random_state: Any = None) -> np.ndarray:
-        """Corrupt an array, to look at or to draw.
+        """Corrupt an array, for example for plots.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows, in the units in which the corruption is meant: an estimator applies it after scaling.
+            Samples, scaled as in training: an estimator applies the corruption after scaling.
         random_state : int, RandomState instance or None, default=None
-            Source of the noise.
+            Seed or generator of the noise.
 
         Returns
         -------
         X_corrupted : ndarray of shape (n_samples, n_features)
-            A corrupted copy.
+            A corrupted copy of X.
         """
         check_parameters(self)
         X = check_array(X, dtype=FLOATS)
@@ -49,17 +49,17 @@ class Corruption(Part):
 
 
 def _uniform(rows: Tensor, generator: Generator) -> Tensor:
-    """Uniform draws in [0, 1), one for each cell."""
+    """Draw uniform numbers in [0, 1) of the shape of ``rows``."""
     return torch.empty_like(rows).uniform_(generator=generator)
 
 
 class Gaussian(Corruption):
-    """Add normal noise to every cell.
+    """Add Gaussian noise to all values.
 
     Parameters
     ----------
     std : float, default=0.3
-        Standard deviation of the noise, in scaled units (with standard scaling: in standard deviations of the column).
+        Standard deviation of the noise, in scaled units (with standard scaling: in standard deviations of the feature).
 
     References
     ----------
@@ -79,19 +79,19 @@ class Gaussian(Corruption):
         self.std = std
 
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
-        """Return corrupted rows."""
+        """Return corrupted samples."""
         return torch.empty_like(rows).normal_(std=self.std, generator=generator).add_(rows)
 
 
 class Masking(Corruption):
-    """Set random cells to 0, which is the column's mean under standard scaling and its minimum under "minmax".
+    """Set random values to 0, which is the feature's mean with standard scaling and its minimum with "minmax".
 
     Parameters
     ----------
     rate : float in [0, 1), default=0.3
-        Share of the cells that are masked.
+        Probability that a value is set to 0.
     rescale : bool, default=False
-        Divide the cells that stay by ``1 - rate``, which keeps a row's expected value: dropout on the input.
+        Whether to divide the other values by ``1 - rate``, which preserves expected values, as dropout does.
 
     References
     ----------
@@ -112,21 +112,21 @@ class Masking(Corruption):
         self.rescale = rescale
 
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
-        """Return corrupted rows."""
+        """Return corrupted samples."""
         kept = _uniform(rows, generator) >= self.rate
         return rows * kept / (1 - self.rate) if self.rescale else rows * kept
 
 
 class Swap(Corruption):
-    """Replace random cells by the value that another row has in the same column.
+    """Replace random values by the value of another sample in the same feature.
 
-    Keeps every column's distribution, which makes it the natural noise for tables of mixed columns. The other
-    rows are those drawn together with the row in training, or all rows given to ``corrupt``.
+    Preserves the marginal distribution of each feature, also of binary and count features. The other samples are those
+    of the same chunk of mini-batches in training, or of the array given to ``corrupt``.
 
     Parameters
     ----------
     rate : float in [0, 1], default=0.15
-        Share of the cells that are replaced.
+        Probability that a value is replaced.
 
     References
     ----------
@@ -149,14 +149,14 @@ class Swap(Corruption):
         self.rate = rate
 
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
-        """Return corrupted rows."""
+        """Return corrupted samples."""
         n_rows = rows.shape[0]
         if n_rows == 1:
             return rows.clone()
-        # A shift between 1 and n - 1 never lands on the row itself.
+        # Each value is taken from the sample ``shift`` positions further; 1 <= shift <= n - 1 excludes the same sample.
         shift = (_uniform(rows, generator) * (n_rows - 1)).long().clamp_(max=n_rows - 2) + 1
-        own = torch.arange(n_rows, device=rows.device)[:, None]
-        donors = rows.gather(0, (own + shift) % n_rows)
+        positions = torch.arange(n_rows, device=rows.device)[:, None]
+        donors = rows.gather(0, (positions + shift) % n_rows)
         return torch.where(_uniform(rows, generator) < self.rate, donors, rows)
 
 

@@ -1,4 +1,4 @@
-"""Plain torch modules that carry a fitted scaling."""
+"""Torch modules for exported networks: scaling, its inverse, and the mean of a latent distribution."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Scale(nn.Module):
-    """Raw rows to scaled rows, subtracted in float64."""
+    """Scale samples in float64, ``(x - center) / scale``, and convert the result to ``dtype``."""
 
     center: Tensor
     scale: Tensor
@@ -20,12 +20,12 @@ class Scale(nn.Module):
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64, device="cpu"))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Scale."""
+        """Return scaled samples."""
         return ((rows.to(torch.float64) - self.center) / self.scale).to(self.dtype)
 
 
 class Unscale(nn.Module):
-    """Scaled rows back to float64 rows in original units."""
+    """Undo the scaling in float64, ``x * scale + center``."""
 
     center: Tensor
     scale: Tensor
@@ -36,24 +36,24 @@ class Unscale(nn.Module):
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64, device="cpu"))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Undo the scaling."""
+        """Return samples in original units."""
         return rows.to(torch.float64) * self.scale + self.center
 
 
 class Mean(nn.Module):
-    """The mean of a variational code, without its spread."""
+    """Select the mean of a latent distribution from the output of a variational encoder."""
 
     def __init__(self, n_components: int):
         super().__init__()
         self.n_components = n_components
 
     def forward(self, encoded: Tensor) -> Tensor:
-        """Keep the first columns."""
+        """Return the first ``n_components`` columns."""
         return encoded[..., : self.n_components]
 
 
 def linear(matrix: np.ndarray, bias: np.ndarray, dtype: torch.dtype) -> nn.Linear:
-    """Return ``rows @ matrix + bias`` as a module."""
+    """Return a linear layer that computes ``rows @ matrix + bias``."""
     n_in, n_out = matrix.shape
     module = nn.Linear(n_in, n_out, device="meta", dtype=dtype).to_empty(device="cpu")
     module.load_state_dict({"weight": torch.from_numpy(matrix.T), "bias": torch.from_numpy(bias)})

@@ -1,4 +1,4 @@
-"""Errors of one cell: how far a reconstruction is from its target."""
+"""Reconstruction losses, computed for each entry of the output and the target."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ __all__ = ["LOSSES", "AbsoluteError", "BinaryCrossEntropy", "Huber", "Loss", "Sq
 
 
 class Loss(Part):
-    """Abstract: the error of each cell, from what the decoder returns and the target."""
+    """Abstract base class: the loss of each entry, from the decoder's output and the target."""
 
-    # What "auto" means beside this loss, and the interval its targets must lie in.
+    # The output activation and the scaling that "auto" stands for with this loss, and the interval of valid targets.
     out_activation: ClassVar[str] = "identity"
     scaling: ClassVar[str] = "standard"
     domain: ClassVar[tuple[float, float] | None] = None
-    # Whether the loss wants the decoder's values before the output activation.
+    # Whether the loss takes the decoder's output before the output activation.
     on_logits: ClassVar[bool] = False
-    # Whether its likelihood is the probability of a value, rather than a density in the units of the cell.
+    # Whether the likelihood is a probability (discrete data), rather than a density in the units of the feature.
     discrete: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the error of each cell, in the shape of ``output``."""
+        """Return the loss of each entry, in the shape of ``output``."""
 
     def with_gradient(self, output: Tensor, target: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-        """Return the error of each cell, and its derivative by the output times a weight."""
+        """Return the loss of each entry, and its derivative with respect to the output, times ``weight``."""
         with torch.enable_grad():
             leaf = output.detach().requires_grad_()
             error = self(leaf, target)
@@ -42,43 +42,46 @@ class Loss(Part):
         return error.detach(), gradient.mul_(weight)
 
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
-        """Return what an error costs in nats, if the mean error of a cell is ``spread`` (ignored if it is fixed)."""
+        """Return the negative log-likelihood in nats of entries with loss ``error``, if their mean loss is ``spread``.
+
+        Losses whose distribution has a fixed scale ignore ``spread``.
+        """
         del spread
         return error
 
     def draw(self, mean: np.ndarray, std: np.ndarray, source: np.random.RandomState) -> np.ndarray:
-        """Draw scaled cells around reconstructions, with these standard deviations: by default normal ones."""
+        """Draw scaled values with the given means and standard deviations, by default from normal distributions."""
         return source.normal(mean, std)
 
 
 class SquaredError(Loss):
-    """Squared difference; the Gaussian likelihood up to constants."""
+    """Squared difference; the negative Gaussian log-likelihood up to constants."""
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the error of each cell."""
+        """Return the loss of each entry."""
         return (output - target).square()
 
     def with_gradient(self, output: Tensor, target: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-        """Return the squared difference, and twice the difference times the weight."""
-        if type(self).__call__ is not SquaredError.__call__:  # a child may weigh it otherwise
+        """Return the squared difference, and twice the difference times ``weight``."""
+        if type(self).__call__ is not SquaredError.__call__:  # a subclass with a different loss
             return super().with_gradient(output, target, weight)
         difference = output - target
         return difference.square(), difference.mul_(2 * weight)
 
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
-        """Gaussian with variance ``spread``."""
+        """Return that of a Gaussian with variance ``spread``."""
         return 0.5 * (error / spread + (2 * pi * spread).log())
 
 
 class AbsoluteError(Loss):
-    """Absolute difference; pulls towards the median and bears outlying cells."""
+    """Absolute difference; estimates the conditional median and is robust to outlying entries."""
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the error of each cell."""
+        """Return the loss of each entry."""
         return F.l1_loss(output, target, reduction="none")
 
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
-        """Laplace distribution with scale ``spread``."""
+        """Return that of a Laplace distribution with scale ``spread``."""
         return error / spread + (2 * spread).log()
 
     def draw(self, mean: np.ndarray, std: np.ndarray, source: np.random.RandomState) -> np.ndarray:
@@ -87,12 +90,12 @@ class AbsoluteError(Loss):
 
 
 class Huber(Loss):
-    """Squared near zero, absolute beyond ``delta``.
+    """Huber loss: quadratic for differences up to ``delta``, linear beyond.
 
     Parameters
     ----------
     delta : float, default=1.0
-        Where the square turns into a line, in scaled units.
+        The difference at which the loss changes from quadratic to linear, in scaled units.
 
     References
     ----------
@@ -105,20 +108,20 @@ class Huber(Loss):
         self.delta = delta
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the error of each cell."""
+        """Return the loss of each entry."""
         return F.huber_loss(output, target, reduction="none", delta=self.delta)
 
     def negative_log_likelihood(self, error: Tensor, spread: Tensor) -> Tensor:
-        """Gaussian up to ``delta`` and exponential tails beyond, in scaled units."""
+        """Return that of a density that is Gaussian up to ``delta`` and exponential beyond, in scaled units."""
         del spread
         inside, tails = sqrt(2 * pi) * erf(self.delta / sqrt(2)), 2 / self.delta * exp(-(self.delta**2) / 2)
         return error + log(inside + tails)
 
 
 class BinaryCrossEntropy(Loss):
-    """Negative log-likelihood of a Bernoulli cell; targets in [0, 1], computed from logits.
+    """Negative Bernoulli log-likelihood, computed from logits; targets must lie in [0, 1].
 
-    Rows seen after training may lie outside the range that the scaling learned: they count as its nearest end.
+    New samples may lie outside the range of the training set after scaling. Their targets are clipped to [0, 1].
     """
 
     out_activation = "sigmoid"
@@ -128,11 +131,11 @@ class BinaryCrossEntropy(Loss):
     discrete = True
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the error of each cell."""
+        """Return the loss of each entry."""
         return F.binary_cross_entropy_with_logits(output, target.clamp(0.0, 1.0), reduction="none")
 
     def draw(self, mean: np.ndarray, std: np.ndarray, source: np.random.RandomState) -> np.ndarray:
-        """Draw zeros and ones with the reconstruction as the probability of one, which says their spread too."""
+        """Draw zeros and ones; ``mean`` is the probability of one, and ``std`` is ignored."""
         del std
         return (source.uniform(size=mean.shape) < mean).astype(np.float64)
 

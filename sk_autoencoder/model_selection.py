@@ -1,4 +1,4 @@
-"""Searching a detector with labels: scorers for GridSearchCV, and folds that train on normal rows only."""
+"""Model selection for outlier detectors with labels: scorers, and cross-validation that trains on normal samples."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["OneClassKFold", "OutlierScorer", "outlier_average_precision", "outli
 
 
 def outlier_mask(y: Any, outlier_label: int | None = None) -> np.ndarray:
-    """Turn labels into a mask of outliers, refusing labels whose meaning is not certain."""
+    """Convert labels to a boolean mask of the outliers; raise an error if their meaning is ambiguous."""
     if y is None:
-        raise ValueError("Scoring a detector needs labels: pass y with 1 for normal rows and -1 for outliers.")
+        raise ValueError("Scoring a detector needs labels: pass y with 1 for normal samples and -1 for outliers.")
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=None))
     values = set(np.unique(y).tolist())
     if not (values <= {-1, 1} or values <= {0, 1}):
         raise ValueError(f"Labels must be 1 and -1 (outliers), or 0 and 1 (outliers), got {sorted(values)}.")
     if len(values) < 2:
-        raise ValueError(f"Labels must hold normal rows and outliers, but all of them are {values.pop()}.")
+        raise ValueError(f"Labels must contain normal samples and outliers, but all labels are {values.pop()}.")
     if outlier_label is not None:
         if outlier_label not in values:
             raise ValueError(f"outlier_label={outlier_label} does not occur among the labels {sorted(values)}.")
@@ -30,23 +30,23 @@ def outlier_mask(y: Any, outlier_label: int | None = None) -> np.ndarray:
     mask = y == (-1 if -1 in values else 1)
     if mask.mean() > 0.5:
         raise ValueError(
-            f"{mask.mean():.0%} of the labels say outlier, read as -1 among (1, -1) and 1 among (0, 1). If this "
-            "is meant, pass outlier_label; if not, turn the labels round."
+            f"{mask.mean():.0%} of the labels say outlier, if -1 among (1, -1) or 1 among (0, 1) means outlier. If "
+            "this is intended, pass outlier_label; otherwise, swap the labels."
         )
     return mask
 
 
 class OutlierScorer:
-    """Score a detector's ranking of rows by their labels, for GridSearchCV's ``scoring``.
+    """Scorer that compares outlier scores with labels, for the parameter ``scoring`` of GridSearchCV.
 
     Parameters
     ----------
     metric : callable
-        ``metric(is_outlier, strangeness)``, such as ``roc_auc_score``.
+        ``metric(is_outlier, outlier_scores)``, such as ``roc_auc_score``.
     outlier_label : {-1, 0, 1} or None, default=None
-        The label of outliers. None reads -1 as outlier when the labels are 1 and -1 (scikit-learn's convention) and 1
-        as outlier when they are 0 and 1 (that of benchmarks), and refuses labels by which most rows are outliers,
-        because these are likely turned round.
+        The label of outliers. None is -1 if the labels are 1 and -1 (scikit-learn's convention), and 1 if they are 0
+        and 1 (the convention of many benchmarks). With None, an error is raised if most samples are outliers, because
+        the labels are probably swapped.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class OutlierScorer:
         self.outlier_label = outlier_label
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> float:
-        """Score a fitted detector on labelled rows."""
+        """Score a fitted detector on labelled samples."""
         mask = outlier_mask(y, self.outlier_label)
         return float(self.metric(mask, -np.asarray(estimator.score_samples(X))))
 
@@ -78,18 +78,18 @@ outlier_average_precision = OutlierScorer(average_precision_score)
 
 
 class OneClassKFold(BaseCrossValidator):
-    """Folds for one-class learning: training folds hold normal rows only, test folds both kinds.
+    """Stratified folds for one-class learning: outliers are removed from the training sets, but not from the test sets.
 
-    Normal rows and outliers are each spread over the folds; the outliers of the training folds are left out.
+    Normal samples and outliers are each distributed evenly over the folds.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of folds.
     shuffle : bool, default=False
-        Whether rows are shuffled first.
+        Whether to shuffle the samples before splitting.
     random_state : int, RandomState instance or None, default=None
-        Source of the shuffling.
+        Seed or generator of the shuffling.
     outlier_label : {-1, 0, 1} or None, default=None
         The label of outliers, as in ``OutlierScorer``.
 
@@ -113,30 +113,31 @@ class OneClassKFold(BaseCrossValidator):
         self.outlier_label = outlier_label
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield positions of training and test rows.
+        """Yield the indices of training and test samples.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Samples. Not used, since the split depends on ``y`` only.
         y : array-like of shape (n_samples,)
-            Labels of normal rows and outliers.
+            Labels of normal samples and outliers.
         groups : Ignored
             Not used, present for API consistency by convention.
 
         Yields
         ------
         train : ndarray
-            Positions of normal rows.
+            Indices of the normal samples in the training folds.
         test : ndarray
-            Positions of the remaining fold.
+            Indices of all samples in the test fold.
         """
         del groups
         mask = outlier_mask(y, self.outlier_label)
         fewest = min(mask.sum(), (~mask).sum())
         if fewest < self.n_splits:
             raise ValueError(
-                f"n_splits={self.n_splits} needs as many normal rows and outliers, but one kind has {fewest}."
+                f"n_splits={self.n_splits} needs at least {self.n_splits} normal samples and {self.n_splits} outliers, "
+                f"but the smaller class has {fewest}."
             )
         folds = StratifiedKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
         for train, test in folds.split(np.zeros(len(mask)), mask):

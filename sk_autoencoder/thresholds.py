@@ -1,7 +1,7 @@
-"""Where scores of strangeness turn into outliers: rules that need no labels.
+"""Rules that choose the threshold of an outlier detector without labels.
 
-A rule sees the scores (larger = stranger) of the training rows and of rows while they were held out of training,
-and returns the threshold. A row is an outlier if its score is larger, by more than rounding.
+A rule gets the outlier scores of the training samples and of held-out samples (larger = more outlying), and returns the
+threshold. A sample is an outlier if its score exceeds the threshold by more than rounding errors.
 """
 
 from __future__ import annotations
@@ -21,20 +21,23 @@ __all__ = ["THRESHOLDS", "Auto", "Conformal", "Hampel", "Quantile", "Tail", "Thr
 
 
 class Threshold(Part):
-    """Abstract: a rule from scores to a threshold."""
+    """Abstract base class: a function from scores to a threshold."""
 
     @abstractmethod
     def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
-        """Return the threshold; ``scores`` are those of all rows, ``held_out`` those of rows not trained on."""
+        """Return the threshold.
+
+        ``scores`` are those of all training samples, ``held_out`` those of samples by members not trained on them.
+        """
 
 
 class Quantile(Threshold):
-    """The given share of the training rows are outliers.
+    """Quantile of the training scores: a given fraction of the training samples are outliers.
 
     Parameters
     ----------
     contamination : float in (0, 0.5], default=0.1
-        The share, met up to ties and rounding.
+        The fraction of outliers, which is met up to ties and rounding.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"contamination": [reals(0, 0.5, closed="right")]}
@@ -49,15 +52,16 @@ class Quantile(Threshold):
 
 
 class Hampel(Threshold):
-    """Outliers lie far above the median, measured by the median distance of the rows above it.
+    """Hampel identifier: the median of the held-out scores plus a multiple of their upper median deviation.
 
-    The spread of the upper half alone is used because scores are skewed; outliers among fewer than half of the
-    rows hardly move it.
+    The deviation is the median of the distances from the median of scores above it. Scores below it are not used,
+    because scores are skewed. The rule is robust to outliers if they are fewer than half of the samples above the
+    median.
 
     Parameters
     ----------
     n_deviations : float, default=2.5
-        Distance from the median in (normal-consistent) median deviations.
+        The multiple. The deviation is scaled to be consistent with the standard deviation of a normal distribution.
 
     References
     ----------
@@ -78,14 +82,14 @@ class Hampel(Threshold):
 
 
 class Tail(Threshold):
-    """A generalised Pareto distribution is fitted to the highest scores and extrapolated.
+    """Quantile of a generalized Pareto distribution fitted to the largest held-out scores.
 
     Parameters
     ----------
     alpha : float in (0, 0.5), default=0.05
-        Share of clean rows beyond the threshold.
+        Fraction of normal samples with scores above the threshold.
     tail : float in (0, 1), default=0.1
-        Share of the held-out scores that the distribution is fitted to; at least 10 of them are used.
+        Fraction of the held-out scores that the distribution is fitted to; at least 10 of them are used.
 
     References
     ----------
@@ -102,7 +106,7 @@ class Tail(Threshold):
         self.tail = tail
 
     def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
-        """Return the score that a share ``alpha`` exceeds."""
+        """Return the score that a fraction ``alpha`` of the samples exceeds."""
         del scores
         n_tail = min(len(held_out), max(10, round(self.tail * len(held_out))))
         share = n_tail / len(held_out)
@@ -115,7 +119,7 @@ class Tail(Threshold):
 
 
 def _pareto_quantile(excesses: np.ndarray, survival: float) -> float:
-    """Quantile of a generalised Pareto distribution by the method of moments, which always exists.
+    """Quantile of a generalized Pareto distribution, fitted by the method of moments, which always has a solution.
 
     Hosking and Wallis, "Parameter and Quantile Estimation for the Generalized Pareto Distribution", 1987.
     """
@@ -126,16 +130,17 @@ def _pareto_quantile(excesses: np.ndarray, survival: float) -> float:
 
 
 class Conformal(Threshold):
-    """At most a share ``alpha`` of clean rows are called outliers, whatever their distribution.
+    """Conformal threshold: a new normal sample exceeds it with a probability of at most ``alpha``.
 
-    The threshold is the quantile of the held-out scores that makes the p-value of a flagged row at most ``alpha``.
-    Fewer than ``1 / alpha - 1`` held-out rows cannot support that level: then rows stranger than all of them are
-    flagged, a level of one in the number of held-out rows plus one.
+    This holds for any distribution of the scores, if scores of new samples are distributed like held-out scores. The
+    threshold is the quantile of the n held-out scores for which the conformal p-value of an outlier is at most
+    ``alpha``. With fewer than ``1 / alpha - 1`` held-out samples, no quantile has this property. Then the threshold is
+    the largest held-out score, and the probability is at most ``1 / (n + 1)``.
 
     Parameters
     ----------
     alpha : float in (0, 1), default=0.05
-        The level.
+        The significance level.
 
     References
     ----------
@@ -154,26 +159,26 @@ class Conformal(Threshold):
         return float(np.sort(held_out)[-rank])
 
 
-_MEDIAN, _LATEST_START, _END = 0.5, 0.8, 0.9
+_MEDIAN, _LATEST_START, _END = 0.5, 0.8, 0.9  # quantiles between which the exponential distribution is fitted
 
 
 class ExponentialTail(NamedTuple):
-    """The share of values beyond x is ``exp(-surprise)``, with ``surprise = base + (x - start) / scale``."""
+    """Exponential distribution above ``start``: ``P(value > x) = exp(-(base + (x - start) / scale))``."""
 
     start: float
     scale: float
     base: float
 
     def limit(self, share: float) -> float:
-        """Return the value that a share of the values exceeds."""
+        """Return the value that a fraction ``share`` of the values exceeds."""
         return self.start + self.scale * (-log(share) - self.base)
 
 
 def exponential_tail(values: np.ndarray) -> ExponentialTail:
-    """Fit the law between the median and the 90th percentile, which up to a tenth of outliers hardly moves.
+    """Fit an exponential distribution between the median and the 90th percentile; robust to up to 10 % of outliers.
 
-    Where values are tied with the smallest, as those of identical samples are, the law is learnt above them: from half
-    way between their share and the 90th percentile, but not below the median or above the 80th percentile.
+    If many values are tied with the minimum, such as those of repeated samples, the fit starts above the median: half
+    way between the fraction of tied values and the 90th percentile, but at most at the 80th percentile.
     """
     lowest = values.min()
     tied = np.mean(values <= lowest + rounding(lowest))
@@ -183,17 +188,17 @@ def exponential_tail(values: np.ndarray) -> ExponentialTail:
 
 
 class Auto(Threshold):
-    """Outliers score higher than a share ``alpha`` of the samples would by an exponential law for the upper half.
+    """Quantile of an exponential distribution fitted to the upper half of the held-out scores.
 
-    The law is fitted to the scores of held-out samples between the median and the 90th percentile, so that up to a
-    tenth of outliers hardly moves it. It suits scores that are surprises, like the default score. The strangest
-    training sample is an outlier in any case, unless more than a tenth of the held-out samples are as strange.
+    The distribution is fitted between the median and the 90th percentile, and is therefore robust to up to 10 % of
+    outliers. It suits scores that are surprises, such as the default score. The threshold is lowered so that at least
+    one training sample is an outlier, unless more than 10 % of the held-out samples would exceed it.
 
     Parameters
     ----------
     alpha : float in (0, 0.5), default=0.03
-        Share of samples above the threshold by that law. The default score has a lighter tail: about 1 % of clean
-        samples are above it.
+        Fraction of samples above the threshold if the distribution is exponential. The default score has a lighter
+        tail: about 1 % of normal samples are above the threshold.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [reals(0, 0.5, closed="neither")]}
@@ -202,13 +207,13 @@ class Auto(Threshold):
         self.alpha = alpha
 
     def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
-        """Return the score that a share ``alpha`` exceeds by the law, or one just below the strangest sample's."""
+        """Return the quantile, or a value just below the largest training score if that is smaller."""
         limit = exponential_tail(held_out).limit(self.alpha)
-        below_strangest = float(scores.max() - 2 * rounding(scores.max()))
-        return min(limit, max(below_strangest, Conformal(_MOST_ALARMS)(scores, held_out)))
+        below_largest = float(scores.max() - 2 * rounding(scores.max()))
+        return min(limit, max(below_largest, Conformal(_MOST_ALARMS)(scores, held_out)))
 
 
-_MOST_ALARMS = 0.1  # for the sake of the strangest training sample
+_MOST_ALARMS = 0.1  # largest false alarm rate that lowering the threshold to the largest training score may cause
 
 
 THRESHOLDS: dict[str, type[Threshold]] = {"auto": Auto, "tail": Tail, "conformal": Conformal}

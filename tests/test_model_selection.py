@@ -87,10 +87,10 @@ class TestScorers:
     @pytest.mark.parametrize(
         ("y", "message"),
         [
-            (None, "needs labels: pass y with 1 for normal rows and -1"),
-            (np.ones(16), "hold normal rows and outliers, but all of them are 1"),
-            (np.zeros(16), "hold normal rows and outliers, but all of them are 0"),
-            (np.full(16, -1), "hold normal rows and outliers, but all of them are -1"),
+            (None, "needs labels: pass y with 1 for normal samples and -1"),
+            (np.ones(16), "contain normal samples and outliers, but all labels are 1"),
+            (np.zeros(16), "contain normal samples and outliers, but all labels are 0"),
+            (np.full(16, -1), "contain normal samples and outliers, but all labels are -1"),
             (np.arange(16) % 3, "must be 1 and -1 .* or 0 and 1"),
             (np.arange(16) % 3 - 1, "must be 1 and -1 .* or 0 and 1"),
             (np.where(STRANGE, -1, 0), "must be 1 and -1 .* or 0 and 1"),
@@ -144,9 +144,13 @@ class TestOneClassKFold:
             assert (y[train] != outlier_label).all()
 
     def test_more_folds_than_outliers(self):
-        with pytest.raises(ValueError, match=r"n_splits=5 needs as many normal rows and outliers, but one kind has 4"):
+        with pytest.raises(
+            ValueError, match=r"needs at least 5 normal samples and 5 outliers, but the smaller class has 4"
+        ):
             next(OneClassKFold(5).split(STRANGE, LABELS["one"]))
-        with pytest.raises(ValueError, match=r"n_splits=5 needs as many normal rows and outliers, but one kind has 4"):
+        with pytest.raises(
+            ValueError, match=r"needs at least 5 normal samples and 5 outliers, but the smaller class has 4"
+        ):
             next(OneClassKFold(5, outlier_label=0).split(STRANGE, LABELS["one"]))
 
     def test_repr(self):
@@ -187,7 +191,7 @@ class TestSearch:
         assert len(set(found.cv_results_["mean_test_score"])) > 3
 
     def test_nested_in_a_name(self, table):
-        with pytest.raises(ValueError, match=r"outlier_score__n_neighbors=1 needs an object in 'outlier_score'"):
+        with pytest.raises(ValueError, match=r"outlier_score__n_neighbors=1 needs an object as 'outlier_score'"):
             self.search({"outlier_score__n_neighbors": [1]}, table)
 
     def test_against_a_search_by_hand(self, table):

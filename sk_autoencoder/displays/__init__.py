@@ -1,4 +1,4 @@
-"""Displays: what a fitted autoencoder learnt, drawn with matplotlib (imported only when something is drawn)."""
+"""Plots of fitted autoencoders and outlier detectors with matplotlib, which is imported only when drawing."""
 
 from sk_autoencoder.displays.feature_scores import FeatureScoresDisplay
 from sk_autoencoder.displays.interpolation import InterpolationDisplay

@@ -1,4 +1,4 @@
-"""What displays ask of estimators, and what samples are called in a picture."""
+"""Checks of estimators, and names of samples and components in figures."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from sklearn.utils.validation import check_is_fitted
 
 
 def check_detector(estimator: Any, *methods: str) -> None:
-    """Check that an estimator is fitted and has what an outlier detector has."""
+    """Check that an estimator is fitted and has the given attributes of an outlier detector."""
     missing = _missing(estimator, methods)
     if missing:
-        raise ValueError(f"{type(estimator).__name__} has no {missing}: it is no outlier detector.")
+        raise ValueError(f"{type(estimator).__name__} has no {missing}: it is not an outlier detector.")
 
 
 def check_transformer(caller: str, estimator: Any, *methods: str) -> None:
-    """Check that an estimator is fitted and gives codes; ``caller`` is the display named in the error."""
+    """Check that an estimator is fitted and has the given methods; ``caller`` is the display named in the error."""
     missing = _missing(estimator, methods)
     if missing:
         raise TypeError(
-            f"{caller} draws codes, but {type(estimator).__name__} has no {missing}; use a transformer such as "
-            "AutoencoderTransformer, or OutlierScoreDisplay and OutlierReconstructionDisplay for a detector."
+            f"{caller} draws latent codes, but {type(estimator).__name__} has no {missing}; use a transformer such as "
+            "AutoencoderTransformer, or use OutlierScoreDisplay and OutlierReconstructionDisplay for a detector."
         )
 
 
@@ -30,24 +30,24 @@ def _missing(estimator: Any, methods: tuple[str, ...]) -> str:
 
 
 def active_first(estimator: Any) -> int:
-    """Return the most active component of a fitted transformer, or the first one where activity is not known."""
+    """Return the most active component of a fitted transformer, or 0 if it has no ``active_components_``."""
     active = getattr(estimator, "active_components_", [0])
     return int(active[0]) if len(active) else 0
 
 
 def has_collapsed(estimator: Any, component: int) -> bool:
-    """Whether a fitted transformer says that its decoder does without this component."""
+    """Whether a component is missing from the ``active_components_`` of a fitted transformer."""
     return hasattr(estimator, "active_components_") and component not in estimator.active_components_
 
 
 def map_names(estimator: Any) -> tuple[str, str]:
-    """Names of the first two components on the axes of a map."""
+    """Axis labels of the first two components, marked if collapsed."""
     first, second = (f"Component {i + 1}{' (collapsed)' * has_collapsed(estimator, i)}" for i in (0, 1))
     return first, second
 
 
 def row_labels(X: Any) -> list[str] | None:
-    """Name the samples of a pandas DataFrame by their labels, like "row 'a'"; None if X has no labels."""
+    """Name the samples of a pandas DataFrame by its index, such as "sample 'a'"; None if X has no index."""
     if not hasattr(X, "iloc"):
         return None
-    return [f"row {label!r}" if isinstance(label, str) else f"row {label}" for label in X.index]
+    return [f"sample {label!r}" if isinstance(label, str) else f"sample {label}" for label in X.index]

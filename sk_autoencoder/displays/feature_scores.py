@@ -1,4 +1,4 @@
-"""What makes one sample strange."""
+"""Bar chart of the feature scores of one sample."""
 
 from __future__ import annotations
 
@@ -13,39 +13,40 @@ from sk_autoencoder.displays.checks import row_labels
 from sk_autoencoder.displays.style import pyplot, tidy
 
 _REST = "0.75"
-_FAINT = 0.4  # opacity of bars that point to the left
+_FAINT = 0.4  # opacity of negative bars
 
 
 class FeatureScoresDisplay:
-    """Bars of what the top features add to the outlier score of a sample.
+    """Bar chart of the features with the largest contributions to the outlier score of a sample.
 
-    The features with the largest shares by magnitude are drawn, the largest share on top, in the colour of the verdict:
-    red for an outlier, blue for a normal sample. A share below zero, which a Mahalanobis score can give, makes the
-    sample less strange and points to the left in a lighter shade. A grey bar adds up the features that are not shown.
+    The features with the largest absolute contributions are shown, from the largest contribution at the top, in red for
+    an outlier and blue for a normal sample. Negative contributions, which the Mahalanobis score can have, lower the
+    score and are drawn in a lighter shade. A grey bar shows the sum over all other features.
 
     It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     feature_scores : array-like of shape (n_features,)
-        What each feature adds, larger for stranger features.
+        Contribution of each feature to the outlier score.
     values : array-like of shape (n_features,) or None, default=None
-        The row, written behind the names. None writes names only.
+        The sample, whose values are written after the feature names. None writes no values.
     expected : array-like of shape (n_features,) or None, default=None
-        What the detector expected instead, its reconstruction, written behind the values.
+        The reconstruction of the sample, written after the values. None writes no expected values.
     feature_names : array-like of str of shape (n_features,) or None, default=None
-        What the features are called. None calls them x0, x1 and so on.
+        Names of the features. None names them x0, x1 and so on.
     title : str or None, default=None
-        What is said of the row.
+        Title of the axes.
     is_outlier : bool or None, default=None
-        The verdict, which colours title and bars. None colours bars as those of an outlier.
+        Whether the sample is predicted to be an outlier, which determines the colour of title and bars. None draws the
+        bars as for an outlier.
 
     Attributes
     ----------
     bars_ : matplotlib BarContainer
         The bars, from top to bottom.
     features_ : ndarray of int
-        Positions of the features shown, from top to bottom.
+        Indices of the features shown, from top to bottom.
     ax_ : matplotlib Axes
         The axes drawn on.
     figure_ : matplotlib Figure
@@ -53,8 +54,8 @@ class FeatureScoresDisplay:
 
     See Also
     --------
-    OutlierScoreDisplay : The scores of many rows.
-    OutlierReconstructionDisplay : Rows, what the network expected instead, and the verdict.
+    OutlierScoreDisplay : Histogram of the scores of many samples.
+    OutlierReconstructionDisplay : Samples, their reconstructions and predictions.
 
     Examples
     --------
@@ -90,19 +91,19 @@ class FeatureScoresDisplay:
     def from_estimator(
         cls, detector: Any, X: Any, index: int = 0, *, top: int = 10, ax: Any = None, **kwargs: Any
     ) -> FeatureScoresDisplay:
-        """Draw the shares of one row's features.
+        """Draw the contributions of the features to the outlier score of one sample.
 
         Parameters
         ----------
         detector : estimator
             A fitted detector with ``feature_scores``.
         X : array-like of shape (n_samples, n_features) or (n_features,)
-            Rows, or a single row.
+            Samples, or a single sample.
         index : int, default=0
-            Position of the row; negative positions count from the end. The title names a row of a DataFrame by its
-            label.
+            Position of the sample; negative positions count from the end. The title shows the label of the sample if X
+            is a DataFrame.
         top : int, default=10
-            How many features to show.
+            Number of features to show.
         ax : matplotlib Axes or None, default=None
             Axes to draw on. None makes a new figure.
         **kwargs : dict
@@ -120,19 +121,19 @@ class FeatureScoresDisplay:
         ValueError
             If it has no ``feature_scores``.
         IndexError
-            If there is no such row.
+            If ``index`` is out of range.
         """
         check_is_fitted(detector)
         if not hasattr(detector, "feature_scores"):
             score = getattr(detector, "outlier_score", None)
-            cause = "" if score is None else f": outlier_score={score!r} cannot be shared among features"
+            cause = "" if score is None else f": outlier_score={score!r} cannot be divided among features"
             raise ValueError(
                 f"{type(detector).__name__} has no feature_scores{cause}. AutoencoderOutlierDetector has them with "
                 "outlier_score='combined', 'reconstruction' or 'mahalanobis'."
             )
         row = _one_row(X, index)
         is_outlier, evidence = verdict.verdicts(detector, row)
-        name = "" if _is_single(X) else f"{(row_labels(row) or [f'row {index}'])[0]}: "
+        name = "" if _is_single(X) else f"{(row_labels(row) or [f'sample {index}'])[0]}: "
         display = cls(
             detector.feature_scores(row)[0],
             values=np.asarray(row)[0],
@@ -151,7 +152,7 @@ class FeatureScoresDisplay:
         ax : matplotlib Axes or None, default=None
             Axes to draw on. None makes a new figure.
         top : int, default=10
-            How many features to show.
+            Number of features to show.
         **kwargs : dict
             Passed to ``matplotlib.axes.Axes.barh``.
 
@@ -163,11 +164,12 @@ class FeatureScoresDisplay:
         Raises
         ------
         ValueError
-            If scores are not 1-D and finite, names or values do not match them, or ``top`` is not positive.
+            If scores are empty, not 1-D or not finite, if names or values do not match them, or if ``top`` is not
+            positive.
         """
         scores = np.asarray(self.feature_scores, dtype=np.float64)
         if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
-            raise ValueError(f"feature_scores must be 1-D, finite and at least one, but have shape {scores.shape}.")
+            raise ValueError(f"feature_scores must be 1-D, finite and not empty, but have shape {scores.shape}.")
         if not isinstance(top, Integral) or top < 1:
             raise ValueError(f"top={top!r} must be a positive number of features.")
         labels = self._labels(len(scores))
@@ -191,15 +193,15 @@ class FeatureScoresDisplay:
         return self
 
     def _labels(self, n_features: int) -> list[str]:
-        """Names, with values and expected values behind them."""
+        """Tick labels: feature names with values and expected values."""
         names = [f"x{i}" for i in range(n_features)] if self.feature_names is None else list(self.feature_names)
         values, expected = (
-            [None] * n_features if given is None else list(given) for given in (self.values, self.expected)
+            [None] * n_features if numbers is None else list(numbers) for numbers in (self.values, self.expected)
         )
         if not len(names) == len(values) == len(expected) == n_features:
             raise ValueError(
-                f"{n_features} feature scores have {len(names)} names, {len(values)} values and {len(expected)} "
-                "expected values."
+                f"feature_scores has {n_features} entries, but there are {len(names)} names, {len(values)} values and "
+                f"{len(expected)} expected values."
             )
         return [
             f"{name}{'' if value is None else f' = {value:.4g}'}{'' if other is None else f', expected {other:.4g}'}"
@@ -213,8 +215,8 @@ class FeatureScoresDisplay:
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
         ax.axvline(0, color="0.15", linewidth=1.0, zorder=3)
-        meaning = "left: less strange, right: stranger" if (widths < 0).any() else "larger = stranger"
-        ax.set_xlabel(f"Share of the outlier score ({meaning})")
+        meaning = "left: less outlying, right: more outlying" if (widths < 0).any() else "larger = more outlying"
+        ax.set_xlabel(f"Contribution to the outlier score ({meaning})")
         if self.title is not None:
             shade = None if self.is_outlier is None else verdict.colour(self.is_outlier)
             ax.set_title(self.title, color=shade, loc="left", fontsize="medium", fontweight="bold")
@@ -225,13 +227,13 @@ def _is_single(X: Any) -> bool:
 
 
 def _one_row(X: Any, index: int) -> Any:
-    """Return one row as a table of its own kind, so that column names survive."""
+    """Return one sample as a 2-D array or DataFrame with one row, so that feature names are preserved."""
     if _is_single(X):
         if index:
-            raise IndexError(f"There is no row {index} in a single row.")
+            raise IndexError(f"index={index} is out of range: X is a single sample.")
         return X.to_frame().T if hasattr(X, "to_frame") else np.asarray(X)[None]
     n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
     if not -n_rows <= index < n_rows:
-        raise IndexError(f"There is no row {index} among {n_rows}.")
+        raise IndexError(f"index={index} is out of range: X has {n_rows} samples.")
     position = index % n_rows
     return X[position : position + 1]

@@ -1,4 +1,4 @@
-"""The way from one row to another through the code."""
+"""Decoded interpolation between two samples in the latent space."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from sk_autoencoder.displays.style import rows_of_numbers
 
 
 class InterpolationDisplay:
-    """Pairs of rows and what lies between them on the straight line between their codes.
+    """Decoded linear interpolation between the latent codes of pairs of samples.
 
-    Each pair is a strip of pictures between the two rows themselves or, without ``image_shape``, a panel of lines from
-    dark to bright.
+    Each pair is drawn as a row of images, with the two samples at its ends, or, without ``image_shape``, as a panel
+    of lines with colours from dark to bright.
 
     It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     rows : array-like of shape (n_pairs, n_steps, n_features)
-        Decoded rows from one end to the other.
+        Decoded samples from the first end to the second.
     ends : tuple of two array-like of shape (n_pairs, n_features) or None, default=None
-        The rows that the codes at both ends belong to, drawn outside the decoded ones. None draws none.
+        The samples whose latent codes are the ends of the interpolation. They are drawn beside the decoded samples if
+        there is an ``image_shape``, and give names to the panels if they are DataFrames.
     image_shape : tuple (height, width) or (channels, height, width) or None, default=None
-        How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
+        Shape of a sample as an image; 1 channel is grey, 3 are red, green and blue. None draws lines.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
-        Shape (n_pairs, n_steps) for pictures, with two more columns for ``ends``; (n_pairs,) for lines.
+        Shape (n_pairs, n_steps) for images, with two more columns for ``ends``; (n_pairs,) for lines.
     bounding_ax_ : matplotlib Axes or None
         The axes given to :meth:`plot`, which hold the others.
     figure_ : matplotlib Figure
@@ -39,7 +40,7 @@ class InterpolationDisplay:
 
     See Also
     --------
-    TraversalDisplay : What one coordinate of the code does.
+    TraversalDisplay : Effect of one component of the latent code.
 
     Examples
     --------
@@ -71,18 +72,18 @@ class InterpolationDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> InterpolationDisplay:
-        """Walk from each row of ``a`` to the row of ``b`` beside it, as ``interpolate`` does for one pair.
+        """Interpolate from each sample of ``a`` to the corresponding sample of ``b``, as ``interpolate`` does for one.
 
         Parameters
         ----------
         estimator : estimator
-            Any fitted transformer with ``inverse_transform``, so that PCA can be drawn beside an autoencoder.
+            Any fitted transformer with ``inverse_transform``, such as an autoencoder or PCA.
         a, b : array-like of shape (n_pairs, n_features)
-            The rows at both ends.
+            The samples at the two ends.
         n_steps : int, default=8
-            How many decoded rows to draw for each pair, the ends among them.
+            Number of decoded samples for each pair, including the ends.
         image_shape : tuple (height, width) or (channels, height, width) or None, default=None
-            How a row is read as a picture. None draws lines.
+            Shape of a sample as an image. None draws lines.
         ax : matplotlib Axes or None, default=None
             A subplot to draw in. None makes a new figure.
         **kwargs : dict
@@ -103,7 +104,7 @@ class InterpolationDisplay:
         check_transformer("InterpolationDisplay", estimator, "transform", "inverse_transform")
         first, last = (np.asarray(estimator.transform(rows)) for rows in (a, b))
         if len(first) != len(last):
-            raise ValueError(f"a and b are pairs of rows, but a has {len(first)} and b {len(last)}.")
+            raise ValueError(f"a and b must have equal lengths, but a has {len(first)} samples and b has {len(last)}.")
         codes = np.linspace(first, last, n_steps, axis=1)  # (n_pairs, n_steps, n_components)
         rows = np.asarray(estimator.inverse_transform(codes.reshape(-1, codes.shape[2])))
         display = cls(rows.reshape(*codes.shape[:2], -1), ends=(a, b), image_shape=image_shape)
@@ -117,7 +118,7 @@ class InterpolationDisplay:
         ax : matplotlib Axes or None, default=None
             A subplot to draw in. None makes a new figure.
         **kwargs : dict
-            Passed to ``matplotlib.axes.Axes.imshow`` for pictures, to ``plot`` for lines.
+            Passed to ``matplotlib.axes.Axes.imshow`` for images, to ``plot`` for lines.
 
         Returns
         -------
@@ -127,14 +128,15 @@ class InterpolationDisplay:
         Raises
         ------
         ValueError
-            If rows are not 3-D, do not match the ends, or do not fill ``image_shape``.
+            If ``rows`` is not 3-D, or does not match the ends or ``image_shape``.
         """
         strips = as_strips(self.rows, "rows")
         titles = [f"{share:.0%}" for share in np.linspace(0, 1, strips.shape[1])]
         if self.ends is not None and self.image_shape is not None:
             first, last = (rows_of_numbers(rows, "ends")[:, None] for rows in self.ends)
             if not (first.shape[::2] == last.shape[::2] == strips.shape[::2]):
-                raise ValueError(f"ends of shapes {first.shape[::2]} and {last.shape[::2]} do not match the rows.")
+                shapes = f"{first.shape[::2]} and {last.shape[::2]}"
+                raise ValueError(f"ends of shapes {shapes} do not match rows of shape {strips.shape}.")
             strips, titles = np.concatenate([first, strips, last], axis=1), ["from", *titles, "to"]
         names = [f"pair {pair}" for pair in range(len(strips))]
         labels = [row_labels(rows) for rows in self.ends or ()]

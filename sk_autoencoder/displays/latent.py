@@ -1,4 +1,4 @@
-"""Codes as a map."""
+"""Scatter plot of latent codes."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from sklearn.utils.multiclass import type_of_target
 from sk_autoencoder.displays.checks import check_transformer, map_names
 from sk_autoencoder.displays.style import LEARNT, pyplot, rows_of_numbers, tidy
 
-# As many classes as matplotlib's "tab20" can tell apart.
+# Number of colours in matplotlib's "tab20".
 _MOST_CLASSES = 20
-_SPREAD = 0.32  # half the height of a class's strip of 1-D codes
+_SPREAD = 0.32  # half the height of the strip of a class for 1-D codes
 
 
 class LatentDisplay:
-    """Scatter of codes, coloured by label.
+    """Scatter plot of latent codes, coloured by label.
 
-    Two columns make a map. One column makes strips: a strip for each class, the label itself on the other axis when it
-    is continuous, or a histogram without labels. Wider codes need a reducer, see :meth:`from_estimator`.
+    Codes with two components are drawn as a scatter plot. Codes with one component are drawn as one strip for each
+    class, against continuous labels, or as a histogram if there are no labels. Codes with more components need a
+    reducer, see :meth:`from_estimator`.
 
     It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     codes : array-like of shape (n_samples, 1) or (n_samples, 2)
-        Codes.
+        Latent codes.
     labels : array-like of shape (n_samples,) or None, default=None
-        What to colour by: classes get a legend, continuous values a colour bar.
+        Labels that determine the colours: classes get a legend, continuous values a colour bar.
     names : tuple of str, default=("Component 1", "Component 2")
-        What the axes are called.
+        Labels of the axes.
 
     Attributes
     ----------
     artists_ : list
-        The scatters, one for each class, or the histogram's bars.
+        The scatter plots, one for each class, or the bars of the histogram.
     legend_ : matplotlib Legend or None
         The legend of the classes.
     colorbar_ : matplotlib Colorbar or None
@@ -49,7 +50,7 @@ class LatentDisplay:
 
     See Also
     --------
-    ReconstructionDisplay : Rows beside what the network makes of them.
+    ReconstructionDisplay : Samples and their reconstructions.
 
     Examples
     --------
@@ -74,19 +75,19 @@ class LatentDisplay:
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any = None, *, reducer: Any = None, ax: Any = None, **kwargs: Any
     ) -> LatentDisplay:
-        """Draw the codes that a fitted transformer gives rows; an axis says if its component has collapsed.
+        """Draw the latent codes of samples; the label of an axis says if its component has collapsed.
 
         Parameters
         ----------
         estimator : estimator
             Any fitted transformer.
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Samples.
         y : array-like of shape (n_samples,) or None, default=None
-            What to colour by.
+            Labels that determine the colours.
         reducer : transformer or None, default=None
-            Brings codes wider than two to two columns, for example ``sklearn.manifold.TSNE()``; a copy of it is
-            fitted on the codes.
+            Reduces codes with more than two components to two, for example ``sklearn.manifold.TSNE()``; a clone of it
+            is fitted on the codes.
         ax : matplotlib Axes or None, default=None
             Axes to draw on. None makes a new figure.
         **kwargs : dict
@@ -102,7 +103,7 @@ class LatentDisplay:
         TypeError
             If the estimator has no ``transform``.
         ValueError
-            If codes are wider than two and there is no reducer.
+            If codes have more than two components and there is no reducer.
         """
         check_transformer("LatentDisplay", estimator, "transform")
         codes, names = np.asarray(estimator.transform(X)), map_names(estimator)
@@ -121,8 +122,8 @@ class LatentDisplay:
         ax : matplotlib Axes or None, default=None
             Axes to draw on. None makes a new figure.
         cmap : str, matplotlib Colormap or None, default=None
-            Colours of the labels. None is "tab10" for classes, "tab20" for more than ten of them, and "viridis" for
-            continuous labels.
+            Colours of the labels. None is "tab10" for up to 10 classes, "tab20" for up to 20, "turbo" for more, and
+            "viridis" for continuous labels.
         legend_title : str or None, default=None
             Title of the legend or the colour bar.
         **kwargs : dict
@@ -136,13 +137,13 @@ class LatentDisplay:
         Raises
         ------
         ValueError
-            If codes are not 2-D, have more than two columns, or do not match the labels.
+            If codes are not 2-D, have more than two components, or do not match the labels.
         """
         codes = rows_of_numbers(self.codes, "codes")
         if not 1 <= codes.shape[1] <= 2:
             raise ValueError(
-                f"Codes have {codes.shape[1]} components, and a map shows 1 or 2: pass a reducer to from_estimator, "
-                "for example reducer=TSNE(random_state=0) of sklearn.manifold, or choose two columns."
+                f"Codes have {codes.shape[1]} components, but only 1 or 2 can be drawn: pass a reducer to "
+                "from_estimator, for example reducer=sklearn.manifold.TSNE(random_state=0), or select two components."
             )
         labels = None if self.labels is None else np.asarray(self.labels).reshape(-1)
         check_consistent_length(codes, labels)
@@ -158,7 +159,7 @@ class LatentDisplay:
 
         if labels is None and codes.shape[1] == 1:
             self.artists_ = list(ax.hist(codes[:, 0], **({"bins": "auto", "color": LEARNT} | kwargs))[2])
-            ax.set_ylabel("Rows")
+            ax.set_ylabel("Samples")
         elif labels is None:
             self._scatter(codes[:, 0], codes[:, 1], {"color": LEARNT} | style)
             ax.set_ylabel(self.names[1])
@@ -170,22 +171,22 @@ class LatentDisplay:
         return self
 
     def _scatter(self, x: np.ndarray, y: np.ndarray, style: dict[str, Any]) -> Any:
-        # Points as pixels keep a figure of many rows small when it is saved as PDF or SVG.
+        # Rasterized points keep PDF and SVG files of many samples small.
         self.artists_.append(self.ax_.scatter(x, y, rasterized=len(x) > 2000, **style))
         return self.artists_[-1]
 
     def _classes(
         self, codes: np.ndarray, labels: np.ndarray, get_cmap: Any, cmap: Any, title: str | None, style: dict[str, Any]
     ) -> None:
-        """One colour a class; 1-D codes lie in a strip a class, spread evenly so that rows do not hide each other."""
+        """Draw each class in one colour; 1-D codes as one strip for each class, with evenly spread points."""
         classes = np.unique(labels)
         palette = get_cmap(cmap or ("tab10" if len(classes) <= 10 else "tab20" if len(classes) <= 20 else "turbo"))
         for position, label in enumerate(classes):
-            own = codes[labels == label]
+            of_class = codes[labels == label]
             listed = cmap is None and len(classes) <= _MOST_CLASSES
             colour = palette(position) if listed else palette(position / max(1, len(classes) - 1))
-            y = own[:, 1] if codes.shape[1] == 2 else position + _spread(len(own))
-            self._scatter(own[:, 0], y, {"color": [colour], "label": str(label)} | style)
+            y = of_class[:, 1] if codes.shape[1] == 2 else position + _spread(len(of_class))
+            self._scatter(of_class[:, 0], y, {"color": [colour], "label": str(label)} | style)
         if codes.shape[1] == 1:
             self.ax_.set_yticks(np.arange(len(classes)), [str(label) for label in classes])
             self.ax_.set_ylabel(title or "Class")
@@ -200,7 +201,7 @@ class LatentDisplay:
     def _values(
         self, codes: np.ndarray, labels: np.ndarray, cmap: Any, title: str | None, style: dict[str, Any]
     ) -> None:
-        """Continuous labels: a colour bar for maps, an axis for 1-D codes."""
+        """Draw continuous labels: as colours with a colour bar for 2-D codes, on the y-axis for 1-D codes."""
         if codes.shape[1] == 1:
             self._scatter(codes[:, 0], labels, {"color": LEARNT} | style)
             self.ax_.set_ylabel(title or "Label")
@@ -213,12 +214,12 @@ class LatentDisplay:
 
 
 def _are_classes(labels: np.ndarray) -> bool:
-    """Whether labels are classes, rather than measurements."""
+    """Whether labels are classes rather than continuous values."""
     if labels.dtype.kind not in "biuf":
         return True
     return type_of_target(labels) in {"binary", "multiclass"} and len(np.unique(labels)) <= _MOST_CLASSES
 
 
 def _spread(n_rows: int) -> np.ndarray:
-    """Offsets in [-_SPREAD, _SPREAD] without a pattern and without chance: multiples of the golden ratio, modulo 1."""
+    """Deterministic, evenly spread offsets in [-_SPREAD, _SPREAD]: multiples of the golden ratio, modulo 1."""
     return _SPREAD * (2 * np.mod(np.arange(n_rows) * 0.6180339887498949, 1) - 1)

@@ -1,4 +1,4 @@
-"""A two-dimensional code as a map of the rows that it stands for."""
+"""Decoded samples on a grid over a two-dimensional latent space."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from sk_autoencoder.displays.checks import check_transformer, map_names
 from sk_autoencoder.displays.panels import as_pictures
 from sk_autoencoder.displays.style import LEARNT, pyplot, rows_of_numbers
 
-_EDGE = 0.02  # the first and the last quantile stand so far from 0 and 1
-_MARGIN = 0.1  # of a cell, around a line
+_EDGE = 0.02  # the grid extends from this quantile to 1 minus it
+_MARGIN = 0.1  # margin around a line, as a fraction of its cell of the grid
 _MOST_TICKS = 8
 
 
 class LatentGridDisplay:
-    """Rows decoded on a grid over a two-dimensional code, each drawn in its place.
+    """Decoded samples on a grid over a two-dimensional latent space.
 
     It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     rows : array-like of shape (n_y * n_x, n_features)
-        Decoded rows, line by line from the smallest second coordinate to the largest.
+        Decoded samples of all grid points. The first coordinate changes fastest, and both are in ascending order.
     x : array-like of shape (n_x,)
-        First coordinates of the grid.
+        First coordinates of the grid points.
     y : array-like of shape (n_y,)
-        Second coordinates.
+        Second coordinates of the grid points.
     image_shape : tuple (height, width) or (channels, height, width) or None, default=None
-        How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
+        Shape of a sample as an image; 1 channel is grey, 3 are red, green and blue. None draws lines.
     names : tuple of str, default=("Component 1", "Component 2")
-        What the axes are called.
+        Labels of the axes.
 
     Attributes
     ----------
@@ -43,8 +43,8 @@ class LatentGridDisplay:
 
     See Also
     --------
-    LatentDisplay : Where rows lie on this map.
-    TraversalDisplay : One coordinate of a wider code.
+    LatentDisplay : Latent codes of samples.
+    TraversalDisplay : Effect of one component of a latent code of any dimension.
 
     Examples
     --------
@@ -83,19 +83,19 @@ class LatentGridDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> LatentGridDisplay:
-        """Decode a grid over the codes of a fitted transformer; an axis says if its component has collapsed.
+        """Decode a grid over the latent space; the label of an axis says if its component has collapsed.
 
         Parameters
         ----------
         estimator : estimator
             Any fitted transformer with two components and ``inverse_transform``.
         X : array-like of shape (n_samples, n_features) or None, default=None
-            Rows whose codes say where the grid lies: at equal quantiles of each coordinate. None takes quantiles of the
-            standard normal, which suit a variational objective.
+            Samples whose latent codes define the grid: quantiles of each component at equal steps of probability. None
+            uses quantiles of the standard normal distribution, which suit a variational objective.
         n_steps : int, default=15
-            Length of each side of the grid.
+            Number of grid points in each direction.
         image_shape : tuple (height, width) or (channels, height, width) or None, default=None
-            How a row is read as a picture. None draws lines.
+            Shape of a sample as an image. None draws lines.
         ax : matplotlib Axes or None, default=None
             Axes to draw on. None makes a new figure.
         **kwargs : dict
@@ -123,8 +123,10 @@ class LatentGridDisplay:
             width = codes.shape[1]
             x, y = np.quantile(codes, shares, axis=0)[:, [0, -1]].T
         if width != 2:
-            raise ValueError(f"A grid shows codes of 2 components, but these have {width}: use TraversalDisplay.")
-        grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)  # x runs first
+            raise ValueError(
+                f"LatentGridDisplay needs codes with 2 components, but these have {width}: use TraversalDisplay."
+            )
+        grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)  # x changes fastest
         rows, names = estimator.inverse_transform(grid), map_names(estimator)
         return cls(rows, x, y, image_shape=image_shape, names=names).plot(ax=ax, **kwargs)
 
@@ -136,7 +138,7 @@ class LatentGridDisplay:
         ax : matplotlib Axes or None, default=None
             Axes to draw on. None makes a new figure.
         **kwargs : dict
-            Passed to ``matplotlib.axes.Axes.imshow`` for pictures, to ``plot`` for lines.
+            Passed to ``matplotlib.axes.Axes.imshow`` for images, to ``plot`` for lines.
 
         Returns
         -------
@@ -146,12 +148,15 @@ class LatentGridDisplay:
         Raises
         ------
         ValueError
-            If there is not one row for each point of the grid, or rows do not fill ``image_shape``.
+            If the number of decoded samples is not that of the grid points, or they do not match ``image_shape``.
         """
         rows = rows_of_numbers(self.rows, "rows")
         x, y = (np.asarray(side, dtype=np.float64).reshape(-1) for side in (self.x, self.y))
         if len(rows) != len(x) * len(y):
-            raise ValueError(f"A grid of {len(y)} x {len(x)} points needs {len(x) * len(y)} rows, but has {len(rows)}.")
+            raise ValueError(
+                f"A grid of {len(y)} x {len(x)} points needs {len(x) * len(y)} decoded samples, but rows has "
+                f"{len(rows)}."
+            )
         pictures = None if self.image_shape is None else as_pictures(rows, self.image_shape)
         if ax is None:
             _, ax = pyplot("LatentGridDisplay").subplots(figsize=(6.4, 6.4), layout="constrained")
@@ -169,12 +174,12 @@ class LatentGridDisplay:
         return self
 
     def _mosaic(self, pictures: np.ndarray, n_x: int, n_y: int, style: dict[str, Any]) -> None:
-        """One picture of all, in which the second coordinate grows upwards; a cell of the grid is a unit square."""
+        """Draw all samples as one image, with the second coordinate increasing upwards and cells of size 1 x 1."""
         height, width = pictures.shape[1:3]
         cells = pictures.reshape(n_y, n_x, *pictures.shape[1:])[::-1]
         mosaic = cells.swapaxes(1, 2).reshape(n_y * height, n_x * width, *pictures.shape[3:])
         low, high = float(mosaic.min()), float(mosaic.max())
-        if mosaic.ndim == 3:  # imshow takes colours from 0 to 1 only
+        if mosaic.ndim == 3:  # imshow needs colours in [0, 1]
             mosaic = (mosaic - low) / ((high - low) or 1.0)
         look = {"cmap": "gray", "vmin": low, "vmax": high, "interpolation": "nearest"}
         place = {"extent": (0, n_x, 0, n_y), "aspect": height / width}
@@ -184,7 +189,7 @@ class LatentGridDisplay:
         self.ax_.hlines(np.arange(1, n_y), 0, n_x, **border)
 
     def _lines(self, rows: np.ndarray, n_x: int, n_y: int, style: dict[str, Any]) -> None:
-        """A line in each cell, all on one scale."""
+        """Draw a line in each cell of the grid, all on the same scale."""
         low, high = rows.min(), rows.max()
         heights = _MARGIN + (1 - 2 * _MARGIN) * (rows - low) / ((high - low) or 1.0)
         along = np.linspace(_MARGIN, 1 - _MARGIN, rows.shape[1])

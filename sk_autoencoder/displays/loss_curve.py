@@ -1,4 +1,4 @@
-"""Loss against epochs."""
+"""Plot of training and validation loss."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder.displays.style import DATA, LEARNT, REFERENCE, pyplot, tidy
 
-# A logarithmic axis has too few labels below this ratio of its ends.
+# A logarithmic axis over a smaller ratio of its ends has too few tick labels.
 _SMALLEST_RATIO = 10
 
 
 class LossCurveDisplay:
-    """Training and validation loss of each epoch, with the best epoch marked.
+    """Training and validation loss of each epoch, with a mark at the best epoch.
 
     It is recommended to use :meth:`from_estimator`.
 
@@ -23,9 +23,9 @@ class LossCurveDisplay:
     loss_curve : array-like of shape (n_epochs,)
         Training loss of each epoch.
     validation_loss_curve : array-like of shape (n_epochs,) or None, default=None
-        Loss on held-out rows of each epoch. None or empty for none.
+        Validation loss of each epoch. None or an empty sequence draws no validation curve.
     best_epoch : int or None, default=None
-        The epoch to mark, counted from 1. None marks none.
+        The epoch to mark, counted from 1. None draws no mark.
 
     Attributes
     ----------
@@ -38,8 +38,8 @@ class LossCurveDisplay:
 
     See Also
     --------
-    ReconstructionDisplay : Rows beside what the network makes of them.
-    LatentDisplay : Codes as a map.
+    ReconstructionDisplay : Samples and their reconstructions.
+    LatentDisplay : Scatter plot of latent codes.
 
     Examples
     --------
@@ -63,12 +63,13 @@ class LossCurveDisplay:
     def from_estimator(cls, estimator: Any, *, ax: Any = None, **kwargs: Any) -> LossCurveDisplay:
         """Draw the curves of a fitted estimator.
 
-        The marked epoch is that of the lowest validation loss or, without validation rows, training loss.
+        The marked epoch is that of the lowest validation loss or, without validation samples, of the lowest training
+        loss.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted estimator with ``loss_curve_`` and perhaps ``validation_loss_curve_``.
+            A fitted estimator with ``loss_curve_`` and, optionally, ``validation_loss_curve_``.
         ax : matplotlib Axes or None, default=None
             Axes to draw on. None makes a new figure.
         **kwargs : dict
@@ -84,11 +85,11 @@ class LossCurveDisplay:
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If it keeps no loss curve.
+            If it has no ``loss_curve_``.
         """
         check_is_fitted(estimator)
         if not hasattr(estimator, "loss_curve_"):
-            raise ValueError(f"{type(estimator).__name__} has no loss_curve_, and so there is nothing to draw.")
+            raise ValueError(f"{type(estimator).__name__} has no loss_curve_ to draw.")
         validation = list(getattr(estimator, "validation_loss_curve_", None) or [])
         watched = validation or list(estimator.loss_curve_)
         display = cls(estimator.loss_curve_, validation, best_epoch=int(np.argmin(watched)) + 1 if watched else None)
@@ -102,7 +103,8 @@ class LossCurveDisplay:
         ax : matplotlib Axes or None, default=None
             Axes to draw on. None makes a new figure.
         yscale : {"auto", "log", "linear"}, default="auto"
-            Scale of the losses. "auto" is "log" if all are positive and the largest is at least ten times the smallest.
+            Scale of the y-axis. "auto" is "log" if all losses are positive and the largest is at least ten times the
+            smallest.
         **kwargs : dict
             Passed to ``matplotlib.axes.Axes.plot`` for both curves.
 
@@ -114,7 +116,7 @@ class LossCurveDisplay:
         Raises
         ------
         ValueError
-            If a curve is not 1-D or empty, or the best epoch lies outside it.
+            If a curve is empty or not 1-D, or if the best epoch lies outside it.
         """
         train = _curve(self.loss_curve, "loss_curve")
         curves = [("training", LEARNT, train)]
@@ -135,7 +137,7 @@ class LossCurveDisplay:
             self.lines_ += ax.plot(np.arange(1, len(losses) + 1), losses, **(style | kwargs))
         if self.best_epoch is not None:
             self._mark(watched[self.best_epoch - 1])
-        ax.set(xlabel="Epoch", ylabel="Loss (mean over rows and features)", yscale=yscale)
+        ax.set(xlabel="Epoch", ylabel="Loss (mean over samples and features)", yscale=yscale)
         ax.xaxis.get_major_locator().set_params(integer=True)
         tidy(ax, grid="y")
         ax.legend(frameon=False)

@@ -1,4 +1,4 @@
-"""Rows, what the network makes of them, and the detector's verdict."""
+"""Samples with the reconstructions and predictions of an outlier detector."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from sk_autoencoder.displays.style import DATA, LEARNT, OUTLIER
 
 
 class OutlierReconstructionDisplay:
-    """Rows, their reconstruction and the difference, with the verdict on each, as pictures or as lines.
+    """Samples, their reconstructions and differences, with the prediction for each, as images or lines.
 
-    The difference is input minus reconstruction: in pictures red where the input is larger and blue where it is
-    smaller, on one scale for all rows; between lines it is shaded.
+    The difference is input minus reconstruction. As an image it is red where the input is larger and blue where it is
+    smaller, on the same scale for all samples. Between lines it is a shaded area.
 
     It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Rows, all of which are drawn. Lines need features that share a unit, such as a window of a series. Labels of a
-        DataFrame stand with the verdicts.
+        Samples, all of which are drawn. For lines all features should have the same unit, as in a window of a time
+        series. If X is a DataFrame, its index is shown in the titles.
     X_reconstructed : array-like of shape (n_samples, n_features)
-        What the network makes of them.
+        Reconstructions of the samples.
     is_outlier : array-like of bool of shape (n_samples,)
-        Which rows are called outliers.
+        Which samples are predicted to be outliers.
     evidence : list of str of length n_samples or None, default=None
-        What stands with each verdict, for example its p-value.
+        Text that is added to the title of each sample, for example its p-value. None adds no text.
     image_shape : tuple (height, width) or (channels, height, width) or None, default=None
-        How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
+        Shape of a sample as an image; 1 channel is grey, 3 are red, green and blue. None draws lines.
     names : tuple of str, default=("input", "reconstruction", "difference")
-        What the three are called in the figure.
+        Names of input, reconstruction and difference in the figure.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
-        Shape (3, n_samples) for pictures, (n_samples,) for lines.
+        Shape (3, n_samples) for images, (n_samples,) for lines.
     bounding_ax_ : matplotlib Axes or None
         The axes given to :meth:`plot`, which hold the others.
     figure_ : matplotlib Figure
@@ -49,8 +49,8 @@ class OutlierReconstructionDisplay:
 
     See Also
     --------
-    ReconstructionDisplay : The same without a verdict, for any autoencoder.
-    FeatureScoresDisplay : What makes a row strange, for features in different units.
+    ReconstructionDisplay : The same without predictions, for any autoencoder.
+    FeatureScoresDisplay : Contributions of features to the outlier score, also for features in different units.
 
     Examples
     --------
@@ -94,22 +94,22 @@ class OutlierReconstructionDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> OutlierReconstructionDisplay:
-        """Draw the first rows of X with a detector's reconstruction and verdict.
+        """Draw the first samples of X with their reconstructions and predictions.
 
-        The verdict comes with the p-value where the detector has ``p_values``, and with the outlier score otherwise.
+        The titles show p-values if the detector has ``p_values``, and outlier scores otherwise.
 
         Parameters
         ----------
         detector : estimator
             A fitted detector with ``predict``, ``score_samples`` and ``reconstruct``.
         X : array-like of shape (n_samples, n_features)
-            Rows.
+            Samples.
         n_samples : int, default=8
-            How many rows to draw.
+            Number of samples to draw.
         image_shape : tuple (height, width) or (channels, height, width) or None, default=None
-            How a row is read as a picture. None draws lines.
+            Shape of a sample as an image. None draws lines.
         names : tuple of str, default=("input", "reconstruction", "difference")
-            What the three are called in the figure.
+            Names of input, reconstruction and difference in the figure.
         ax : matplotlib Axes or None, default=None
             A subplot to draw in. None makes a new figure.
         **kwargs : dict
@@ -125,15 +125,15 @@ class OutlierReconstructionDisplay:
         NotFittedError
             If the detector is not fitted.
         ValueError
-            If it is no detector, or has no reconstruction.
+            If it is not an outlier detector, or cannot reconstruct samples.
         """
         check_is_fitted(detector)
         if not (hasattr(detector, "reconstruct") or hasattr(detector, "inverse_transform")):
-            raise ValueError(f"{type(detector).__name__} has no reconstruct, and so there is nothing to compare with.")
+            raise ValueError(f"{type(detector).__name__} has no reconstruct, which this display needs.")
         X = X[:n_samples]
         is_outlier, evidence = verdict.verdicts(detector, X)
-        rebuilt = reconstruction(detector, X)
-        display = cls(X, rebuilt, is_outlier, evidence=evidence, image_shape=image_shape, names=names)
+        reconstructed = reconstruction(detector, X)
+        display = cls(X, reconstructed, is_outlier, evidence=evidence, image_shape=image_shape, names=names)
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> OutlierReconstructionDisplay:
@@ -144,7 +144,7 @@ class OutlierReconstructionDisplay:
         ax : matplotlib Axes or None, default=None
             A subplot to draw in. None makes a new figure.
         **kwargs : dict
-            Passed to ``matplotlib.axes.Axes.imshow`` for input and reconstruction as pictures, to ``plot`` for lines.
+            Passed to ``matplotlib.axes.Axes.imshow`` for images of input and reconstruction, to ``plot`` for lines.
 
         Returns
         -------
@@ -154,7 +154,7 @@ class OutlierReconstructionDisplay:
         Raises
         ------
         ValueError
-            If rows are not 2-D, differ in shape, do not match the verdicts, or do not fill ``image_shape``.
+            If X is not 2-D, or if it does not match the reconstructions, the predictions or ``image_shape``.
         """
         layers = checked([(self.names[0], "X", self.X), (self.names[1], "X_reconstructed", self.X_reconstructed)])
         evidence = [""] * len(layers[0][1]) if self.evidence is None else list(self.evidence)
@@ -177,7 +177,7 @@ class OutlierReconstructionDisplay:
         return self
 
     def _pictures(self, panels: Panels, layers: Layers, header: float, style: dict[str, Any]) -> None:
-        """Input and reconstruction in the range of the input; the difference around white."""
+        """Draw input and reconstruction in the range of the input, and the difference with white for 0."""
         panels.pictures(layers, layers[0][1], style, extra_rows=1, header=header)
         difference = layers[0][1] - layers[1][1]
         if difference.ndim == 4:

@@ -1,4 +1,4 @@
-"""Grids of pictures or lines, one for each row of data: what the reconstruction displays share."""
+"""Grids of images or line plots, used by several displays."""
 
 from __future__ import annotations
 
@@ -9,46 +9,48 @@ import numpy as np
 from sk_autoencoder.displays.style import pyplot, rows_of_numbers, tidy
 
 _LINE_COLUMNS = 4
-_MOST_MARKED = 20  # features of a line whose points are marked one by one
+_MOST_MARKED = 20  # lines with fewer features have a marker at each feature
 
 Layers = list[tuple[str, np.ndarray]]
 
 
 def reconstruction(estimator: Any, X: Any) -> Any:
-    """Send rows there and back through an autoencoder, or through a reducer such as PCA."""
+    """Return the reconstruction of samples by an autoencoder, or by a transformer such as PCA."""
     if hasattr(estimator, "reconstruct"):
         return estimator.reconstruct(X)
     return estimator.inverse_transform(estimator.transform(X))
 
 
 def checked(layers: list[tuple[str, str, Any]]) -> Layers:
-    """Turn (name in the figure, name of the argument, rows) into named arrays of one shape."""
+    """Convert tuples (name in the figure, name of the argument, samples) to named arrays of the same shape."""
     arrays = [(name, rows_of_numbers(rows, argument)) for name, argument, rows in layers]
     first, shape = arrays[0][0], arrays[0][1].shape
     for name, rows in arrays[1:]:
         if rows.shape != shape:
-            raise ValueError(f"The {name} has shape {rows.shape}, but the {first} {shape}.")
+            raise ValueError(f"The {name} has shape {rows.shape}, but the {first} has shape {shape}.")
     if not shape[0]:
-        raise ValueError("There are no rows to draw.")
+        raise ValueError("There are no samples to draw.")
     return arrays
 
 
 def as_pictures(rows: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
-    """Reshape rows to (n, height, width), or (n, height, width, 3) for colours."""
+    """Reshape samples to images (n, height, width), or (n, height, width, 3) with colours."""
     shape = tuple(int(side) for side in image_shape)
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] not in (1, 3)) or min(shape) < 1:
         raise ValueError(
             f"image_shape={image_shape!r} must be (height, width), (1, height, width) or (3, height, width)."
         )
     if np.prod(shape) != rows.shape[1]:
-        raise ValueError(f"image_shape={image_shape!r} holds {np.prod(shape)} values, but rows have {rows.shape[1]}.")
+        raise ValueError(
+            f"image_shape={image_shape!r} holds {np.prod(shape)} values, but samples have {rows.shape[1]} features."
+        )
     if len(shape) == 3 and shape[0] == 3:
         return rows.reshape(-1, *shape).transpose(0, 2, 3, 1)
     return rows.reshape(-1, *shape[-2:])
 
 
 class Panels:
-    """Axes in a new figure, or inside a subplot that was given; ``caller`` is the display named in errors."""
+    """Grid of axes in a new figure, or within the given subplot; ``caller`` is the display named in errors."""
 
     def __init__(self, caller: str, ax: Any):
         self.caller = caller
@@ -59,9 +61,9 @@ class Panels:
     def pictures(
         self, layers: Layers, reference: np.ndarray, style: dict[str, Any], *, extra_rows: int = 0, header: float = 0.0
     ) -> None:
-        """Draw a row of pictures for each layer, all in the range of ``reference``.
+        """Draw one row of images for each layer, with the colour range of ``reference``.
 
-        ``extra_rows`` stay empty at the bottom; ``header`` is the height in inches left for titles.
+        ``extra_rows`` is the number of empty rows at the bottom, ``header`` the height of the titles in inches.
         """
         n_rows = len(layers) + extra_rows
         n_samples, height, width = layers[0][1].shape[:3]
@@ -69,12 +71,12 @@ class Panels:
         self._grid(n_rows, n_samples, size, hspace=0.04, wspace=0.04)
         low, high = float(reference.min()), float(reference.max())
         for row, (name, pictures) in enumerate(layers):
-            if pictures.ndim == 4:  # imshow takes colours from 0 to 1 only
+            if pictures.ndim == 4:  # imshow needs colours in [0, 1]
                 pictures = np.clip((pictures - low) / ((high - low) or 1.0), 0, 1)
             self.picture_row(row, name, pictures, {"cmap": "gray", "vmin": low, "vmax": high} | style)
 
     def picture_row(self, row: int, name: str, pictures: np.ndarray, style: dict[str, Any]) -> None:
-        """Fill one row of the grid with pictures in thin frames."""
+        """Draw images in one row of the grid."""
         for cell, picture in zip(self.axes[row], pictures, strict=True):
             cell.imshow(picture, **({"interpolation": "nearest"} | style))
             cell.set(xticks=[], yticks=[])
@@ -82,7 +84,7 @@ class Panels:
         self.axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
 
     def lines(self, layers: Layers, looks: list[tuple[str, str, float]], style: dict[str, Any]) -> None:
-        """Draw all layers of a row in one panel."""
+        """Draw one panel for each sample, with a line for each layer."""
         n_samples, n_features = layers[0][1].shape
         columns = min(_LINE_COLUMNS, n_samples)
         rows = -(-n_samples // columns)
@@ -106,11 +108,11 @@ class Panels:
             cell.tick_params(labelbottom=True)
 
     def legend(self) -> None:
-        """Name the layers once, above all panels or, in a subplot, within the first."""
+        """Draw one legend: above all panels, or within the first panel if they are in a given subplot."""
         handles, names = self.axes[0].get_legend_handles_labels()
         if self.bounding_ax is None:
             self.figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
-        else:  # the space above a subplot is not ours
+        else:  # the space above the given subplot may be in use
             self.axes[0].legend(handles, names, loc="upper right", fontsize="small", framealpha=0.9)
 
     def _grid(self, rows: int, columns: int, size: tuple[float, float], **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Rows beside what the network makes of them."""
+"""Samples and their reconstructions."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from sk_autoencoder.displays.style import DATA, LEARNT, REFERENCE
 
 
 class ReconstructionDisplay:
-    """Rows, their reconstruction and, if given, a target, as pictures or as lines.
+    """Samples, their reconstructions and, optionally, targets, as images or lines.
 
     It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Rows as the network saw them, all of which are drawn. Labels of a DataFrame are written above them.
+        Input samples, all of which are drawn. If X is a DataFrame, its index is shown in the titles.
     X_reconstructed : array-like of shape (n_samples, n_features)
-        What it made of them.
+        Reconstructions of the samples.
     target : array-like of shape (n_samples, n_features) or None, default=None
-        What it should have made of them, for example the clean rows when X is noisy.
+        Samples that should be reconstructed, for example the clean samples if X is noisy. None draws no targets.
     image_shape : tuple (height, width) or (channels, height, width) or None, default=None
-        How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
+        Shape of a sample as an image; 1 channel is grey, 3 are red, green and blue. None draws lines.
     names : tuple of str, default=("input", "reconstruction", "target")
-        What the three are called in the figure.
+        Names of input, reconstruction and target in the figure.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
-        Shape (2 or 3, n_samples) for pictures, (n_samples,) for lines.
+        Shape (2 or 3, n_samples) for images, (n_samples,) for lines.
     bounding_ax_ : matplotlib Axes or None
         The axes given to :meth:`plot`, which hold the others.
     figure_ : matplotlib Figure
@@ -41,7 +41,7 @@ class ReconstructionDisplay:
 
     See Also
     --------
-    LatentDisplay : Codes as a map.
+    LatentDisplay : Scatter plot of latent codes.
 
     Examples
     --------
@@ -84,22 +84,22 @@ class ReconstructionDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> ReconstructionDisplay:
-        """Draw the first rows of X beside their reconstruction.
+        """Draw the first samples of X and their reconstructions.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted estimator with ``reconstruct``, or with ``transform`` and ``inverse_transform``, as PCA has.
+            A fitted estimator with ``reconstruct``, or with ``transform`` and ``inverse_transform``, such as PCA.
         X : array-like of shape (n_samples, n_features)
-            Rows as the network is to see them.
+            Input samples.
         target : array-like of shape (n_samples, n_features) or None, default=None
-            What it should make of them, for example the clean rows when X is noisy.
+            Samples that should be reconstructed, for example the clean samples if X is noisy. None draws no targets.
         n_samples : int, default=8
-            How many rows to draw.
+            Number of samples to draw.
         image_shape : tuple (height, width) or (channels, height, width) or None, default=None
-            How a row is read as a picture. None draws lines.
+            Shape of a sample as an image. None draws lines.
         names : tuple of str, default=("input", "reconstruction", "target")
-            What the three are called in the figure.
+            Names of input, reconstruction and target in the figure.
         ax : matplotlib Axes or None, default=None
             A subplot to draw in. None makes a new figure.
         **kwargs : dict
@@ -125,7 +125,7 @@ class ReconstructionDisplay:
         ax : matplotlib Axes or None, default=None
             A subplot to draw in. None makes a new figure.
         **kwargs : dict
-            Passed to ``matplotlib.axes.Axes.imshow`` for pictures, to ``plot`` for lines.
+            Passed to ``matplotlib.axes.Axes.imshow`` for images, to ``plot`` for lines.
 
         Returns
         -------
@@ -135,7 +135,7 @@ class ReconstructionDisplay:
         Raises
         ------
         ValueError
-            If rows are not 2-D, differ in shape, or do not fill ``image_shape``.
+            If the arrays are not 2-D, differ in shape, or do not match ``image_shape``.
         """
         layers = [(self.names[0], "X", self.X), (self.names[1], "X_reconstructed", self.X_reconstructed)]
         if self.target is not None:
@@ -146,7 +146,7 @@ class ReconstructionDisplay:
             self._lines(panels, arrays, labels, kwargs)
         else:
             arrays = [(name, as_pictures(rows, self.image_shape)) for name, rows in arrays]
-            # The best pictures there are set the range: the target or the input.
+            # The colour range is that of the target if there is one, otherwise that of the input.
             reference = arrays[2 if len(arrays) > 2 else 0][1]
             panels.pictures(arrays, reference, kwargs, header=0.25 if labels else 0.0)
             if labels:
@@ -156,7 +156,7 @@ class ReconstructionDisplay:
         return self
 
     def _lines(self, panels: Panels, layers: Layers, labels: list[str] | None, style: dict[str, Any]) -> None:
-        """One panel a row, with its label and the error as its title."""
+        """Draw one panel for each sample; the title shows its label and the root mean squared error."""
         looks = [(DATA, "-", 1.4), (LEARNT, "-", 1.8), (REFERENCE, "--", 1.4)]
         panels.lines(layers, looks[: len(layers)], style)
         reference = layers[-1][1] if len(layers) > 2 else layers[0][1]

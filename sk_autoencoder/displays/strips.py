@@ -1,4 +1,4 @@
-"""Strips of decoded rows, step by step along a way through the space of codes: what two displays share."""
+"""Strips of decoded samples along a path in the latent space, used by two displays."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from sk_autoencoder.displays.panels import Panels, as_pictures
 from sk_autoencoder.displays.style import pyplot
 
-_HEADER = 0.25  # inches above the pictures for titles
-_MOST_LISTED = 10  # steps that a legend names one by one
+_HEADER = 0.25  # height of the titles above the images, in inches
+_MOST_LISTED = 10  # maximum number of entries of a legend
 
 
 def as_strips(rows: Any, name: str) -> np.ndarray:
-    """Return a 3-D float array of finite values (n_strips, n_steps, n_features)."""
+    """Convert to a 3-D float array (n_strips, n_steps, n_features) of finite values."""
     strips = np.asarray(rows, dtype=np.float64)
     if strips.ndim != 3 or 0 in strips.shape:
         raise ValueError(f"{name} must be 3-D, (n_strips, n_steps, n_features), but has shape {strips.shape}.")
@@ -32,7 +32,7 @@ def draw_strips(
     image_shape: tuple[int, ...] | None,
     style: dict[str, Any],
 ) -> Panels:
-    """Draw each strip as a row of pictures under the steps' titles, or as a panel of lines from dark to bright."""
+    """Draw each strip as a row of images with the titles of the steps, or as a panel of lines from dark to bright."""
     panels = Panels(caller, ax)
     if image_shape is not None:
         layers = [(name, as_pictures(strip, image_shape)) for name, strip in zip(names, strips, strict=True)]

@@ -1,4 +1,4 @@
-"""Colours and small drawing habits that all displays share."""
+"""Colours and helper functions of all displays."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-# One meaning, one colour, in every picture (matplotlib's tab palette).
-DATA = "#4d4d4d"  # what went in
-LEARNT = "tab:blue"  # what the network makes of it, or its loss on the rows it learns from
-REFERENCE = "tab:orange"  # what it is compared with: a target, or the loss on held-out rows
-OUTLIER = "tab:red"  # what does not fit; what does takes LEARNT
+# Colours with the same meaning in all displays.
+DATA = "#4d4d4d"  # input
+LEARNT = "tab:blue"  # reconstructions and latent codes, the training loss, normal samples
+REFERENCE = "tab:orange"  # targets, the validation loss
+OUTLIER = "tab:red"  # outliers
 
 
 def pyplot(caller: str) -> Any:
-    """Import ``matplotlib.pyplot``, or say what to install."""
+    """Import and return ``matplotlib.pyplot``; the error names the display that needs it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -23,7 +23,7 @@ def pyplot(caller: str) -> Any:
 
 
 def tidy(ax: Any, *, grid: str | None = None) -> None:
-    """Keep only the lines that carry meaning."""
+    """Hide the top and right spines, and optionally draw a grid."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_axisbelow(True)
     if grid is not None:
@@ -31,7 +31,7 @@ def tidy(ax: Any, *, grid: str | None = None) -> None:
 
 
 def rows_of_numbers(X: Any, name: str) -> np.ndarray:
-    """Return a 2-D float array of finite values (n_samples, n_features)."""
+    """Convert to a 2-D float array (n_samples, n_features) of finite values."""
     rows = np.asarray(X, dtype=np.float64)
     if rows.ndim != 2:
         raise ValueError(f"{name} must be 2-D, (n_samples, n_columns), but has shape {rows.shape}.")

@@ -1,4 +1,4 @@
-"""What one coordinate of the code does to rows."""
+"""Decoded samples along one component of the latent code."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ _QUANTILES = (0.02, 0.98)
 
 
 class TraversalDisplay:
-    """Rows decoded while one coordinate of their codes moves and the others stay.
+    """Decoded samples while one component of their latent codes changes and the others are fixed.
 
-    Each row of data is a strip of pictures or, without ``image_shape``, a panel of lines from dark to bright.
+    Each sample is drawn as a row of images or, without ``image_shape``, as a panel of lines with colours from dark to
+    bright.
 
     It is recommended to use :meth:`from_estimator`.
 
     Parameters
     ----------
     rows : array-like of shape (n_samples, n_steps, n_features)
-        Decoded rows.
+        Decoded samples.
     values : array-like of shape (n_steps,)
-        Where the coordinate stands in each step.
+        Value of the component in each step.
     component : int, default=0
-        Which coordinate moves, counted from 0 as the columns of ``transform``.
+        Index of the component, a column of the output of ``transform``.
     image_shape : tuple (height, width) or (channels, height, width) or None, default=None
-        How a row is read as a picture; 1 channel is grey, 3 are red, green and blue. None draws lines.
+        Shape of a sample as an image; 1 channel is grey, 3 are red, green and blue. None draws lines.
     names : list of str of length n_samples or None, default=None
-        What the samples are called. None counts them: "row 0" and so on.
+        Names of the samples. None names them "sample 0", "sample 1" and so on.
     collapsed : bool, default=False
-        Whether to say that the decoder does without the component.
+        Whether to label the component as collapsed: not used by the decoder.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
-        Shape (n_samples, n_steps) for pictures, (n_samples,) for lines.
+        Shape (n_samples, n_steps) for images, (n_samples,) for lines.
     bounding_ax_ : matplotlib Axes or None
         The axes given to :meth:`plot`, which hold the others.
     figure_ : matplotlib Figure
@@ -46,8 +47,8 @@ class TraversalDisplay:
 
     See Also
     --------
-    LatentGridDisplay : Both coordinates of a two-dimensional code at once.
-    InterpolationDisplay : The way from one row to another.
+    LatentGridDisplay : Decoded samples on a grid over a two-dimensional latent space.
+    InterpolationDisplay : Decoded interpolation between samples.
 
     Examples
     --------
@@ -92,23 +93,23 @@ class TraversalDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> TraversalDisplay:
-        """Move one coordinate of the first rows of X through its range.
+        """Vary one component of the latent codes of the first samples of X.
 
         Parameters
         ----------
         estimator : estimator
             Any fitted transformer with ``inverse_transform``.
         X : array-like of shape (n_samples, n_features)
-            Rows. Their codes say what the range is, from the 2 % to the 98 % quantile.
+            Samples. The component varies from the 2 % to the 98 % quantile of their latent codes.
         component : int or None, default=None
-            Which coordinate moves, counted from 0. None is the most active one, the first of ``active_components_``, or
-            0 if the estimator has no such attribute. A component that is not among them is called collapsed.
+            Index of the component. None is the most active one, the first of ``active_components_``, or 0 if the
+            estimator has no such attribute. A component that is not among them is labelled as collapsed.
         n_samples : int, default=4
-            How many rows to draw.
+            Number of samples to draw.
         n_steps : int, default=9
-            Into how many equal steps the range is cut.
+            Number of equally spaced values of the component.
         image_shape : tuple (height, width) or (channels, height, width) or None, default=None
-            How a row is read as a picture. None draws lines.
+            Shape of a sample as an image. None draws lines.
         ax : matplotlib Axes or None, default=None
             A subplot to draw in. None makes a new figure.
         **kwargs : dict
@@ -130,7 +131,7 @@ class TraversalDisplay:
         codes = np.asarray(estimator.transform(X))
         component = active_first(estimator) if component is None else component
         if not 0 <= component < codes.shape[1]:
-            raise ValueError(f"component={component} is none of the {codes.shape[1]} components of the code.")
+            raise ValueError(f"component={component} is out of range: the codes have {codes.shape[1]} components.")
         low, high = np.quantile(codes[:, component], _QUANTILES)
         values = np.linspace(low, high, n_steps)
         moved = np.repeat(codes[:n_samples, None], n_steps, axis=1)  # (n_samples, n_steps, n_components)
@@ -150,7 +151,7 @@ class TraversalDisplay:
         ax : matplotlib Axes or None, default=None
             A subplot to draw in. None makes a new figure.
         **kwargs : dict
-            Passed to ``matplotlib.axes.Axes.imshow`` for pictures, to ``plot`` for lines.
+            Passed to ``matplotlib.axes.Axes.imshow`` for images, to ``plot`` for lines.
 
         Returns
         -------
@@ -160,15 +161,15 @@ class TraversalDisplay:
         Raises
         ------
         ValueError
-            If rows are not 3-D, do not match the values, or do not fill ``image_shape``.
+            If ``rows`` is not 3-D, or does not match the values or ``image_shape``.
         """
         strips = as_strips(self.rows, "rows")
         values = np.asarray(self.values, dtype=np.float64)
         if values.shape != strips.shape[1:2]:
-            raise ValueError(f"rows have {strips.shape[1]} steps, but values has shape {values.shape}.")
+            raise ValueError(f"rows has {strips.shape[1]} steps, but values has shape {values.shape}.")
         titles = [f"{value:.2g}" for value in values]
         titles[0] = f"$z_{{{self.component}}}$ = {titles[0]}"
-        names = [f"row {row}" for row in range(len(strips))] if self.names is None else self.names
+        names = [f"sample {index}" for index in range(len(strips))] if self.names is None else self.names
         check_consistent_length(strips, names)
         names = [f"{name}\n$z_{{{self.component}}}$ collapsed" for name in names] if self.collapsed else names
         panels = draw_strips("TraversalDisplay", ax, strips, names, titles, self.image_shape, kwargs)

@@ -1,4 +1,4 @@
-"""What a detector says of rows, in words."""
+"""Predictions of an outlier detector as text and colours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sk_autoencoder.displays.style import LEARNT, OUTLIER
 
 
 def verdicts(detector: Any, X: Any) -> tuple[np.ndarray, list[str]]:
-    """Return which rows a fitted detector calls outliers, and their p-values or else scores as text."""
+    """Return which samples are predicted outliers, and their p-values as text (scores if there are no p-values)."""
     check_detector(detector, "predict", "score_samples")
     is_outlier = np.asarray(detector.predict(X)) == -1
     if hasattr(detector, "p_values"):
@@ -20,10 +20,10 @@ def verdicts(detector: Any, X: Any) -> tuple[np.ndarray, list[str]]:
 
 
 def word(is_outlier: bool) -> str:
-    """Name a verdict."""
+    """Text of a prediction."""
     return "outlier" if is_outlier else "normal"
 
 
 def colour(is_outlier: bool) -> str:
-    """Colour of a verdict."""
+    """Colour of a prediction."""
     return OUTLIER if is_outlier else LEARNT

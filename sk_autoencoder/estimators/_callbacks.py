@@ -1,4 +1,4 @@
-"""The user's callbacks: checked, copied, and reached by name."""
+"""Validation, copies and nested parameters of the user's callbacks."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ def check_callbacks(callbacks: list[Any] | None) -> None:
     for position, entry in enumerate(callbacks or []):
         if not _is_callback(_held(entry)):
             raise ValueError(
-                f"callbacks[{position}]={entry!r} is no skorch callback; write for example "
+                f"callbacks[{position}]={entry!r} is not a skorch callback; write for example "
                 "callbacks=[skorch.callbacks.LRScheduler()], or a pair (name, callback)."
             )
 
 
 def copied(callbacks: Any) -> Any:
-    """Return new callbacks that share what the user's hold: writers, locks and files cannot be copied."""
+    """Return shallow copies of the callbacks, because attributes such as writers, locks and files cannot be copied."""
     if not isinstance(callbacks, list):
         return callbacks
     return [_with(entry, copy.copy(_held(entry))) for entry in callbacks]
 
 
 def check_storable(callbacks: list[Any] | None) -> None:
-    """Raise an error that names the callback which cannot be stored."""
+    """Raise an error if a callback cannot be stored."""
     for position, entry in enumerate(callbacks or []):
         try:
-            copy.deepcopy(entry)  # fails as pickle does, but not for classes that only some ways of storing can import
+            # deepcopy fails like pickle, but not for classes that pickle cannot import and other libraries can store.
+            copy.deepcopy(entry)
         except TypeError as error:
             raise TypeError(
                 f"callbacks[{position}]={entry!r} cannot be stored ({error}); use set_params(callbacks=None) before "
@@ -39,41 +40,41 @@ def check_storable(callbacks: list[Any] | None) -> None:
 
 
 def named(callbacks: Any) -> dict[str, int]:
-    """Return the position of each callback by the name that skorch gives it: the user's, or that of the class.
+    """Return the position of each callback by the name that skorch gives it: the user's name, or that of the class.
 
-    Callbacks of one class are numbered from 1. What is no list of callbacks has no names.
+    Callbacks with the same name are numbered from 1. The result is empty if ``callbacks`` is not a list of callbacks.
     """
     if not isinstance(callbacks, list) or not all(_is_callback(_held(entry)) for entry in callbacks):
         return {}
     names = [entry[0] if isinstance(entry, tuple) else _class_name(entry) for entry in callbacks]
     counts, seen = Counter(names), Counter[str]()
-    found = {}
+    positions = {}
     for position, name in enumerate(names):
         seen[name] += 1
-        found[f"{name}_{seen[name]}" if counts[name] > 1 else name] = position
-    return found
+        positions[f"{name}_{seen[name]}" if counts[name] > 1 else name] = position
+    return positions
 
 
 def nested_parameters(callbacks: Any) -> dict[str, Any]:
     """Return the parameters of all callbacks as ``callbacks__<name>__<parameter>``."""
-    held = {name: _held(callbacks[position]) for name, position in named(callbacks).items()}
+    by_name = {name: _held(callbacks[position]) for name, position in named(callbacks).items()}
     return {
         f"callbacks__{name}__{parameter}": value
-        for name, callback in held.items()
+        for name, callback in by_name.items()
         if not isinstance(callback, type)
         for parameter, value in callback.get_params().items()
     }
 
 
 def set_nested(callbacks: Any, changes: dict[str, Any]) -> list[Any]:
-    """Set ``<name>__<parameter>`` and return the list, in which a class has become an object."""
+    """Set the parameters ``<name>__<parameter>``, and return a list in which classes are replaced by instances."""
     positions = named(callbacks)
     by_name: dict[str, dict[str, Any]] = {}
     for key, value in changes.items():
         name, _, parameter = key.partition("__")
         if name not in positions or not parameter:
             raise ValueError(
-                f"callbacks__{key}={value!r} names no parameter of a callback; write callbacks__<name>__<parameter> "
+                f"callbacks__{key}={value!r} is not a parameter of a callback; write callbacks__<name>__<parameter> "
                 f"with a name among {sorted(positions)}."
             )
         by_name.setdefault(name, {})[parameter] = value
@@ -88,10 +89,12 @@ def set_nested(callbacks: Any, changes: dict[str, Any]) -> list[Any]:
 
 
 def _held(entry: Any) -> Any:
+    """Return the callback of an entry of the list, which may be a pair of a name and a callback."""
     return entry[-1] if isinstance(entry, tuple) and entry else entry
 
 
 def _with(entry: Any, callback: Any) -> Any:
+    """Return an entry of the list with another callback and the same name."""
     return (*entry[:-1], callback) if isinstance(entry, tuple) else callback
 
 

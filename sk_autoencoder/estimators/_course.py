@@ -1,4 +1,4 @@
-"""The course of a training: who sets its learning rate, how long it waits for progress, and what deserves a warning."""
+"""Learning-rate schedule, number of epochs and patience of a training, and warnings after it."""
 
 from __future__ import annotations
 
@@ -14,67 +14,65 @@ from sk_autoencoder.training.schedules import constant
 
 
 def schedule(estimator: Any) -> Schedule:
-    """Return the learning-rate schedule, which a scheduler among the callbacks takes the place of."""
+    """Return the learning-rate schedule; "constant", with a warning, if the callbacks contain a scheduler."""
     choice = estimator._plain("learning_rate")
     chosen = SCHEDULES[choice] if isinstance(choice, str) else choice
     schedulers = [callback for _, callback in estimator.net_.callbacks_ if isinstance(callback, LRScheduler)]
     if chosen is constant or not schedulers:
         return chosen
     warn(
-        f"callbacks hold {type(schedulers[0]).__name__}, which sets the learning rate; learning_rate={choice!r} is not "
-        "followed. Write learning_rate='constant', or leave that callback out.",
+        f"callbacks contains {type(schedulers[0]).__name__}, which sets the learning rate; learning_rate={choice!r} is "
+        "ignored. Set learning_rate='constant', or remove that callback.",
     )
     return constant
 
 
 def epochs(estimator: Any, n_rows: int, batch_size: int) -> int:
-    """Return how many epochs to train; "auto" says so when a very wide table gets fewer of them than others."""
+    """Return the number of epochs; with "auto", warn if it is reduced because of a large number of features."""
     choice = estimator._plain("max_iter")
     if choice != "auto":
         return choice
     budget, n_features = estimator._training_steps, estimator._shape.n_features
-    usual, kept = (
+    usual, reduced = (
         _auto.max_iter(n_rows, batch_size, steps, estimator._most_epochs)
         for steps in (budget, _auto.training_steps(budget, n_features))
     )
-    if kept < usual:
+    if reduced < usual:
         warn(
-            f"X has {n_features} columns, and a step takes time in proportion to them: max_iter='auto' trains for "
-            f"{kept} epochs instead of the {usual} of tables with at most {_auto.WIDE} columns. Set max_iter to train "
-            "longer.",
+            f"X has {n_features} features, and the time of a training step is proportional to them: max_iter='auto' is "
+            f"{reduced} epochs instead of {usual} for at most {_auto.WIDE} features. Set max_iter to train longer.",
         )
-    return kept
+    return reduced
 
 
 def set_patience(net: AutoencoderNet, choice: int | str | None, epochs: int) -> None:
-    """Give the stopping rule, if there is one, the epochs that it waits for progress."""
+    """Set the patience of the stopping rule, if there is one."""
     for rule in _rules(net):
         rule.patience = _auto.n_iter_no_change(epochs) if isinstance(choice, str) else choice
 
 
 def warn_afterwards(estimator: Any, epochs: int, done: int, schedule: Schedule) -> None:
-    """Warn when training never met its stopping rule or met it too early, or did not keep to its schedule."""
+    """Warn if training has not converged or stopped during warm-up, or if a callback changed the learning rate."""
     net = estimator.net_
     for rule in (rule for rule in _rules(net) if rule.patience is not None):
-        no_fall = f"fall by {rule.tol:g} for n_iter_no_change={rule.patience} epochs"
         if not rule.stopped_.all():
             warn(
-                f"Training ended after max_iter={epochs} epochs, before the {rule.monitor} loss had ceased to "
-                f"{no_fall}; raise max_iter.",
+                f"Training ended after max_iter={epochs} epochs, before the {rule.monitor} loss stopped decreasing by "
+                f"{rule.tol:g} for n_iter_no_change={rule.patience} epochs; increase max_iter.",
                 ConvergenceWarning,
             )
         elif _rises(schedule, done / net.max_epochs) and done <= _auto.n_iter_no_change(net.max_epochs):
             warn(
                 f"Training stopped after {done} of {net.max_epochs} epochs, because the {rule.monitor} loss did not "
-                f"{no_fall}. Then learning_rate={estimator.learning_rate!r} had only begun to rise, and little was "
-                f"learnt; write n_iter_no_change='auto' (here {_auto.n_iter_no_change(net.max_epochs)} epochs), or "
-                "learning_rate='constant'.",
+                f"decrease by {rule.tol:g} for n_iter_no_change={rule.patience} epochs. This was during the warm-up of "
+                f"learning_rate={estimator.learning_rate!r}, when the learning rate is small; set n_iter_no_change='auto' (here "
+                f"{_auto.n_iter_no_change(net.max_epochs)} epochs), or learning_rate='constant'.",
                 ConvergenceWarning,
             )
     if net.foreign_rate_ is not None:
         warn(
             f"A callback set the learning rate to {net.foreign_rate_:.3g}; from then on learning_rate="
-            f"{estimator.learning_rate!r} was not followed. Write learning_rate='constant' to leave it to callbacks.",
+            f"{estimator.learning_rate!r} was ignored. Set learning_rate='constant' if callbacks control the learning rate.",
         )
 
 
@@ -83,5 +81,5 @@ def _rules(net: AutoencoderNet) -> list[Stopping]:
 
 
 def _rises(schedule: Schedule, progress: float) -> bool:
-    """Whether a schedule is in its warm-up."""
+    """Whether the learning rate increases at this stage of the training: the warm-up of the schedule."""
     return schedule(progress) < schedule(min(1.0, progress + 0.01))

@@ -1,4 +1,4 @@
-"""What tells one training from another: parameters and samples, as short texts that are the same in every process."""
+"""Identity of a training: its parameters and samples as short strings that are equal in all processes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sk_autoencoder._validation import plain
 from sk_autoencoder.scaling import ColumnStatistics, column_statistics
 from sk_autoencoder.training.rows import dense
 
-# These change no weight, or are seen by every process in its own way.
+# Parameters that do not affect the weights, or may differ between the processes that share a checkpoint.
 _IRRELEVANT = ("checkpoint", "callbacks", "verbose", "device", "contamination", "outlier_score", "whiten")
 _N_ROWS = 256
 _LONGEST_TEXT = 200
-_DEPTH = 4  # of functions that hold functions, which may hold themselves
+_DEPTH = 4  # maximum depth of nested functions and objects, which may contain themselves
 
 
 def training_identity(estimator: Any, X: Any, statistics: ColumnStatistics, X_val: Any) -> dict[str, str]:
-    """Return a text for each parameter and for the samples."""
+    """Return a string for each parameter, and digests of the training and validation samples."""
     parameters = {
-        name: _text(type(value) if isinstance(value, Part) else value)  # parameters of parts are listed, too
+        name: _text(type(value) if isinstance(value, Part) else value)  # parameters of parts have their own entries
         for name, value in estimator.get_params(deep=True).items()
         if name.partition("__")[0] not in _IRRELEVANT
     }
@@ -34,9 +34,9 @@ def training_identity(estimator: Any, X: Any, statistics: ColumnStatistics, X_va
 
 
 def _text(value: Any, depth: int = _DEPTH) -> str:
-    """Values are told by how they print, other objects by name, code and what they hold."""
+    """Return the representation of a value, or the name of a callable or other object with a hash of its definition."""
     if isinstance(value, np.random.RandomState):
-        return "RandomState"  # its draw is in the checkpoint
+        return "RandomState"  # the seed that was drawn from it is in the checkpoint
     if isinstance(value, CodeType):
         value = [value.co_code, value.co_names, value.co_consts]
     if isinstance(value, dict):
@@ -54,14 +54,14 @@ def _text(value: Any, depth: int = _DEPTH) -> str:
 
 
 def _definition(value: Any) -> Any:
-    """Return the code of an object and what it holds; what that code calls is not looked into."""
+    """Return the code and the attributes of an object; functions that the code calls are not included."""
     if inspect.isclass(value):
         bases = [base if base.__module__ == value.__module__ else _name(base) for base in value.__bases__]
         members = {name: getattr(m, "__func__", getattr(m, "fget", m)) for name, m in vars(value).items()}
         return bases, {name: member for name, member in members.items() if _is_written(name, member)}
     if inspect.isfunction(value):
-        held = inspect.getclosurevars(value).nonlocals
-        return value.__code__, value.__defaults__, value.__kwdefaults__, held
+        closure = inspect.getclosurevars(value).nonlocals
+        return value.__code__, value.__defaults__, value.__kwdefaults__, closure
     if inspect.ismethod(value):
         return value.__func__, value.__self__
     if isinstance(value, partial):
@@ -70,7 +70,7 @@ def _definition(value: Any) -> Any:
 
 
 def _is_written(name: str, member: Any) -> bool:
-    """Whether a member of a class comes from its body, and not from Python or an extension."""
+    """Whether a member of a class was written in its body, rather than added by Python or an extension module."""
     return inspect.isfunction(member) or not (name.startswith("__") or inspect.isroutine(member))
 
 
@@ -83,7 +83,7 @@ def _hash(text: str) -> str:
 
 
 def _digest(X: Any, statistics: ColumnStatistics) -> str:
-    """Shape, type, every column's statistics and some samples: no second pass over all of X."""
+    """Digest of shape, dtype, statistics of all columns and some samples, which avoids another pass over X."""
     chosen = dense(X[:: max(1, X.shape[0] // _N_ROWS)])
     hashed = blake2b(digest_size=16)
     for array in (statistics.mean, statistics.variance, statistics.low, statistics.high, chosen):

@@ -1,4 +1,4 @@
-"""What a transformer does with the space of its codes."""
+"""Sampling, principal axes, whitening and active components of latent codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.utils.extmath import svd_flip
 from sk_autoencoder._rounding import ROUNDING
 from sk_autoencoder.inference import Axes
 
-# A mixture is fitted on at most this many codes, and has at most so many components.
+# Maximum number of codes that a mixture is fitted on, and of its components.
 N_CODES = 4096
 _MOST_COMPONENTS = 10
 # A component of a variational code is active if the variance of its means over samples is larger (Burda et al., 2016).
@@ -19,8 +19,8 @@ ACTIVE = 0.01
 
 
 def draw_like(codes: np.ndarray, n_samples: int, random_state: np.random.RandomState) -> np.ndarray:
-    """Draw codes from a Gaussian mixture fitted on those of training rows."""
-    codes = np.repeat(codes, 2, axis=0) if len(codes) == 1 else codes  # the fewest that a mixture takes
+    """Draw new codes from a Gaussian mixture model that is fitted to codes of training samples."""
+    codes = np.repeat(codes, 2, axis=0) if len(codes) == 1 else codes  # GaussianMixture needs two samples
     center, spread = codes.mean(axis=0), codes.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     n_components = min(_MOST_COMPONENTS, max(1, len(codes) // (10 * codes.shape[1])))
@@ -30,34 +30,41 @@ def draw_like(codes: np.ndarray, n_samples: int, random_state: np.random.RandomS
 
 
 def one_row(row: Any) -> Any:
-    """Return a single row, (n_features,) or (1, n_features), as a table of one row."""
-    if hasattr(row, "to_frame") and hasattr(row, "index"):  # pandas: the names of its entries are the features
+    """Convert a single sample, (n_features,) or (1, n_features), to shape (1, n_features)."""
+    if hasattr(row, "to_frame") and hasattr(row, "index"):  # a pandas Series, whose index are the feature names
         return row.to_frame().T.infer_objects()
     shape = np.shape(row)
     if len(shape) == 2 and shape[0] != 1:
-        raise ValueError(f"a and b are single rows, but {shape[0]} rows were given.")
+        raise ValueError(f"a and b must be single samples, but got {shape[0]} samples.")
     return row if len(shape) == 2 else np.asarray(row)[None]
 
 
 def principal_axes(codes: np.ndarray, decoder: np.ndarray) -> tuple[Axes, np.ndarray, np.ndarray]:
-    """Turn the codes (n, k) of a linear decoder (k, n_features) as PCA would turn the rows that they stand for.
+    """Compute PCA of the decoded samples ``codes @ decoder``, with codes (n, k) and a linear decoder (k, n_features).
 
-    Returns the axes, the components (k, n_features), whose rows are orthonormal, and the variance along each.
+    Let Z be the codes with mean m and covariance C, and D the decoder. The decoded samples have the covariance
+    ``D.T @ C @ D``. With the symmetric square root R of C and the singular value decomposition ``R @ D = U @ S @ V.T``,
+    this is ``V @ S**2 @ V.T``. So the principal components are the columns of V, with variances ``S**2``, and the
+    coordinates of the decoded samples along them are ``(Z - m) @ D @ V``.
+
+    Returns the map from codes to these coordinates, ``V.T`` (k, n_features), and the variances (k,).
     """
     center = codes.mean(axis=0)
-    values, vectors = np.linalg.eigh(np.cov(codes, rowvar=False, bias=True).reshape(2 * codes.shape[1:]))
+    covariance = np.cov(codes, rowvar=False, bias=True).reshape(2 * codes.shape[1:])  # 0-D for k = 1 without reshape
+    values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
-    left, lengths, components = np.linalg.svd(root @ decoder, full_matrices=False)
+    left, singular_values, components = np.linalg.svd(root @ decoder, full_matrices=False)
     _, components = svd_flip(left, components, u_based_decision=False)
     turn = decoder @ components.T
-    return Axes(center, turn, np.linalg.pinv(turn)), components, lengths**2
+    return Axes(center, turn, np.linalg.pinv(turn)), components, singular_values**2
 
 
 def whitening_axes(codes: np.ndarray, least: float) -> Axes:
-    """Return axes on which codes (n, k) are uncorrelated and have variances of 1, as PCA's with ``whiten=True``.
+    """Return axes on which codes (n, k) are uncorrelated with variances of 1, as in PCA with ``whiten=True``.
 
-    They are the principal axes of the codes, in falling order of variance. Those with a variance of at most ``least``,
-    or of rounding, become 0.
+    With the mean m and the eigenvalues l and eigenvectors Q of the covariance, whitened codes are
+    ``(codes - m) @ Q / sqrt(l)``, in descending order of l. Coordinates with l of at most ``least``, or of the size of
+    rounding errors, are set to 0.
     """
     center = codes.mean(axis=0)
     centred = codes - center

@@ -1,4 +1,4 @@
-"""What a stored model must be before a network is built for it."""
+"""Checks of a stored model before its network is built."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
 
 
 def check_version(kind: str, state: dict[str, Any], version: int) -> None:
-    """Raise for the state of a fitted estimator in another format, or in none."""
+    """Raise an error if the state of a fitted estimator has another format version, or none."""
     if ("_net_state" in state or "_state_version" in state) and state.get("_state_version") != version:
         raise ValueError(
             f"This {kind} was stored in format {state.get('_state_version')}, but this version of sk_autoencoder reads "
-            f"format {version}; fit it again, or open it with the version that stored it."
+            f"format {version}; fit it again, or load it with the version that stored it."
         )
 
 
 def check_sizes(estimator: Any, weights: dict[str, np.ndarray]) -> None:
-    """Raise if the stored arrays are not those of the stored shape, by which memory is about to be taken."""
+    """Raise an error if the stored arrays do not match the stored shape, before memory is allocated for the network."""
     shape, network = estimator._shape, estimator._assembly.network
     n_stored = sum(array.size for array in weights.values())
     fits = shape.n_features == len(estimator._affine.center) and 1 <= shape.n_members <= n_stored
-    if fits and type(network) in NETWORKS.values():  # a user's own may know nothing of the "meta" device
+    if fits and type(network) in NETWORKS.values():  # a user's network may not support the "meta" device
         fits = _fits(network, shape, weights)
     if not fits:
         raise ValueError(
-            f"The arrays of this stored {type(estimator).__name__} do not have the sizes that it needs, so the file is "
+            f"The arrays of this stored {type(estimator).__name__} do not have the expected shapes, so the file is "
             "damaged; fit it again."
         )
 
 
 def _fits(network: Network, shape: NetworkShape, weights: dict[str, np.ndarray]) -> bool:
-    """Whether a network of this shape has weights of the stored sizes, found without memory for them."""
+    """Whether the weights of a network of this shape have the stored shapes; uses no memory for weights."""
     try:
         module = network.build(replace(shape, device="meta"), [Generator()] * shape.n_members)
-    except RuntimeError:  # there are no tensors of that size
+    except RuntimeError:  # the size exceeds torch's limits
         return False
     return all(name in weights and weights[name].shape == weight.shape for name, weight in module.named_parameters())

@@ -1,4 +1,4 @@
-"""Which samples a detector was trained on: a key for each, by which it is recognised, and its folds."""
+"""Recognition of training samples in new data, by hash keys, to look up their folds."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 from scipy.sparse import issparse
 
 _CELLS_AT_ONCE = 1 << 18
-_MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))  # splitmix64's
+_MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))  # those of splitmix64
 _SHIFTS = (np.uint64(32), np.uint64(29))
-_DROPPED = np.uint64((1 << 10) - 1)  # of float32's 24 bits
-_HALF = np.uint64(1 << 9)
+_DROPPED = np.uint64((1 << 10) - 1)  # the lowest 10 of the 24 significant bits of float32
+_HALF = np.uint64(1 << 9)  # half a unit of the remaining bits, for rounding
 
 
 class TrainingSamples(NamedTuple):
-    """Keys in ascending order, and beside each the folds in which samples of that key lie, one bit a fold.
+    """Sorted keys of training samples, and the folds of the samples with each key, as bits: bit k is set for fold k.
 
-    Keys are hashes of the values, rounded to 14 bits as float32, in columns that vary. So equal numbers have equal keys
-    in every type, and so do most numbers that another program has rounded. Where different samples have equal keys,
-    ``wide_keys`` are hashes of all their digits.
+    A key is a hash of the values of a sample, rounded to 14 significant bits, in features that vary in the training
+    set. So equal values in different dtypes have equal keys, and so do, in most cases, values that differ by rounding
+    errors. Where different samples have the same key, ``wide_keys`` are hashes of their values without rounding.
     """
 
-    columns: np.ndarray  # (n_features,) bool; those that vary
+    columns: np.ndarray  # (n_features,) bool; whether a feature varies
     keys: np.ndarray  # (n_distinct,) uint64
     folds: np.ndarray  # (n_distinct,) uint8
     wide_keys: np.ndarray
@@ -30,32 +30,32 @@ class TrainingSamples(NamedTuple):
 
     @classmethod
     def remember(cls, X: Any, folds: np.ndarray, columns: np.ndarray) -> TrainingSamples:
-        """Store samples (n, n_features), with their folds as bits (n,) and which columns vary."""
-        distinct, places, counts = np.unique(hashed(X, columns), return_inverse=True, return_counts=True)
-        united = _united(places, folds, len(distinct))
-        doubtful = np.flatnonzero(counts[places] > 1)
-        wide, wide_places = np.unique(hashed(X[doubtful], columns, exact=True), return_inverse=True)
-        if len(wide) == np.count_nonzero(counts > 1):  # repeated samples, and no others
+        """Store the keys of samples (n, n_features), with their folds as bits (n,); ``columns`` are those that vary."""
+        distinct, indices, counts = np.unique(hashed(X, columns), return_inverse=True, return_counts=True)
+        united = _united(indices, folds, len(distinct))
+        ambiguous = np.flatnonzero(counts[indices] > 1)
+        wide, wide_indices = np.unique(hashed(X[ambiguous], columns, exact=True), return_inverse=True)
+        if len(wide) == np.count_nonzero(counts > 1):  # all samples with the same key are equal
             return cls(columns, distinct, united, wide[:0], united[:0])
-        return cls(columns, distinct, united, wide, _united(wide_places, folds[doubtful], len(wide)))
+        return cls(columns, distinct, united, wide, _united(wide_indices, folds[ambiguous], len(wide)))
 
     def equal(self, other: TrainingSamples) -> bool:
-        """Whether both hold the same samples in the same folds."""
+        """Whether both contain the same samples in the same folds."""
         return all(map(np.array_equal, self, other))
 
     def find(self, X: Any) -> np.ndarray:
-        """Return the folds of samples as bits (n,); 0 where a sample was not among those stored."""
-        found = _looked_up(hashed(X, self.columns), self.keys, self.folds)
-        if self.wide_keys.size and (known := np.flatnonzero(found)).size:
-            exact = _looked_up(hashed(X[known], self.columns, exact=True), self.wide_keys, self.wide_folds)
-            found[known] = np.where(exact > 0, exact, found[known])
-        return found
+        """Return the folds of samples as bits (n,); 0 for samples that are not in the training set."""
+        folds = _looked_up(hashed(X, self.columns), self.keys, self.folds)
+        if self.wide_keys.size and (stored := np.flatnonzero(folds)).size:
+            exact = _looked_up(hashed(X[stored], self.columns, exact=True), self.wide_keys, self.wide_folds)
+            folds[stored] = np.where(exact > 0, exact, folds[stored])
+        return folds
 
 
 def hashed(X: Any, columns: np.ndarray, exact: bool = False) -> np.ndarray:
-    """Hash samples (n, n_features), dense or CSR, to (n,) uint64: the sum of a mixture of each cell's bits and column.
+    """Return a uint64 hash of each sample (n, n_features), dense or CSR: the sum of hashes of (value, feature).
 
-    A zero adds nothing, whatever its sign, nor does a column that is left out. ``exact`` takes all digits.
+    Zeros of either sign, and features that are not in ``columns``, contribute 0. Values are rounded unless ``exact``.
     """
     factors = _mixed(np.arange(1, X.shape[1] + 1, dtype=np.uint64) * _MULTIPLIERS[0]) | np.uint64(1)
     factors = np.where(columns, factors, np.uint64(0))
@@ -70,26 +70,31 @@ def hashed(X: Any, columns: np.ndarray, exact: bool = False) -> np.ndarray:
 
 
 def _of_cells(cells: np.ndarray, factors: np.ndarray, exact: bool) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32's range
+    """Hash single values, each with the factor of its feature."""
+    with np.errstate(over="ignore", invalid="ignore"):  # values beyond the range of float32
         plain = np.add(cells, 0.0, dtype=np.float64)  # -0 becomes 0
         bits = plain.view(np.uint64) if exact else plain.astype(np.float32).view(np.uint32).astype(np.uint64)
     if not exact:
         bits = (bits + _HALF) & ~_DROPPED
-    return _mixed((bits ^ (bits >> _SHIFTS[0])) * factors)  # float64 has few bits set in its lower half
+    # The lower half of a float64 often is 0: combine it with the upper half before the multiplication.
+    return _mixed((bits ^ (bits >> _SHIFTS[0])) * factors)
 
 
 def _mixed(bits: np.ndarray) -> np.ndarray:
+    """Mix the bits of uint64 numbers, so that each input bit affects many output bits."""
     bits = (bits ^ (bits >> _SHIFTS[0])) * _MULTIPLIERS[1]
     return bits ^ (bits >> _SHIFTS[1])
 
 
-def _united(places: np.ndarray, folds: np.ndarray, n: int) -> np.ndarray:
+def _united(indices: np.ndarray, folds: np.ndarray, n: int) -> np.ndarray:
+    """Combine the fold bits of all samples with the same key index by bitwise or, (n,)."""
     united = np.zeros(n, dtype=np.uint8)
-    np.bitwise_or.at(united, places, folds)
+    np.bitwise_or.at(united, indices, folds)
     return united
 
 
-def _looked_up(keys: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    places = np.searchsorted(known, keys)
-    places[places == len(known)] = 0
-    return np.where(known[places] == keys, values[places], 0).astype(np.uint8)
+def _looked_up(keys: np.ndarray, sorted_keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the values of keys in a sorted table; 0 for keys that are not in it."""
+    indices = np.searchsorted(sorted_keys, keys)
+    indices[indices == len(sorted_keys)] = 0
+    return np.where(sorted_keys[indices] == keys, values[indices], 0).astype(np.uint8)

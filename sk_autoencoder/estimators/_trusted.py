@@ -1,4 +1,4 @@
-"""The types that a stored model is made of."""
+"""Types that stored estimators consist of."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from sk_autoencoder.training import TrainingPlan
 _REGISTRIES = (CORRUPTIONS, LOSSES, NETWORKS, OBJECTIVES, SCALINGS, SCORES, SOLVERS, THRESHOLDS)
 _ESTIMATORS = (AutoencoderOutlierDetector, AutoencoderTransformer)
 _WITHOUT_A_NAME = (Hampel, Quantile)
-# What fitted estimators hold besides parts, arrays and numbers.
+# Other types in the state of fitted estimators.
 _HELD = (Affine, Assembly, Axes, Bounds, ColumnStatistics, NetworkShape, TrainingPlan, TrainingSamples)
 
 
 def trusted_types() -> list[str]:
-    """List the types of this package that fitted estimators are made of, for ``skops.io.load(trusted=...)``.
+    """List the types of this package in stored estimators, for ``skops.io.load(trusted=...)``.
 
-    They are the estimators, the parts that their parameters can name, and what they keep when they are fitted.
-    ``Custom`` is not among them, because opening such a model calls its makers: add its name and theirs if you trust
-    them. The same holds for your own parts and callbacks.
+    These are the estimators, the objects that their parameters can name, and types in their fitted state. ``Custom`` is
+    not among them, because loading such a model calls the user's functions that build the network: add the names of
+    ``Custom`` and of these functions if you trust them. The same applies to your own classes and callbacks.
 
     Returns
     -------
     names : list of str
-        Full names, sorted.
+        Fully qualified names, sorted.
 
     Examples
     --------

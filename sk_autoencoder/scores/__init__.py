@@ -1,9 +1,8 @@
-"""How strange a row is: scores of what an objective found, larger for stranger rows.
+"""Outlier scores, computed from the evaluation of an objective; larger for more outlying samples.
 
-A score may learn from two sets of rows for each member of the network: some that the member was trained on
-(references, in random order) and some that other members held out of their training, which show how large errors are
-on new rows. What it learns is a dict of tensors, its state. A score is float64, and does not depend on the rows
-scored beside it.
+A score may learn from two sets of samples for each ensemble member: references, which the member was trained on (in
+random order), and held-out samples, which show how large errors are on new samples. What a score learns is its state,
+a dict of tensors. Scores are float64. The score of a sample does not depend on the other samples in the batch.
 """
 
 from sk_autoencoder.scores.base import OutlierScore

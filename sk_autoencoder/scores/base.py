@@ -1,4 +1,4 @@
-"""What every score is, and what several of them share."""
+"""Base class of outlier scores, and helper functions that several scores share."""
 
 from __future__ import annotations
 
@@ -14,114 +14,115 @@ from sk_autoencoder.objectives import Evaluation
 
 State = dict[str, Tensor]
 
-# Spreads below this share of a column's own spread are rounding, not knowledge.
+# Lower limit of residual spreads, in scaled units, so that rounding errors are not divided by tiny spreads.
 SMALLEST_SPREAD = 1e-2
 
 
 class OutlierScore(Part):
-    """Abstract: a number for each row from an evaluation and what was learnt beforehand."""
+    """Abstract base class: one score for each sample, from its evaluation and the state learnt by ``fit``."""
 
-    required_terms: ClassVar[tuple[str, ...]] = ()  # terms of an objective without which it means nothing
-    uses_terms: ClassVar[bool] = True  # whether it reads any; if not, an evaluation has none
-    uses_references: ClassVar[bool] = True  # whether it looks at references; if not, there are none
-    explains_features: ClassVar[bool] = False  # whether it has feature scores
-    is_log_scale: ClassVar[bool] = False  # whether it is one already, as a log-likelihood is, and may be negative
-    n_votes: ClassVar[int] = 1  # numbers that a member returns for each row, see ``votes``
-    is_local: ClassVar[bool] = True  # whether a row is judged by what is near it, or by how far out it lies among all
+    required_terms: ClassVar[tuple[str, ...]] = ()  # terms of the objective that the score needs
+    uses_terms: ClassVar[bool] = True  # whether the score reads any terms; if not, evaluations have none
+    uses_references: ClassVar[bool] = True  # whether ``fit`` reads ``references``; if not, they are empty
+    explains_features: ClassVar[bool] = False  # whether the score has ``feature_scores``
+    is_log_scale: ClassVar[bool] = False  # whether the score is a logarithm, such as a log-likelihood
+    n_votes: ClassVar[int] = 1  # numbers that a member returns for each sample, see ``votes``
+    is_local: ClassVar[bool] = True  # whether a sample is compared with nearby samples, or with the whole distribution
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """A child that scores or learns in its own way inherits no promise of what it leaves alone."""
+        """Reset the flags if a subclass overrides the method that they describe."""
         super().__init_subclass__(**kwargs)
-        for method, promise in (("__call__", "uses_terms"), ("fit", "uses_references")):
-            if method in vars(cls) and promise not in vars(cls):
-                setattr(cls, promise, True)
+        for method, flag in (("__call__", "uses_terms"), ("fit", "uses_references")):
+            if method in vars(cls) and flag not in vars(cls):
+                setattr(cls, flag, True)
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Learn the state.
 
-        ``references`` (n_members, n, ...) are samples that a member was trained on, ``held_out`` those that it was not.
-        ``others`` (n_members, n_others) names for each member those from whose held-out samples its state is learnt:
-        the members that hold out other samples, so that a member judges its own held-out samples as it judges new
-        ones. The references come from the samples that these hold out, in turn, the same for all members. None means
-        the member itself.
+        ``references`` (n_members, n, ...) are samples that each member was trained on, ``held_out`` are samples that it
+        was not trained on. ``others`` (n_members, n_others) are indices of members: the state of member i is learnt
+        from the held-out samples of members ``others[i]``, which hold out different samples than member i. So a member
+        scores its own held-out samples in the same way as new samples. The references are drawn from the samples that
+        ``others[i]`` hold out, alternating between them. None means that each member learns from its own held-out
+        samples.
         """
         del references, held_out, others
         return {}
 
     def settled(self) -> OutlierScore:
-        """Return what a fitted estimator keeps: a score that is ready for many calls."""
+        """Return the score that a fitted estimator stores; subclasses may resolve their parameters here."""
         return self
 
     def components(self, evaluation: Evaluation, state: State, name: str) -> dict[str, Tensor]:
-        """Return what the score consists of, each (n_members, n), before any common scale: itself by its name."""
+        """Return the component scores by name, each (n_members, n), before they are brought to a common scale."""
         return {name: self(evaluation, state)}
 
     @abstractmethod
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Score rows, (n_members, n), with a state that ``fit`` learnt."""
+        """Return the scores of the samples, (n_members, n), with the state returned by ``fit``."""
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return what each feature contributes, (n_members, n, n_features)."""
+        """Return the contribution of each feature to the score, (n_members, n, n_features)."""
         raise NotImplementedError(f"{type(self).__name__} does not explain features")
 
     def votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return what is averaged over the members before ``combine`` makes a score of it, (n_members, n, n_votes).
+        """Return the values that are averaged over the members and passed to ``combine``, (n_members, n, n_votes).
 
-        A member abstains where it returns NaN.
+        NaN entries are left out of the average.
         """
         return self(evaluation, state)[..., None]
 
     def combine(self, votes: Tensor) -> Tensor:
-        """Make scores of means over members, (..., n_votes) -> (...)."""
+        """Compute scores from votes averaged over the members, (..., n_votes) -> (...)."""
         return votes[..., 0]
 
     def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return what each feature contributes to each vote, (n_members, n, n_votes, n_features)."""
+        """Return the contribution of each feature to each vote, (n_members, n, n_votes, n_features)."""
         return self.feature_scores(evaluation, state)[..., None, :]
 
     def combine_features(self, votes: Tensor, features: Tensor) -> Tensor:
-        """Make feature scores of means over members, (..., n_votes) and (..., n_votes, n_features)."""
+        """Compute feature scores from averages over the members, (..., n_votes) and (..., n_votes, n_features)."""
         del votes
         return features[..., 0, :]
 
 
 def of_others(values: Tensor, others: Tensor | None) -> Tensor:
-    """Join the rows of those that each member learns from, (n_members, n, ...) -> (n_members, n_others * n, ...)."""
+    """Concatenate the samples of members ``others[i]``, (n_members, n, ...) -> (n_members, n_others * n, ...)."""
     return values if others is None else values[others].flatten(1, 2)
 
 
 def residual_of(evaluation: Evaluation) -> Tensor:
-    """Return what the network did not rebuild, (..., n_members, n, n_features)."""
+    """Return target minus reconstruction in float64, (..., n_members, n, n_features)."""
     return (evaluation.target - evaluation.reconstruction).double()
 
 
 def residual_spread(held_out: Evaluation, others: Tensor | None) -> Tensor:
-    """Root mean square of each feature's residual on the held-out rows of other members, (n_members, n_features)."""
+    """Root mean square of each feature's residual on the held-out samples of ``others``, (n_members, n_features)."""
     squares = residual_of(held_out).square().mean(dim=1, keepdim=True)
     return of_others(squares, others).mean(dim=1).sqrt().clamp(min=SMALLEST_SPREAD)
 
 
-_MANY_COLUMNS = 64  # from which on adding up differences is faster than torch.cdist, in one place on CPUs
+_MANY_COLUMNS = 64  # from this width on, summing differences in one buffer is faster than torch.cdist on CPUs
 _CELLS_AT_ONCE = 1 << 19
 
 
 def city_block(rows: Tensor, references: Tensor) -> Tensor:
-    """Sums of absolute differences, (..., n, width) and (..., n_references, width) -> (..., n, n_references)."""
+    """L1 distances, (..., n, width) and (..., n_references, width) -> (..., n, n_references)."""
     if rows.shape[-1] < _MANY_COLUMNS or rows.device.type != "cpu":
         return torch.cdist(rows, references, p=1.0)
     if rows.ndim > 2:
-        return torch.stack([city_block(*own) for own in zip(rows, references, strict=True)])
+        return torch.stack([city_block(*member) for member in zip(rows, references, strict=True)])
     n_at_once = 2 * max(1, _CELLS_AT_ONCE // (2 * references.numel()))
     differences = rows.new_empty(min(n_at_once, len(rows)), *references.shape)
     sums = [
-        torch.sub(own[:, None], references, out=differences[: len(own)]).abs_().sum(dim=-1)
-        for own in rows.split(n_at_once)
+        torch.sub(part[:, None], references, out=differences[: len(part)]).abs_().sum(dim=-1)
+        for part in rows.split(n_at_once)
     ]
     return torch.cat(sums)
 
 
 def signed_log(rows: Tensor) -> Tensor:
-    """``sign(x) * log(1 + abs(x))`` of each cell."""
+    """``sign(x) * log(1 + abs(x))`` of each entry."""
     rows = rows.double()
     return rows.sign() * rows.abs().log1p()
 
@@ -132,22 +133,22 @@ def ordered_columns(rows: Tensor) -> Tensor:
 
 
 def counts_below(rows: Tensor, ordered: Tensor) -> tuple[Tensor, Tensor]:
-    """How many of the ordered values lie below each cell, and how many below or at it: (n_members, n_features, n).
+    """Count the ordered values less than each entry, and those less than or equal to it, (n_members, n_features, n).
 
-    Values that are equal but for rounding lie at the cell.
+    Values that differ by no more than rounding count as equal.
     """
     values = rows.mT.contiguous()
     margin = rounding(values)
     return torch.searchsorted(ordered, values - margin), torch.searchsorted(ordered, values + margin, right=True)
 
 
-# References are limited in number and in cells, so that a row's cost and the state's size are.
+# The number of references and of their entries are limited, to bound the time per sample and the size of the state.
 N_REFERENCES = 1 << 10
 _FEWEST_REFERENCES, _FULL_WIDTH = 1 << 8, 1 << 7
 
 
 def some(references: Evaluation, n_references: int = N_REFERENCES) -> Evaluation:
-    """Return the first references, as many as are compared with: fewer than wanted if rows are wider than 128."""
+    """Return the first ``n_references`` references; fewer, but at least 256, for samples or codes wider than 128."""
     width = max(references.target.shape[-1], references.code.shape[-1], _FULL_WIDTH)
     fewer = max(_FEWEST_REFERENCES, n_references * _FULL_WIDTH // width)
     return references[:, : min(n_references, fewer)]

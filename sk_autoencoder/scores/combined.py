@@ -1,4 +1,4 @@
-"""Several scores on a common scale."""
+"""Combination of several scores on a common scale."""
 
 from __future__ import annotations
 
@@ -39,45 +39,49 @@ PLAIN_SCORES: dict[str, type[OutlierScore]] = {
 }
 
 
-# What makes a row strange unless the user says otherwise; chosen by benchmarks/outliers.py.
 def _default(damped: bool) -> tuple[Any, ...]:
-    """Return the components of the detector's default score."""
-    failed = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=damped)  # what the network fails on
-    return (failed, SampleDistance(1, 2048), RankDistance(1), "sample_isolation", "feature_tails")  # and the row itself
+    """Return the components of the detector's default score, which were chosen with benchmarks/outliers.py."""
+    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=damped)
+    of_sample = (SampleDistance(1, 2048), RankDistance(1), "sample_isolation", "feature_tails")
+    return (of_residual, *of_sample)
 
 
 class Combined(OutlierScore):
-    """Several scores on a common scale, of which the largest for each row are averaged.
+    """Several scores on a common scale, of which the largest for each sample are averaged.
 
-    The logarithm of each score (the score itself, if it is a logarithm) is turned into its surprise, minus the
-    logarithm of the share of normal rows that are at least as strange: with median q of held-out rows and an
-    exponential law above it, ``log(2) + (log(score) - q) / s``. The scale s is that of the rows between the median and
-    the 90th percentile, which outliers among the training rows hardly reach. A row that two scores call improbable is
-    strange, whatever the others say: a local and a global score fail on different anomalies.
+    Each score is transformed to a surprise: the negative logarithm of the fraction of normal samples with a score at
+    least as large. Let q be the median of the logarithms of the scores of held-out samples (of the scores themselves,
+    if they are logarithms already). Above q an exponential distribution is assumed, so that the surprise is
+    ``log(2) + (log(score) - q) / s``. The scale s is estimated between the median and the 90th percentile, and is
+    therefore robust to up to 10 % of outliers. With the default ``n_largest=2``, a sample is outlying if two components
+    agree that it is, whatever the others say: local and global scores miss different outliers.
 
-    Beyond the 90th percentile the law is an extrapolation, and local scores betray it when there are outliers among the
-    training rows: these have near neighbours and are rebuilt, and a few normal rows at the rim look stranger than any
-    of them. Their surprise s is damped there to ``b + log(1 + s - b)``, with b = log(10), so that an outlier which a
-    global score gives away stays ahead.
+    Beyond the 90th percentile the exponential distribution is extrapolated. Local scores deviate from it if the
+    training set contains outliers: outliers that have near neighbors and small reconstruction errors get lower scores
+    than a few normal samples at the boundary of the distribution. There the surprise s of local scores is damped to
+    ``b + log(1 + s - b)``, with b = log(10), so that an outlier with a high global score is ranked above such normal
+    samples.
 
-    No surprise is smaller than that of the median held-out row, log(2): what is usual by one component says nothing
-    more. Surprises are averaged over the members before the largest are chosen.
+    Surprises are limited from below to log(2), the surprise of the median held-out sample. They are averaged over the
+    ensemble members before the largest are chosen.
 
-    Each component's law is learnt for a member from the held-out rows of the others, as those members score them.
+    The distribution of each component is estimated for each member from the held-out samples of other members, scored
+    by the members that held them out.
 
     Parameters
     ----------
     scores : list of str or OutlierScore, or None, default=None
-        The components. One may be a Combined itself, of several scores that are to count as one; it is on the common
-        scale already. None is ``Combined(["mahalanobis", ResidualDistance(1)], n_largest=None)``,
-        ``SampleDistance(1, 2048)``, ``RankDistance(1)``, "sample_isolation" and "feature_tails".
+        The components. A Combined among them counts as one component, and is not transformed again. None is
+        ``Combined(["mahalanobis", ResidualDistance(1)], n_largest=None)``, ``SampleDistance(1, 2048)``,
+        ``RankDistance(1)``, "sample_isolation" and "feature_tails".
     n_largest : int or None, default=2
-        How many of a row's components are averaged, the largest ones; all if there are fewer. 1 is the maximum
-        (Tippett's combination of p-values), None averages all (Fisher's).
+        Number of components that are averaged, the largest for each sample; all if there are fewer. 1 is the maximum
+        (Tippett's method of combining p-values), None is the mean of all (Fisher's method).
     damped : bool, default=True
-        Whether local components (``is_local``), all but isolation and tails, are damped beyond the 90th percentile. A
-        Combined among ``scores`` has its own; in the default ones it is this. False finds more where outliers are rare
-        or the training set has none, and less where more than a few percent of the training set are outliers.
+        Whether local components (``is_local``: all but isolation and feature tails) are damped beyond the 90th
+        percentile. A Combined among ``scores`` has its own parameter ``damped``; the one in the default components gets
+        this value. False is better where outliers are rare in the training set, True where they are more than a few
+        percent.
 
     References
     ----------
@@ -98,7 +102,7 @@ class Combined(OutlierScore):
 
     @property
     def required_terms(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Terms that any component needs."""
+        """Terms that the components need."""
         return tuple(dict.fromkeys(term for score in self._scores() for term in score.required_terms))
 
     @property
@@ -108,21 +112,21 @@ class Combined(OutlierScore):
 
     @property
     def uses_references(self) -> bool:  # type: ignore[override]
-        """Whether any component looks at references."""
+        """Whether any component uses references."""
         return any(score.uses_references for score in self._scores())
 
     @property
     def explains_features(self) -> bool:  # type: ignore[override]
-        """Whether a component explains features."""
+        """Whether any component explains features."""
         return any(score.explains_features for score in self._scores())
 
     @property
     def n_votes(self) -> int:  # type: ignore[override]
-        """One surprise for each component, with those of a Combined in its place."""
+        """Number of surprises: one for each component; a nested Combined has one for each of its own components."""
         return sum(component.n_votes for component in self._components().values())
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Learn each component's state, and the tail of its scores on held-out rows."""
+        """Learn the state of each component, and the distribution of its scores on held-out samples."""
         return {
             f"{name}.{key}": value
             for name, component in self._components().items()
@@ -130,59 +134,64 @@ class Combined(OutlierScore):
         }
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the mean of the largest, of the mean over all members: the same for each of them."""
+        """Return the mean of the largest surprises, averaged over the members; each member gets the same score."""
         votes = self.votes(evaluation, state)
         return self.combine(mean_of_votes(votes)).expand(len(votes), -1)
 
     def votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the surprise of each component, with those of a Combined in its place."""
+        """Return the surprises of all components, including those of nested Combined scores."""
         return torch.cat(
             [component.votes(evaluation, _substate(state, name)) for name, component in self._components().items()],
             dim=-1,
         )
 
     def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Share each surprise among the features."""
-        components = self._components().items()
-        return torch.cat([own.feature_votes(evaluation, _substate(state, name)) for name, own in components], dim=-2)
+        """Divide each surprise among the features."""
+        return torch.cat(
+            [
+                component.feature_votes(evaluation, _substate(state, name))
+                for name, component in self._components().items()
+            ],
+            dim=-2,
+        )
 
     def combine(self, votes: Tensor) -> Tensor:
-        """Return the mean of the largest components; those without a vote are usual."""
+        """Return the mean of the largest surprises; NaN is replaced by log(2)."""
         scaled, n_largest = self._scaled(votes)
         return mean_of(scaled if n_largest == len(scaled) else scaled.topk(n_largest, dim=0).values)
 
     def weights(self, votes: Tensor) -> Tensor:
-        """Return how much each surprise counts: those of the largest components have equal weights, others none."""
+        """Return the weight of each surprise in the score: equal for the largest components, 0 for the others."""
         scaled, n_largest = self._scaled(votes)
-        chosen = torch.zeros_like(scaled).scatter_(0, scaled.topk(n_largest, dim=0).indices, 1 / n_largest)
-        within = (component.weights(own) for component, own in self._split(votes))
-        return torch.cat([share[..., None] * own for share, own in zip(chosen, within, strict=True)], dim=-1)
+        of_components = torch.zeros_like(scaled).scatter_(0, scaled.topk(n_largest, dim=0).indices, 1 / n_largest)
+        within = (component.weights(component_votes) for component, component_votes in self._split(votes))
+        return torch.cat([outer[..., None] * inner for outer, inner in zip(of_components, within, strict=True)], dim=-1)
 
     def combine_features(self, votes: Tensor, features: Tensor) -> Tensor:
-        """Add up what features contribute to the largest components, which have equal weights."""
+        """Return the weighted sum of the contributions to the surprises, with the weights of ``weights``."""
         even = torch.full_like(features, 1 / features.shape[-1])
         shares = torch.where(votes[..., None].abs() > _SMALLEST_ADDEND, features / votes[..., None], even)
         weights = self.weights(votes) * _at_least_usual(votes)
         return (weights[..., None] * shares).sum(dim=-2)
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return what each feature adds to the score, of the mean over all members."""
+        """Return the contribution of each feature to the score averaged over the members."""
         votes = mean_of_votes(self.votes(evaluation, state))
         features = mean_of_votes(self.feature_votes(evaluation, state))
-        found = self.combine_features(votes, features)
-        return found.expand(len(evaluation.target), *found.shape)
+        scores = self.combine_features(votes, features)
+        return scores.expand(len(evaluation.target), *scores.shape)
 
     def components(self, evaluation: Evaluation, state: State, name: str = "") -> dict[str, Tensor]:
-        """Return each component before the common scale, with those of a Combined in its place."""
+        """Return the scores of all components before they are transformed to surprises."""
         del name
         return _by_name(
             pair
-            for own, component in self._components().items()
-            for pair in component.components(evaluation, _substate(state, own), own).items()
+            for component_name, component in self._components().items()
+            for pair in component.components(evaluation, _substate(state, component_name), component_name).items()
         )
 
     def settled(self) -> Combined:
-        """Return one like this that resolves its components once, not in each call."""
+        """Return a copy whose components are resolved once, instead of in each call."""
         settled = Combined(self.scores, self.n_largest, self.damped)
         settled._settled = settled._scores()
         return settled
@@ -199,7 +208,7 @@ class Combined(OutlierScore):
         return [resolve(PLAIN_SCORES, score).settled() for score in chosen]
 
     def _components(self) -> dict[str, Combined | _Surprise]:
-        """Return each score on the common scale, by name; a Combined is on it already."""
+        """Return the components by name, each transformed to surprises; a Combined returns surprises already."""
         named = _by_name((name_of(score), score) for score in self._scores())
         return {
             name: score if isinstance(score, Combined) else _Surprise(score, self.damped and score.is_local)
@@ -207,19 +216,19 @@ class Combined(OutlierScore):
         }
 
     def _split(self, votes: Tensor) -> Iterator[tuple[Combined | _Surprise, Tensor]]:
-        """Pair each component with its own of (..., n_votes)."""
+        """Pair each component with its part of the votes (..., n_votes)."""
         components = list(self._components().values())
         sizes = [component.n_votes for component in components]
         return zip(components, _at_least_usual(votes).split(sizes, dim=-1), strict=True)
 
     def _scaled(self, votes: Tensor) -> tuple[Tensor, int]:
-        """Return one surprise of each component, (n_components, ...), and how many of them are averaged."""
-        scaled = torch.stack([component.combine(own) for component, own in self._split(votes)])
+        """Return one surprise for each component, (n_components, ...), and the number of them that are averaged."""
+        scaled = torch.stack([component.combine(component_votes) for component, component_votes in self._split(votes)])
         return scaled, len(scaled) if self.n_largest is None else min(self.n_largest, len(scaled))
 
 
 class _Surprise:
-    """One score on the common scale; with the law of its logarithms on held-out rows in front of its own state."""
+    """A score transformed to surprises; its state also holds the distribution of its logarithms on held-out samples."""
 
     n_votes = 1
 
@@ -228,15 +237,15 @@ class _Surprise:
         self.damped = damped
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> State:
-        """Learn the score's state, and the law."""
-        own = self.score.fit(references, held_out, others)
-        logs = of_others(self._log(self.score(held_out, own)), others)
-        return _tail(logs) | {"lowest": torch.stack([*map(_lowest, logs)])} | own
+        """Learn the state of the score, and the distribution of its logarithms."""
+        score_state = self.score.fit(references, held_out, others)
+        logs = of_others(self._log(self.score(held_out, score_state)), others)
+        return _tail(logs) | {"lowest": torch.stack([*map(_lowest, logs)])} | score_state
 
     def votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Minus the logarithm of the share of normal rows that are at least as strange, damped where chosen.
+        """Negative logarithm of the fraction of normal samples with a score at least as large, optionally damped.
 
-        NaN where a row is less strange than nearly all held-out rows: the member was trained on it, or on a near copy.
+        NaN for scores below nearly all held-out scores: the member was trained on the sample, or on a near copy of it.
         """
         logs = self._log(self.score.votes(evaluation, state))
         start, scale, base, lowest = (state[name][:, None, None] for name in (*_TAIL, "lowest"))
@@ -245,10 +254,10 @@ class _Surprise:
         return surprise.masked_fill(logs < lowest - rounding(lowest), torch.nan)
 
     def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Share the surprise among the features, by the squares of what they add to the score.
+        """Divide the surprise among the features, in proportion to the squares of their feature scores.
 
-        Squares, so that many usual features do not hide one that stands out. Features that make a row less strange, as
-        those of a quadratic form may, have no share. A score that does not explain features adds nothing.
+        Squares emphasize few large feature scores over many small ones. Negative feature scores, which a quadratic form
+        may have, count as 0. All contributions are 0 if the score does not explain features.
         """
         votes = self.votes(evaluation, state)
         if not self.score.explains_features:
@@ -258,15 +267,15 @@ class _Surprise:
         return (votes * addends / addends.sum(dim=-1, keepdim=True))[..., None, :]
 
     def combine(self, votes: Tensor) -> Tensor:
-        """Return the only one."""
+        """Return the only vote."""
         return votes[..., 0]
 
     def weights(self, votes: Tensor) -> Tensor:
-        """Return one."""
+        """Return weights of 1."""
         return torch.ones_like(votes)
 
     def components(self, evaluation: Evaluation, state: State, name: str) -> dict[str, Tensor]:
-        """Return the score before the common scale."""
+        """Return the score before it is transformed to a surprise."""
         return self.score.components(evaluation, state, name)
 
     def _log(self, values: Tensor) -> Tensor:
@@ -274,7 +283,7 @@ class _Surprise:
 
 
 def damp(surprise: Tensor) -> Tensor:
-    """Let surprises grow by their logarithm only, where they go beyond the bulk of the held-out rows."""
+    """Damp surprises s above b = log(10) to ``b + log(1 + s - b)``."""
     return surprise.clamp(max=_BULK) + (surprise - _BULK).clamp(min=0).log1p()
 
 
@@ -284,7 +293,7 @@ def name_of(score: OutlierScore) -> str:
 
 
 def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
-    """Make a dict; a name that occurs again gets its position behind it."""
+    """Make a dict of (name, value) pairs; the position is appended to names that occurred before."""
     named: dict[str, T] = {}
     for position, (name, value) in enumerate(pairs):
         named[f"{name}_{position}" if name in named else name] = value
@@ -292,29 +301,32 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
 
 
 _TAIL = ExponentialTail._fields
-_USUAL = log(2)  # surprise of the median held-out row
-_BULK = log(10)  # surprise of the 90th percentile, where the bulk of held-out rows ends
-_FEW = 0.01  # share of the held-out rows that may be as near to training rows as these are to themselves
+_USUAL = log(2)  # surprise of the median held-out sample
+_BULK = log(10)  # surprise of the 90th percentile of held-out samples
+_FEW = 0.01  # fraction of the held-out samples that may be near copies of training samples
 _SMALLEST_ADDEND = 1e-300
 
 
 def _tail(logs: Tensor) -> State:
-    """Return the law of a component's logarithms (n_members, n), each (n_members,)."""
-    laws = torch.tensor([exponential_tail(own) for own in logs.cpu().numpy()], dtype=torch.float64, device=logs.device)
-    laws[:, 1].clamp_(min=SMALLEST_SPREAD)
-    return dict(zip(_TAIL, laws.T.contiguous(), strict=True))
+    """Fit an ``ExponentialTail`` to each member's logarithms (n_members, n); return its fields, each (n_members,)."""
+    tails = [exponential_tail(member_logs) for member_logs in logs.cpu().numpy()]
+    parameters = torch.tensor(tails, dtype=torch.float64, device=logs.device)
+    parameters[:, 1].clamp_(min=SMALLEST_SPREAD)  # the scale
+    return dict(zip(_TAIL, parameters.T.contiguous(), strict=True))
 
 
 def _lowest(logs: Tensor) -> Tensor:
-    """Return what nearly all of a member's held-out rows (n,) exceed, but for those that equal a reference."""
+    """Return a low quantile of a member's held-out logarithms (n,), without those tied with the minimum."""
     lowest = logs.min()
     above = logs[logs > lowest + rounding(lowest)]
     return above.quantile(_FEW) if above.numel() else lowest
 
 
-def _at_least_usual(terms: Tensor) -> Tensor:
-    return terms.nan_to_num(nan=_USUAL).clamp(min=_USUAL)
+def _at_least_usual(votes: Tensor) -> Tensor:
+    """Limit surprises from below to that of the median held-out sample, and replace NaN by it."""
+    return votes.nan_to_num(nan=_USUAL).clamp(min=_USUAL)
 
 
 def _substate(state: State, name: str) -> State:
+    """Return the entries of the state that belong to a component, without its name."""
     return {key.partition(".")[2]: value for key, value in state.items() if key.partition(".")[0] == name}

@@ -1,4 +1,4 @@
-"""How far a row, its code or its residual is from those of training rows."""
+"""Distances of a sample, its latent code or its residual to those of training samples."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from sk_autoencoder.scores.base import (
 
 
 class _Nearest(OutlierScore):
-    """Abstract: mean distance to the nearest references, in a space that a child chooses.
+    """Abstract base class: mean distance to the nearest references, in a space that the subclass chooses.
 
-    Distances add up the absolute differences of all entries, in the network's number type, which bears single wild
-    entries better than squares do. References are rows that the member was trained on, drawn at random.
+    L1 distance in the network's dtype, less sensitive to single extreme entries than L2. References are samples that
+    the member was trained on, drawn at random.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -40,36 +40,38 @@ class _Nearest(OutlierScore):
         self.n_references = n_references
 
     def _mean(self, vectors: Tensor, references: Tensor) -> Tensor:
-        """(n_members, n, width) and (n_members, n_references, width) -> (n_members, n)."""
-        pairs = zip(vectors, references, strict=True)
-        return torch.stack([self._mean_of(city_block(*own)) for own in pairs])
+        """Mean distances, (n_members, n, width) and (n_members, n_references, width) -> (n_members, n)."""
+        members = zip(vectors, references, strict=True)
+        return torch.stack([self._mean_of(city_block(*member)) for member in members])
 
     def _mean_of(self, distances: Tensor) -> Tensor:
         return self._smallest(distances).mean(dim=-1, dtype=torch.float64)
 
     def _smallest(self, distances: Tensor) -> Tensor:
-        """Return the nearest references' distances, (..., n_references) -> (..., n_neighbors), in order."""
+        """Return the smallest distances in ascending order, (..., n_references) -> (..., n_neighbors)."""
         if self.n_neighbors == 1:
             return distances.amin(dim=-1, keepdim=True)
         return distances.topk(min(self.n_neighbors, distances.shape[-1]), dim=-1, largest=False).values
 
     def _addends(self, vectors: Tensor, references: Tensor) -> Tensor:
-        """Entries' shares of the mean distance, (n_members, n, width)."""
-        found = []
-        for own, others in zip(vectors, references, strict=True):
-            n_neighbors = min(self.n_neighbors, len(others))
-            nearest = city_block(own, others).topk(n_neighbors, dim=-1, largest=False).indices
-            found.append((own[:, None] - others[nearest]).abs().mean(dim=1, dtype=torch.float64))
-        return torch.stack(found)
+        """Terms of the mean L1 distance, one for each entry, (n_members, n, width)."""
+        addends = []
+        for member_vectors, member_references in zip(vectors, references, strict=True):
+            n_neighbors = min(self.n_neighbors, len(member_references))
+            distances = city_block(member_vectors, member_references)
+            nearest = distances.topk(n_neighbors, dim=-1, largest=False).indices
+            differences = (member_vectors[:, None] - member_references[nearest]).abs()
+            addends.append(differences.mean(dim=1, dtype=torch.float64))
+        return torch.stack(addends)
 
 
 class _Distance(_Nearest):
-    """Abstract: in units of each entry's spread."""
+    """Abstract base class: mean distance of vectors whose entries are divided by their spread."""
 
     uses_terms = False
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Keep references in units of each entry's spread."""
+        """Store the spread of each entry, and the references divided by it."""
         spread = self._spread(references, held_out, others)
         vectors = self._vectors(some(references, self.n_references))
         spread = spread.to(vectors.dtype)
@@ -80,31 +82,31 @@ class _Distance(_Nearest):
         return self._mean(self._vectors(evaluation) / state["spread"][:, None, :], state["references"])
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return each feature's addend of the mean distance."""
+        """Return the term of each feature in the mean distance."""
         if not self.explains_features:
             return super().feature_scores(evaluation, state)
         return self._addends(self._vectors(evaluation) / state["spread"][:, None, :], state["references"])
 
     @abstractmethod
     def _vectors(self, evaluation: Evaluation) -> Tensor:
-        """Return what is compared, (n_members, n, width)."""
+        """Return the vectors that are compared, (n_members, n, width)."""
 
     @abstractmethod
     def _spread(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> Tensor:
-        """Return the unit of each entry, (n_members, width), without zeros."""
+        """Return the positive number that each entry is divided by, (n_members, width)."""
 
 
 class SampleDistance(_Nearest):
-    """Mean distance of a row to the nearest training rows, in scaled units; no network is involved.
+    """Mean distance of a sample to the nearest training samples, in scaled units; the network is not used.
 
     Parameters
     ----------
     n_neighbors : int, default=2
-        How many nearest references are averaged; all of them if there are fewer. One finds rows beside the normal ones,
-        more also find small clusters of outliers.
+        Number of nearest references that are averaged; all of them if there are fewer. With 1, single outliers are
+        found; larger numbers also find small clusters of outliers.
     n_references : int, default=1024
-        How many training rows a row is compared with; a detector offers at most 4096. Rows or codes wider than 128 are
-        compared with fewer, in inverse proportion, but with at least 256.
+        Number of training samples that a sample is compared with; a detector provides at most 4096. For samples or
+        codes wider than 128 the number is reduced in inverse proportion to the width, but not below 256.
 
     References
     ----------
@@ -116,28 +118,35 @@ class SampleDistance(_Nearest):
     explains_features = True
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Keep the references of each source once, (n_sources, n, n_features), and the sources of each member."""
+        """Store the references.
+
+        The references of a member come from several sources, the held-out samples of members ``others``, and different
+        members share sources. So the references of each source are stored once, (n_sources, n, n_features), with the
+        indices of each member's sources, (n_members, n_member_sources).
+        """
         del held_out
         rows = some(references, self.n_references).target
         sources = torch.arange(len(rows), device=rows.device)[:, None] if others is None else others
-        n_sources, n_own = int(sources.max()) + 1, sources.shape[1]
-        kept = rows.new_empty(n_sources, rows.shape[1] // n_own, rows.shape[2])
-        for own, numbers in zip(rows, sources, strict=True):
-            kept[numbers] = own[: kept.shape[1] * n_own].unflatten(0, (-1, n_own)).swapaxes(0, 1)
-        return {"references": kept, "sources": sources}
+        n_sources, n_member_sources = int(sources.max()) + 1, sources.shape[1]
+        stored = rows.new_empty(n_sources, rows.shape[1] // n_member_sources, rows.shape[2])
+        for member_rows, member_sources in zip(rows, sources, strict=True):
+            # The references of a member alternate between its sources.
+            complete = member_rows[: stored.shape[1] * n_member_sources]
+            stored[member_sources] = complete.unflatten(0, (-1, n_member_sources)).swapaxes(0, 1)
+        return {"references": stored, "sources": sources}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean distance."""
         rows, sources = evaluation.target, state["sources"]
         if len(rows) == 1 or not torch.equal(rows, rows[:1].expand_as(rows)):
             return self._mean(rows, self._of_members(state))
-        # All members judge the same rows: each reference is compared once.
+        # All members have the same samples: compute the distance to each reference only once.
         distances = city_block(rows[0], state["references"].flatten(0, 1))
         nearest = self._smallest(distances.unflatten(-1, state["references"].shape[:2]))
-        return torch.stack([self._mean_of(nearest[:, own].flatten(1)) for own in sources])
+        return torch.stack([self._mean_of(nearest[:, member_sources].flatten(1)) for member_sources in sources])
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return each feature's addend of the mean distance."""
+        """Return the term of each feature in the mean distance."""
         return self._addends(evaluation.target, self._of_members(state))
 
     def _of_members(self, state: State) -> Tensor:
@@ -145,19 +154,19 @@ class SampleDistance(_Nearest):
 
 
 class RankDistance(_Nearest):
-    """Mean distance of a row to the nearest training rows, by ranks and logarithms; no network is involved.
+    """Mean distance of a sample to the nearest training samples, by ranks and logarithms; the network is not used.
 
-    Each value is seen twice: as the standard normal quantile of its rank among the references' values (ties have their
-    mean rank), and as ``sign(x) * log(1 + abs(x))``. Long tails and gaps lose their length, and dense parts of a column
-    are seen in detail.
+    Each value x is replaced by two: the standard normal quantile of its rank among the values of the references (ties
+    get their mean rank), and ``sign(x) * log(1 + abs(x))``. This shrinks long tails and gaps, and gives more weight to
+    differences where values of a feature are dense.
 
     Parameters
     ----------
     n_neighbors : int, default=2
-        How many nearest references are averaged; all of them if there are fewer.
+        Number of nearest references that are averaged; all of them if there are fewer.
     n_references : int, default=1024
-        How many training rows a row is compared with; a detector offers at most 4096. Rows or codes wider than 128 are
-        compared with fewer, in inverse proportion, but with at least 256.
+        Number of training samples that a sample is compared with; a detector provides at most 4096. For samples or
+        codes wider than 128 the number is reduced in inverse proportion to the width, but not below 256.
 
     References
     ----------
@@ -169,7 +178,7 @@ class RankDistance(_Nearest):
     explains_features = True
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Keep references as they are seen, and each column's values in order."""
+        """Store the transformed references, and the sorted values of each feature."""
         del held_out, others
         rows = some(references, self.n_references).target
         ordered = ordered_columns(rows)
@@ -180,21 +189,21 @@ class RankDistance(_Nearest):
         return self._mean(_ranks_and_logs(evaluation.target, state["sorted"]), state["references"])
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return each feature's addend of the mean distance, by rank and by logarithm together."""
+        """Return the terms of each feature in the mean distance, summed over rank and logarithm."""
         addends = self._addends(_ranks_and_logs(evaluation.target, state["sorted"]), state["references"])
         return addends.unflatten(-1, (2, -1)).sum(dim=-2)
 
 
 class CodeDistance(_Distance):
-    """Mean distance of a row's code to the nearest codes of training rows, each entry divided by its spread.
+    """Mean distance of a latent code to the nearest codes of training samples, each entry divided by its spread.
 
     Parameters
     ----------
     n_neighbors : int, default=2
-        How many nearest reference codes are averaged; all of them if there are fewer.
+        Number of nearest reference codes that are averaged; all of them if there are fewer.
     n_references : int, default=1024
-        How many training rows a row is compared with; a detector offers at most 4096. Rows or codes wider than 128 are
-        compared with fewer, in inverse proportion, but with at least 256.
+        Number of training samples that a sample is compared with; a detector provides at most 4096. For samples or
+        codes wider than 128 the number is reduced in inverse proportion to the width, but not below 256.
     """
 
     def _vectors(self, evaluation: Evaluation) -> Tensor:
@@ -207,18 +216,18 @@ class CodeDistance(_Distance):
 
 
 class ResidualDistance(_Distance):
-    """Mean distance of a row's residual to the nearest residuals of training rows.
+    """Mean distance of a sample's residual to the nearest residuals of training samples.
 
-    Residuals are divided by their root mean square on held-out rows. A row is strange when the network fails on it in
-    a way that it does not fail on any training row.
+    Residuals are divided by their root mean square on held-out samples. The score is large where the residual is unlike
+    that of any training sample.
 
     Parameters
     ----------
     n_neighbors : int, default=2
-        How many nearest reference residuals are averaged; all of them if there are fewer.
+        Number of nearest reference residuals that are averaged; all of them if there are fewer.
     n_references : int, default=1024
-        How many training rows a row is compared with; a detector offers at most 4096. Rows or codes wider than 128 are
-        compared with fewer, in inverse proportion, but with at least 256.
+        Number of training samples that a sample is compared with; a detector provides at most 4096. For samples or
+        codes wider than 128 the number is reduced in inverse proportion to the width, but not below 256.
     """
 
     required_terms = ("reconstruction",)
@@ -233,7 +242,7 @@ class ResidualDistance(_Distance):
 
 
 def _ranks_and_logs(rows: Tensor, ordered: Tensor) -> Tensor:
-    """Normal quantiles of ranks among ordered values, beside signed logarithms, (n_members, n, 2 * width)."""
+    """Normal quantiles of ranks among the ordered values, followed by signed logarithms, (n_members, n, 2 * width)."""
     below, up_to = counts_below(rows, ordered)
     rank = (below + up_to).double() / 2 + 0.5
     return torch.cat([torch.special.ndtri(rank / (ordered.shape[-1] + 1)).mT, signed_log(rows)], dim=-1).to(rows.dtype)

@@ -1,4 +1,4 @@
-"""How far a row, or what was rebuilt of it, is from a few training rows: robust against clusters of outliers."""
+"""Distances of samples or reconstructions to small subsets of the training set: robust to clusters of outliers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from sk_autoencoder.blocks import row_product
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import OutlierScore, State, city_block, signed_log, some
 
-_SMALLEST_LENGTH = 1e-300
+_SMALLEST_DISTANCE = 1e-300
+_N_DIRECTIONS = 2  # random directions per subset
 
 
 class _Isolation(OutlierScore):
-    """Abstract: distance to the nearest of a few training rows, over many small random subsets of them.
+    """Abstract base class: distance to the nearest sample of a subset, averaged over many small random subsets.
 
-    A small subset holds few outliers, or none, however many there are in training: the distance stays large for
-    clusters of outliers, which have near neighbours among all rows. Distances add up absolute differences of
-    ``sign(x) * log(1 + abs(x))``, and their ``log(1 + distance)`` is averaged over the subsets.
+    A small subset of the training set contains few outliers or none. So the distance is large even for outliers in a
+    cluster, whose nearest neighbors in the whole training set are close. The distance is the L1 distance of
+    ``sign(x) * log(1 + abs(x))``. The score is the mean of ``log(1 + distance)`` over the subsets.
 
     References
     ----------
@@ -37,21 +38,21 @@ class _Isolation(OutlierScore):
         self.subset_size = subset_size
 
     def _subsets(self, references: Tensor) -> Tensor:
-        """Cut references (n_members, n, width), which are in random order: (n_members, subsets, rows, width)."""
+        """Split references (n_members, n, width), in random order, to (n_members, n_subsets, subset_size, width)."""
         size = min(self.subset_size, references.shape[1])
         n_subsets = min(self.n_subsets, references.shape[1] // size)
         return references[:, : n_subsets * size].unflatten(1, (n_subsets, size))
 
 
 class SampleIsolation(_Isolation):
-    """Distance of a row to the nearest of a few training rows, over many small subsets; no network is involved.
+    """Distance of a sample to the nearest of a few training samples, over many subsets; the network is not used.
 
     Parameters
     ----------
     n_subsets : int, default=32
-        Subsets of training rows for each member; fewer if there are not enough rows.
+        Number of subsets of the training set for each member; fewer if there are not enough samples.
     subset_size : int, default=8
-        Rows of a subset. More rows make the score more local, and easier to deceive by clusters of outliers.
+        Number of samples in a subset. Larger subsets make the score more local and less robust to clusters of outliers.
 
     References
     ----------
@@ -62,42 +63,40 @@ class SampleIsolation(_Isolation):
     explains_features = True
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Keep the subsets."""
+        """Store the subsets."""
         del held_out, others
         return {"subsets": self._subsets(signed_log(references.target))}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the mean over subsets."""
-        subsets = state["subsets"]  # (m, subsets, rows, n_features)
+        """Return the mean of ``log(1 + distance)`` over the subsets."""
+        subsets = state["subsets"]  # (n_members, n_subsets, subset_size, n_features)
         distances = city_block(signed_log(evaluation.target), subsets.flatten(1, 2))
         return distances.unflatten(-1, subsets.shape[1:3]).amin(dim=-1).log1p().mean(dim=-1)
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Share the score of each subset among the features, in proportion to their addends of the distance."""
+        """Divide the score of each subset among the features, in proportion to their terms of the L1 distance."""
         rows, subsets = signed_log(evaluation.target), state["subsets"]
         distances = city_block(rows, subsets.flatten(1, 2)).unflatten(-1, subsets.shape[1:3])
-        nearest = distances.argmin(dim=-1)  # (m, n, subsets)
-        members, numbers = (
-            torch.arange(len(rows), device=rows.device),
-            torch.arange(subsets.shape[1], device=rows.device),
-        )
-        addends = (rows[:, :, None] - subsets[members[:, None, None], numbers, nearest]).abs()
-        length = addends.sum(dim=-1, keepdim=True)
-        return (addends * length.log1p() / length.clamp(min=_SMALLEST_LENGTH)).mean(dim=2)
+        nearest = distances.argmin(dim=-1)  # (n_members, n, n_subsets)
+        member_index = torch.arange(len(rows), device=rows.device)[:, None, None]
+        subset_index = torch.arange(subsets.shape[1], device=rows.device)
+        differences = (rows[:, :, None] - subsets[member_index, subset_index, nearest]).abs()
+        distance = differences.sum(dim=-1, keepdim=True)
+        return (differences * distance.log1p() / distance.clamp(min=_SMALLEST_DISTANCE)).mean(dim=2)
 
 
 class ReconstructionIsolation(_Isolation):
-    """Distance of a rebuilt row to the nearest of a few rebuilt training rows, on random pairs of directions.
+    """Distance of a reconstruction to the nearest reconstruction of a few training samples, in random projections.
 
-    The reconstruction holds what the network understood of a row; what it did not is left to scores of the residual.
-    Each subset is seen from two random directions, in units of the rebuilt rows' spread along them.
+    The residual is ignored: other scores measure it. For each subset, the reconstructions are projected on two random
+    directions, and each projection is divided by its standard deviation on the training set.
 
     Parameters
     ----------
     n_subsets : int, default=32
-        Subsets of training rows for each member; fewer if there are not enough rows.
+        Number of subsets of the training set for each member; fewer if there are not enough samples.
     subset_size : int, default=8
-        Rows of a subset.
+        Number of samples in a subset.
 
     References
     ----------
@@ -108,30 +107,34 @@ class ReconstructionIsolation(_Isolation):
     uses_terms = False
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Draw directions, and keep the subsets as seen from there."""
+        """Draw the directions, and store the projections of each subset on its own two directions."""
         del held_out, others
         rows = signed_log(some(references).reconstruction)
         directions = _directions(len(rows), rows.shape[-1], _N_DIRECTIONS * self.n_subsets).to(rows.device)
         spread = row_product(rows, directions).std(dim=1, correction=0, keepdim=True)
         directions = directions / torch.where(spread > 0, spread, torch.ones_like(spread))
-        subsets = self._subsets(row_product(rows, directions))  # (m, subsets, rows, _N_DIRECTIONS * n_subsets)
-        own = subsets.unflatten(-1, (-1, _N_DIRECTIONS))[:, :, :, : subsets.shape[1]]
-        return {"directions": directions, "subsets": own.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2)}
+        # Project all samples on all directions: (n_members, n_subsets, subset_size, n_pairs * 2), where n_pairs is the
+        # parameter ``n_subsets`` and may be larger than the number of subsets that could be formed.
+        projected = self._subsets(row_product(rows, directions))
+        n_subsets = projected.shape[1]
+        # Group the directions into pairs, one pair per subset: (n_members, n_subsets, subset_size, n_subsets, 2).
+        pairs = projected.unflatten(-1, (-1, _N_DIRECTIONS))[:, :, :, :n_subsets]
+        # Keep pair k for subset k; diagonal puts the index k last: (n_members, subset_size, 2, n_subsets).
+        matched = pairs.diagonal(dim1=1, dim2=3)
+        # Move k to its place: (n_members, n_subsets, subset_size, 2).
+        return {"directions": directions, "subsets": matched.permute(0, 3, 1, 2)}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the mean over subsets."""
-        subsets = state["subsets"]  # (m, subsets, rows, _N_DIRECTIONS)
-        seen = row_product(signed_log(evaluation.reconstruction), state["directions"])
-        seen = seen.unflatten(-1, (-1, _N_DIRECTIONS))[..., : subsets.shape[1], None, :]  # (..., m, n, subsets, 1, 2)
-        distances = (seen - subsets[:, None]).abs().sum(dim=-1)
+        """Return the mean of ``log(1 + distance)`` over the subsets."""
+        subsets = state["subsets"]  # (n_members, n_subsets, subset_size, 2)
+        projected = row_product(signed_log(evaluation.reconstruction), state["directions"])
+        pairs = projected.unflatten(-1, (-1, _N_DIRECTIONS))[..., : subsets.shape[1], :]  # (n_members, n, n_subsets, 2)
+        distances = (pairs[..., None, :] - subsets[:, None]).abs().sum(dim=-1)
         return distances.amin(dim=-1).log1p().mean(dim=-1)
 
 
-_N_DIRECTIONS = 2
-
-
 def _directions(n_members: int, width: int, n_directions: int) -> Tensor:
-    """Draw normal directions, (n_members, width, n_directions): the same in each fit, others for each member."""
+    """Draw normal directions, (n_members, width, n_directions), with the member's index as the seed."""
     drawn = [
         torch.randn(
             width, n_directions, generator=torch.Generator("cpu").manual_seed(member), dtype=torch.float64, device="cpu"

@@ -1,4 +1,4 @@
-"""How large the residual is, the part of a row that the network did not rebuild."""
+"""Scores of the size of the residual: target minus reconstruction."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from sk_autoencoder.scores.base import SMALLEST_SPREAD, OutlierScore, State, of_
 
 
 class ReconstructionError(OutlierScore):
-    """Mean squared residual of a row, in scaled units.
+    """Mean squared residual of a sample, in scaled units.
 
     Parameters
     ----------
     normalize : {"standard", "log"} or None, default="standard"
-        None takes residuals as they are. "standard" divides each feature's residual by its root mean square on
-        held-out rows, so that features that are hard to rebuild do not drown the others. "log" takes
-        ``log(1 + z ** 2)`` of these ratios z, so that no single feature decides alone.
+        None uses the residuals without normalization. "standard" divides each feature's residual by its root mean
+        square on held-out samples, so that features with large reconstruction errors do not dominate. "log" replaces
+        the squares of these ratios z by ``log(1 + z ** 2)``, which limits the influence of single features.
 
     Notes
     -----
-    Squares are added up in the network's precision, so that with float32 feature scores add up to the score but for
-    its rounding.
+    Squares are summed in the network's dtype. With float32, the sum of the feature scores equals the score up to
+    float32 rounding.
     """
 
     required_terms = ("reconstruction",)
@@ -42,7 +42,7 @@ class ReconstructionError(OutlierScore):
         self.normalize = normalize
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Learn the spread of each feature's residual."""
+        """Store the root mean square of each feature's residual."""
         del references
         return {"spread": residual_spread(held_out, others)}
 
@@ -54,7 +54,7 @@ class ReconstructionError(OutlierScore):
         return torch.linalg.vector_norm(ratios, dim=-1).double().square_().div_(ratios.shape[-1])
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return each feature's addend of the mean."""
+        """Return the term of each feature in the mean."""
         squares = self._ratios(evaluation, state).double().square()
         return (squares.log1p() if self.normalize == "log" else squares) / squares.shape[-1]
 
@@ -66,20 +66,22 @@ class ReconstructionError(OutlierScore):
 
 
 class Mahalanobis(OutlierScore):
-    """Squared Mahalanobis length of the residual, or of code and residual together, divided by its dimension.
+    """Squared Mahalanobis distance of the residual, or of code and residual together, divided by the dimension.
 
     Parameters
     ----------
     on : {"residual", "code+residual"}, default="residual"
-        The vector whose covariance is learnt: from held-out rows, or with the code from references, whose residuals are
-        brought to the size that they have on held-out rows.
+        The vector whose covariance is estimated. For "residual" this is done on held-out samples. For "code+residual"
+        it is done on references, whose residuals are rescaled to the root mean square of held-out residuals.
     covariance : scikit-learn covariance estimator or None, default=None
-        For example ``MinCovDet()`` or ``OAS()``. None is ``LedoitWolf()``, shrunk to bear few rows.
+        For example ``MinCovDet()`` or ``OAS()``. None is ``LedoitWolf()``, whose shrinkage makes it stable for few
+        samples.
 
     Notes
     -----
-    The score of a feature is ``d_j (P d)_j``, its share of the quadratic form of deviation d and precision P. A share
-    is negative where a feature makes the others' deviation more plausible. Shares of the code are not among them.
+    The score of feature j is ``d_j (P d)_j / n``, its term of the quadratic form of deviation d and precision P, where
+    n is the dimension of d. The term is negative where the deviation of feature j makes the deviations of the other
+    features more probable. The terms of the code are left out.
 
     References
     ----------
@@ -100,14 +102,14 @@ class Mahalanobis(OutlierScore):
 
     @property
     def uses_references(self) -> bool:  # type: ignore[override]
-        """Whether references are needed: codes of different members cannot be compared."""
+        """Whether references are needed: only for codes, since codes of different members cannot be compared."""
         return self.on != "residual"
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Learn location and precision: of residuals from held-out rows, of codes from references."""
+        """Estimate location and precision: from held-out samples for "residual", else from references."""
         vectors = self._learnt_from(references, held_out, others)
         n_members = len(vectors)
-        # Members that learn from the same rows have the same form.
+        # Members that learn from the same samples share one estimate.
         keys = range(n_members) if others is None or self.on != "residual" else map(tuple, others.tolist())
         forms: dict[Any, dict[str, np.ndarray]] = {}
         chosen = []
@@ -115,7 +117,7 @@ class Mahalanobis(OutlierScore):
             if key not in forms:
                 forms[key] = self._form(rows.cpu().numpy())
             chosen.append(forms[key])
-        # A root bears the network's number type; what is subtracted from another does not.
+        # The root is accurate enough in the network's dtype. "weight" and "axes" enter a difference and need float64.
         types = {"root": held_out.target.dtype}
         return {
             name: torch.tensor(
@@ -132,11 +134,11 @@ class Mahalanobis(OutlierScore):
         return whitened.double().square().mean(dim=-1)
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the features' shares."""
+        """Return the terms of the features in the quadratic form."""
         return self._shares(evaluation, state)[..., -evaluation.target.shape[-1] :]
 
     def _learnt_from(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> Tensor:
-        """Return the vectors whose covariance is learnt, (n_members, n, width)."""
+        """Return the vectors whose covariance is estimated, (n_members, n, width)."""
         if self.on == "residual":
             return of_others(residual_of(held_out), others)
         residual = residual_of(references)
@@ -145,12 +147,13 @@ class Mahalanobis(OutlierScore):
         return torch.cat([references.code.double(), residual], dim=-1)
 
     def _form(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Location of some rows, and their precision: its "root", or "weight" and "axes" where rows are few.
+        """Return the location and a factorization of the precision of vectors (n, width).
 
-        The precision is ``root @ root.T``, or ``diag(weight) - axes @ axes.T``.
-        Fewer rows than columns span few directions; beside these the shrunk covariance is a multiple of the identity.
+        The precision is ``root @ root.T``. If n < width and ``covariance`` is None, it is
+        ``diag(weight) - axes @ axes.T`` instead: the centered vectors span fewer than ``width`` directions, and in all
+        other directions the shrunk covariance is a multiple of the identity.
         """
-        # The code has no unit of its own; the residual keeps that of the scaled rows.
+        # Standardize each column: the scale of a latent code is arbitrary.
         spread = np.maximum(rows.std(axis=0), SMALLEST_SPREAD)
         location, least = rows.mean(axis=0), SMALLEST_SPREAD**2
         if len(rows) < 2:
@@ -169,7 +172,7 @@ class Mahalanobis(OutlierScore):
         return {"location": fitted.location_ * spread, "root": root}
 
     def _covariance(self) -> EmpiricalCovariance:
-        """Make an estimator that draws nothing from numpy's global generator."""
+        """Return an unfitted covariance estimator that does not use numpy's global random state."""
         covariance = clone(LedoitWolf() if self.covariance is None else self.covariance)
         if covariance.get_params().get("random_state", 0) is None:
             covariance.set_params(random_state=0)
@@ -185,8 +188,8 @@ class Mahalanobis(OutlierScore):
     def _shares(self, evaluation: Evaluation, state: State) -> Tensor:
         deviation = self._deviation(evaluation, state)
         if "axes" in state:
-            seen = row_product(deviation, state["axes"])
-            product = deviation * state["weight"][:, None, :] - row_product(seen, state["axes"].mT)
+            projected = row_product(deviation, state["axes"])
+            product = deviation * state["weight"][:, None, :] - row_product(projected, state["axes"].mT)
         else:
             root = state["root"].double()
             product = row_product(row_product(deviation, root), root.mT)
@@ -194,10 +197,10 @@ class Mahalanobis(OutlierScore):
 
 
 def _shrinkage(rows: np.ndarray) -> float:
-    """Return ``ledoit_wolf_shrinkage`` of centred rows by products of rows, which are few, instead of columns."""
+    """Return ``ledoit_wolf_shrinkage`` of centered vectors (n, width), computed from the (n, n) Gram matrix."""
     n_rows, width = rows.shape
     lengths = np.square(rows).sum(axis=1)
-    squares = np.square(rows @ rows.T).sum() / n_rows**2  # the sum of the squared entries of the covariance
-    distance = squares - (lengths.sum() / n_rows) ** 2 / width  # from the multiple of the identity
+    squares = np.square(rows @ rows.T).sum() / n_rows**2  # squared Frobenius norm of the covariance
+    distance = squares - (lengths.sum() / n_rows) ** 2 / width  # squared, from the nearest multiple of the identity
     error = min((np.square(lengths).sum() / n_rows - squares) / n_rows, distance)
     return float(error / distance) if error > 0 else 0.0

@@ -1,4 +1,4 @@
-"""How far out a row's features lie, each by itself."""
+"""Tail probabilities of single features."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from sk_autoencoder.scores.base import OutlierScore, State, counts_below, ordere
 
 
 class FeatureTails(OutlierScore):
-    """How far out each feature of a row lies in its own distribution, whatever the others do; no network is involved.
+    """Sum over features of the negative log tail probability of each value; the network is not used.
 
-    The sum over features of ``-log(p)``, with p the smaller of the shares of reference rows at or below the value and
-    at or above it. Rows are strange by many unusual values rather than by one extreme one.
+    The sum over features of ``-log(p)``, where p is the smaller of the fractions of reference samples less than or
+    equal to the value and greater than or equal to it. Many unusual values raise the score more than a single extreme
+    one.
 
     Parameters
     ----------
     n_references : int, default=4096
-        How many training rows a value is ranked among; a detector offers at most 4096. Fewer for rows or codes wider
-        than 128, in inverse proportion, but at least 256.
+        Number of training samples that define the distribution of each feature; a detector provides at most 4096. For
+        samples or codes wider than 128 the number is reduced in inverse proportion to the width, but not below 256.
 
     References
     ----------
@@ -47,7 +48,7 @@ class FeatureTails(OutlierScore):
         return self.feature_scores(evaluation, state).sum(dim=-1)
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return each feature's addend."""
+        """Return ``-log(p)`` of each feature."""
         n_references = state["sorted"].shape[-1]
         below, up_to = counts_below(evaluation.target, state["sorted"])
         share = torch.minimum(up_to, n_references - below).double().clamp(min=0.5) / n_references

@@ -1,4 +1,4 @@
-"""What a variational autoencoder says of a row."""
+"""Scores of variational autoencoders."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from sk_autoencoder.scores.base import OutlierScore, State
 
 
 class Divergence(OutlierScore):
-    """Kullback-Leibler divergence of a variational code from the standard normal, in nats for each feature."""
+    """Kullback-Leibler divergence of the latent distribution from the standard normal, in nats per feature."""
 
     required_terms = ("kl",)
     uses_references = False
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the part."""
+        """Return the divergence."""
         del state
         return evaluation.terms["kl"].double()
 
 
 class NegativeELBO(OutlierScore):
-    """Negative evidence lower bound of a variational autoencoder, in nats for each feature.
+    """Negative evidence lower bound of a variational autoencoder, in nats per feature.
 
-    The price of rebuilding a row from the mean of its code, plus the price of the code. Of the two, a bound on how
-    improbable the row is, the first grows with strange details and the second with strange combinations.
+    The negative log-likelihood of the sample given the mean of its latent code, plus the Kullback-Leibler divergence of
+    the latent distribution. The sum approximates an upper bound of the negative log-likelihood of the sample.
 
     References
     ----------
@@ -36,6 +36,6 @@ class NegativeELBO(OutlierScore):
     is_log_scale = True
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the sum of both terms."""
+        """Return the sum of the two terms."""
         del state
         return evaluation.terms["reconstruction"].double() + evaluation.terms["kl"].double()

@@ -1,4 +1,4 @@
-"""Callbacks of the engine: stopping with the best weights restored, and a progress bar."""
+"""Callbacks for early stopping and a progress bar."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["Callback", "LRScheduler", "ProgressBar", "StopTraining", "Stopping"]
 
 
 class StopTraining(Exception):  # noqa: N818 - no error, a signal
-    """Raised by a callback to end training in good order."""
+    """Raised by a callback to stop training cleanly."""
 
 
 class Stopping(Callback):
-    """Stop each member once its loss no longer falls by ``tol``, and give it back its best weights.
+    """Early stopping of each member when its loss no longer decreases by ``tol``, with the best weights restored.
 
     Parameters
     ----------
     monitor : {"train", "valid"}
-        The loss that is watched.
+        The loss that is monitored.
     tol : float
-        The smallest fall that counts, absolute, so that negative losses work too.
+        The smallest decrease that counts as an improvement. It is absolute, since losses may be negative.
     patience : int or None
-        Epochs without such a fall before a member stops; None lets all train to the end.
+        Number of epochs without improvement after which a member stops. None never stops.
     restore : bool
-        Whether the best weights come back when training ends, however it ends.
+        Whether to restore the best weights at the end of training, also after an interruption.
     """
 
     def __init__(self, monitor: str, tol: float, patience: int | None, restore: bool):
@@ -40,16 +40,16 @@ class Stopping(Callback):
         self.restore = restore
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Forget earlier trainings."""
+        """Reset the state."""
         members = net.module_.shape.n_members
-        self.threshold_ = np.full(members, np.inf)  # the loss that the next epochs have to undercut by tol
+        self.threshold_ = np.full(members, np.inf)  # an improvement is a loss below this value minus tol
         self.best_ = np.full(members, np.inf)
         self.stale_ = np.zeros(members, dtype=int)
         self.stopped_ = np.zeros(members, dtype=bool)
         self.weights_: dict[str, Tensor] = {}
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Compare this epoch's loss with the best so far."""
+        """Compare the loss with the best so far, and stop training when all members have stopped."""
         loss = np.array(net.history[-1][f"{self.monitor}_member_loss"])
         better = (loss < self.best_) & ~self.stopped_
         self.best_[better] = loss[better]
@@ -64,7 +64,7 @@ class Stopping(Callback):
             raise StopTraining
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
-        """Restore the best weights, and the running means that belong to them."""
+        """Restore the best weights and buffers."""
         if self.weights_:
             net.module_.load_state_dict(self.weights_)
         self.weights_ = {}
@@ -79,12 +79,12 @@ class Stopping(Callback):
 
 
 class ProgressBar(Callback):
-    """One bar for the whole training: epochs, loss and time left.
+    """Progress bar of the training, with the number of epochs, the loss and the remaining time.
 
     Parameters
     ----------
     name : str, default="fit"
-        What stands before the bar.
+        Text before the bar.
     """
 
     def __init__(self, name: str = "fit"):

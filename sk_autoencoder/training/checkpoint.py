@@ -1,4 +1,4 @@
-"""Training that survives its process: the net's state in one file, written after each epoch."""
+"""Checkpoints: the net's state is written to a file after each epoch, so that training can be resumed."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from sk_autoencoder.training.state import load_net_state, net_state
 _FILE = "training.npz"
 _FORMAT = 3
 _ADVICE = "Delete it to train from the start, or name another directory in checkpoint."
-# What the stopping rule knows, besides the best weights.
+# Attributes of the stopping rule that are stored, besides the best weights.
 _RULE = ("threshold_", "best_", "stale_", "stopped_")
-# What the notes hold of a net's state.
+# Entries of the net's state that are stored in the notes.
 _NOTED = ("history", "frozen")
 
 
 class Checkpoint:
-    """A file that holds a net in training, for one set of parameters and samples.
+    """A file with the state of a net in training, for one set of parameters and samples.
 
-    The file is judged by its notes when the checkpoint is made. Its arrays are read by ``restore``, after their names,
-    types and shapes were found to be those of the new net.
+    The notes of an existing file are checked when the checkpoint is created. ``restore`` reads the arrays, if their
+    names, dtypes and shapes are those of the new net.
 
     Parameters
     ----------
     directory : path-like
-        Where the file lies; made if it does not exist.
+        Directory of the file; created if it does not exist.
     identity : dict of str
-        What the training depends on, by name. A file of another training is refused.
+        Parameters and digests of the samples, by name. A file with a different identity is rejected.
     """
 
     def __init__(self, directory: Any, identity: dict[str, str]):
         self.path = Path(directory) / _FILE
         self.identity = identity
-        self.rule: dict[str, np.ndarray] = {}  # the stopping rule's arrays, once restored
+        self.rule: dict[str, np.ndarray] = {}  # arrays of the stopping rule, filled by ``restore``
         self.notes: dict[str, Any] = {}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.begun = os.path.lexists(self.path)
@@ -58,29 +58,29 @@ class Checkpoint:
 
     @property
     def seed(self) -> int:
-        """The seed of the training that the file holds."""
+        """Seed of the training in the file."""
         return self.notes["seed"]
 
     def _check_identity(self) -> None:
-        """Raise for the file of another training."""
+        """Raise an error if the file belongs to another training."""
         identity = self.notes.get("identity")
         if not isinstance(identity, dict):
-            raise ValueError("its notes do not say what the training depends on")
-        found = identity | {"format": self.notes.get("format")}
+            raise ValueError("its notes have no identity of the training")
+        stored = identity | {"format": self.notes.get("format")}
         expected = self.identity | {"format": _FORMAT}
-        differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+        differing = sorted(name for name in stored.keys() | expected.keys() if stored.get(name) != expected.get(name))
         if differing:
             raise _ForeignError(f"{', '.join(differing)} differ")
 
     def restore(self, net: AutoencoderNet) -> None:
-        """Bring a new net to where the file's net was."""
+        """Load the stored state into a new net."""
         expected = {name: (array.dtype, array.shape) for name, array in _filled_arrays(net).items()}
         with self._reading() as archive:
             if read_notes(archive) != self._text:
-                raise ValueError("it was replaced meanwhile")
+                raise ValueError("it was replaced in the meantime")
             stored = read_layout(archive)
             if stored != _without_unused(expected, stored):
-                raise _ForeignError("names, types or shapes of its arrays differ from those of the new network")
+                raise _ForeignError("names, dtypes or shapes of its arrays differ from those of the new network")
             arrays = read_arrays(archive, list(stored))
         state: dict[str, Any] = {"weights": {}, "optimizer": {}} | {name: self.notes[name] for name in _NOTED}
         for name, array in arrays.items():
@@ -96,7 +96,7 @@ class Checkpoint:
         net.epochs_done_ = len(net.history)
 
     def save(self, net: AutoencoderNet) -> None:
-        """Replace the file by the net's present state; a process killed meanwhile leaves the old file."""
+        """Write the net's state atomically: if the process is killed, the old file is unchanged."""
         arrays, noted = _arrays(net)
         notes = {"format": _FORMAT, "identity": self.identity, "seed": net.plan.seed, **noted}
         try:
@@ -105,13 +105,13 @@ class Checkpoint:
             raise OSError(error.errno, f"The checkpoint could not be written ({error})", str(self.path)) from error
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"The checkpoint {self.path} cannot hold net.history ({error}). Let callbacks record numbers, texts, "
-                "arrays, and lists or dicts of them."
+                f"The checkpoint {self.path} cannot store net.history ({error}). Let callbacks record numbers, "
+                "strings, arrays, and lists or dicts of them."
             ) from error
 
     @contextmanager
     def _reading(self) -> Iterator[ZipFile]:
-        """Open the file, and give every error that it can cause the same form."""
+        """Open the file, and convert all errors to a ValueError that names it."""
         try:
             with opened(self.path) as archive:
                 yield archive
@@ -123,7 +123,7 @@ class Checkpoint:
 
 
 class _ForeignError(ValueError):
-    """A sound file of another training."""
+    """The file is valid, but belongs to another training."""
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -132,19 +132,19 @@ def _parse(text: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError("its notes are nested too deeply") from error
     if not isinstance(notes, dict):
-        raise ValueError(f"its notes are a {type(notes).__name__}, no dict")
+        raise ValueError(f"its notes are a {type(notes).__name__}, not a dict")
     return notes
 
 
 def _check_values(notes: dict[str, Any]) -> None:
-    """Raise for a seed, a history or names of frozen weights that no training could have written."""
+    """Raise an error if the seed, the history or the names of frozen weights are invalid."""
     seed, history, frozen = (notes.get(name) for name in ("seed", *_NOTED))
     if type(seed) is not int or not 0 <= seed <= np.iinfo(np.int32).max:
-        raise ValueError("its seed is no seed")
+        raise ValueError("its seed is invalid")
     if not isinstance(history, list) or not all(map(_is_epoch, history)):
-        raise ValueError("its history is no list of epochs")
+        raise ValueError("its history is not a list of epochs")
     if not isinstance(frozen, list) or not all(isinstance(name, str) for name in frozen):
-        raise ValueError("its frozen weights are no list of names")
+        raise ValueError("its frozen weights are not a list of names")
 
 
 def _is_epoch(epoch: Any) -> bool:
@@ -154,7 +154,7 @@ def _is_epoch(epoch: Any) -> bool:
 
 
 def _arrays(net: AutoencoderNet) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return everything that the file holds of a net: named arrays, and what the notes say of it."""
+    """Return the state of a net as in the file: arrays by name, and entries of the notes."""
     state, rule = net_state(net, with_optimizer=True), _stopping(net)
     arrays = {f"weights/{name}": array for name, array in state["weights"].items()}
     for position, slots in state["optimizer"].items():
@@ -166,11 +166,14 @@ def _arrays(net: AutoencoderNet) -> tuple[dict[str, np.ndarray], dict[str, Any]]
 
 
 def _filled_arrays(net: AutoencoderNet) -> dict[str, np.ndarray]:
-    """Return the arrays of a new net as they look after an epoch; the file's state replaces what this changes."""
+    """Return the arrays that a new net has after an epoch, for comparison of their names, dtypes and shapes.
+
+    This changes the optimizer's state, which is replaced when the stored state is loaded.
+    """
     weights = [weight for _, weight in net.get_all_learnable_params()]
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
-    net.optimizer_.step()  # after its first step an optimizer has all its slots
+    net.optimizer_.step()  # the first step creates the optimizer's state
     for weight in weights:
         weight.grad = None
     rule = _stopping(net)
@@ -181,19 +184,19 @@ def _filled_arrays(net: AutoencoderNet) -> dict[str, np.ndarray]:
 
 
 def _without_unused(expected: Layout, stored: Layout) -> Layout:
-    """Leave out the optimizer's slots of weights for which none are stored, because no sample ever used them."""
+    """Leave out the optimizer's state of weights for which none is stored, because they never had a gradient."""
     used = {_weight_of(name) for name in stored}
     return {name: kind for name, kind in expected.items() if _weight_of(name) in used | {None}}
 
 
 def _weight_of(name: str) -> str | None:
-    """Return the number of the weight to which an optimizer's slot belongs."""
+    """Return the index of the weight that an array of the optimizer belongs to; None for other arrays."""
     kind, _, rest = name.partition("/")
     return rest.partition("/")[0] if kind == "optimizer" else None
 
 
 class Saving(Callback):
-    """Write the checkpoint after each epoch, and let the stopping rule go on where it was. Comes after that rule."""
+    """Write the checkpoint after each epoch, and restore the stopping rule; must come after it in the callbacks."""
 
     def __init__(self, checkpoint: Checkpoint):
         self.checkpoint = checkpoint

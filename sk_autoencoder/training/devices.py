@@ -1,4 +1,4 @@
-"""Which device and which number type a network runs on."""
+"""Selection of the device and the precision of a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sk_autoencoder._warnings import warn
 
 
 def resolve_device(choice: str | torch.device) -> torch.device:
-    """Turn "auto", a name or a torch device into a device that this machine has and the engine runs on."""
+    """Return the torch device for "auto", a name or a device; raise an error if it is missing or not supported."""
     present = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     present += [f"cuda:{index}" for index in range(torch.cuda.device_count())] if len(present) > 1 else []
     name = "cpu" if str(choice) == "cpu:0" else str(choice)
@@ -23,11 +23,11 @@ def resolve_device(choice: str | torch.device) -> torch.device:
 
 
 def _fault(name: str) -> str:
-    """Say why a device cannot be used."""
+    """Return the reason why a device cannot be used."""
     try:
         kind = torch.device(name).type
     except RuntimeError:
-        return "is no torch device"
+        return "is not a torch device"
     if kind == "cuda" and not torch.cuda.is_available():
         return "was asked for, but torch finds no CUDA device"
     if kind in ("cpu", "cuda"):
@@ -36,7 +36,7 @@ def _fault(name: str) -> str:
 
 
 def mixed_precision(choice: str, device: torch.device) -> bool:
-    """Whether to train in bfloat16: where it was chosen and the device has the instructions."""
+    """Whether to train in bfloat16; warn if it was chosen but the device does not support it."""
     if choice != "bfloat16":
         return False
     supported = torch.cuda.is_bf16_supported() if device.type == "cuda" else bfloat16_on_cpu()
@@ -48,12 +48,12 @@ def mixed_precision(choice: str, device: torch.device) -> bool:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a CUDA device; 0 elsewhere, where rows need not move."""
+    """Free memory of a CUDA device in bytes; 0 for the CPU."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def repeatable(device: torch.device) -> AbstractContextManager[None]:
-    """Let cuDNN take only algorithms that give the same bits again; its settings are restored afterwards."""
+    """Return a context in which cuDNN uses deterministic algorithms only."""
     if device.type != "cuda":
         return nullcontext()
     cudnn = torch.backends.cudnn
@@ -61,7 +61,7 @@ def repeatable(device: torch.device) -> AbstractContextManager[None]:
 
 
 def available_device(choice: str | torch.device) -> torch.device:
-    """The device a stored model opens on: the one it asks for, or the CPU where there is no such device."""
+    """Return the device on which a stored model is loaded: the chosen one, or the CPU if it is not available."""
     try:
         return resolve_device(choice)
     except ValueError:

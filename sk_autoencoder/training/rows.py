@@ -1,4 +1,4 @@
-"""Rows as the engine reads them: scaled batches cut from one array, never one Python call per row."""
+"""Data sets and batches of scaled samples, which are read in chunks of many mini-batches."""
 
 from __future__ import annotations
 
@@ -17,64 +17,71 @@ from sk_autoencoder.scaling import Affine
 from sk_autoencoder.training.devices import free_memory
 from sk_autoencoder.training.seeding import epoch_seeds, seeded
 
-# A chunk of mini-batches is gathered, scaled and corrupted at once: small enough for the cache and for bounded memory.
+# A chunk of mini-batches is gathered, scaled and corrupted at once. These limits bound its memory, and on the CPU let
+# it fit in the cache.
 CHUNK_BATCHES = 64
 CHUNK_CELLS = 1 << 20
-CHUNK_CELLS_ON_CUDA = 1 << 24  # larger, because the host waits for the device once a chunk
-# Rows lie on the device while they are trained on if they take no more than this share of its free memory.
+CHUNK_CELLS_ON_CUDA = 1 << 24  # larger, because the host synchronizes with the device once per chunk
+# X is copied to the device for training if it takes no more than this fraction of the free memory there.
 RESIDENT_SHARE = 0.5
-# Up to this many cells are shuffled freely. More, which may lie on a disk, are shuffled in runs, and single rows only
-# within windows of runs. The order depends on the shape alone, never on where the rows lie.
+# Arrays with at most this many values are shuffled uniformly. Larger ones, which may be memory-mapped, are shuffled in
+# two steps: runs of consecutive samples, then samples within windows of several runs. So the order depends only on the
+# shape of X, and not on where it is stored.
 SHUFFLED_CELLS = 1 << 27
 RUN_ROWS = 1 << 8
 WINDOW_ROWS = 1 << 16
+# Samples with few features are scaled several at a time, because short inner loops do not fill vector registers.
+_FAST_WIDTH = 256
 
 
 def dense(rows: Any) -> np.ndarray:
-    """A block of rows as an array, whether it is one already or sparse."""
+    """Convert a sparse matrix to an array, and return arrays unchanged."""
     return rows.toarray() if issparse(rows) else rows
 
 
 class Scaler:
-    """Raw rows of any float type to scaled tensors on the network's device and in its type.
+    """Convert samples to scaled tensors ``(x - center) * (1 / scale)`` on the network's device and in its dtype.
 
-    Rows are widened to float64 and scaled there: equal numbers give equal bits whatever their type, and a large offset
-    (epoch seconds) costs no digit.
+    The formula is computed in float64, and only the result is rounded to the network's dtype. So equal numbers give
+    equal bits whatever their dtype, and no digits are lost if the values are large compared with their differences,
+    such as Unix times.
+
+    ``center`` and ``factor`` (that is ``1 / scale``) are stored several times one after the other, so that several
+    samples of a narrow array can be scaled as one long row.
     """
 
     def __init__(self, affine: Affine, device: torch.device, dtype: torch.dtype):
         self.device, self.dtype = device, dtype
         self.width = len(affine.center)
-        copies = 1 << max(0, (_FAST_WIDTH // self.width).bit_length() - 1)  # a power of two divides whole blocks
+        # Blocks have a power of two samples, and thus can be divided into groups of ``copies`` samples.
+        copies = 1 << max(0, (_FAST_WIDTH // self.width).bit_length() - 1)
         constants = (np.tile(constant, copies) for constant in (affine.center, 1 / affine.scale))
         self.center, self.factor = (torch.tensor(c, dtype=torch.float64, device=device) for c in constants)
 
     def __call__(self, rows: np.ndarray | Tensor, out: Tensor | None = None) -> Tensor:
-        """Scale rows of any shape (..., n_features) into a new tensor, or into a contiguous one of their shape."""
+        """Scale samples (..., n_features); the result is written to ``out``, a contiguous tensor, if it is given."""
         if isinstance(rows, np.ndarray):
             rows = _to_device(rows, self.device)
         if out is None:
             out = rows.new_empty(rows.shape, dtype=self.dtype)
+        # Scale several samples as one row if their number allows it, otherwise one by one.
         width = len(self.center) if rows.numel() % len(self.center) == 0 else self.width
         scaled = rows.to(torch.float64, copy=True).reshape(-1, width)
-        out.view(-1, width).copy_(scaled.sub_(self.center[:width]).mul_(self.factor[:width]))
+        scaled.sub_(self.center[:width]).mul_(self.factor[:width])
+        out.view(-1, width).copy_(scaled)
         return out
 
 
-# Narrow rows are scaled several at a time, side by side: short runs of cells leave vector registers half empty.
-_FAST_WIDTH = 256
-
-
 def _to_device(rows: np.ndarray, device: torch.device) -> Tensor:
-    """Rows as a tensor; copied to a CUDA device from pinned memory, so that the host need not wait."""
-    if not (rows.flags.writeable and rows.flags.c_contiguous):  # torch takes no others, or warns
+    """Convert samples to a tensor; the copy to a CUDA device is asynchronous, from pinned memory."""
+    if not (rows.flags.writeable and rows.flags.c_contiguous):  # torch rejects other arrays, or warns
         rows = rows.copy()
     tensor = torch.from_numpy(rows)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def resident(X: Any, device: torch.device) -> Any:
-    """Return a dense array as a tensor on its device if there is room for it, and anything else as it is."""
+    """Copy a dense array to a CUDA device if there is enough free memory; return X unchanged otherwise."""
     if issparse(X) or X.nbytes > RESIDENT_SHARE * free_memory(device):
         return X
     rows = torch.empty(X.shape, dtype=torch.from_numpy(X[:0].copy()).dtype, device=device)
@@ -85,10 +92,11 @@ def resident(X: Any, device: torch.device) -> Any:
 
 
 class RowDataset(Dataset):
-    """Rows of an array or a sparse matrix, scaled when they are taken.
+    """Samples of an array or a sparse matrix, which are scaled when they are read.
 
-    ``positions`` chooses rows, the same for all members, (n,), or different ones for each, (n_members, n). ``source``
-    is X or a tensor of it on the device, from which rows are taken. ``bounds`` limit what the network is given of them.
+    ``positions`` are row indices in X of the samples in the data set: the same for all members, (n,), or different for
+    each, (n_members, n). ``source`` is X, or a copy of it on the device, from which samples are read. ``bounds`` clip
+    the input of the network.
     """
 
     def __init__(
@@ -107,15 +115,15 @@ class RowDataset(Dataset):
         return self.X.shape[0] if self.positions is None else self.positions.shape[-1]
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """One scaled row and no target, as skorch expects of a data set."""
+        """Return one scaled sample and a dummy target, as skorch expects."""
         return self.take(np.array([index]))[0], torch.zeros((), device=self.device)
 
     def seen(self, rows: Tensor) -> Tensor:
-        """Return what the network is given of scaled rows."""
+        """Return the network's input for scaled samples."""
         return rows if self.bounds is None else self.bounds.needed(rows)
 
     def take(self, index: np.ndarray | slice) -> Tensor:
-        """Return the scaled rows of an index of any shape, (*index.shape, n_features)."""
+        """Return scaled samples (*index.shape, n_features) for an index into the data set, of any shape."""
         if self.positions is not None and self.positions.ndim == 1:
             index = self.positions[index]
         elif self.positions is not None and isinstance(index, slice):
@@ -131,16 +139,16 @@ class RowDataset(Dataset):
 
 
 def rows_used(n_rows: int, batch_size: int, fewest: int) -> int:
-    """Samples of an epoch, without a last mini-batch of less than ``fewest``."""
-    left_over = n_rows % batch_size
-    return n_rows - left_over if left_over < fewest else n_rows
+    """Number of samples in an epoch, without a last mini-batch of less than ``fewest`` samples."""
+    n_last = n_rows % batch_size
+    return n_rows - n_last if n_last < fewest else n_rows
 
 
 class TrainingBatches:
-    """One epoch of chunks, each a pair (corrupted, clean) of batch-first rows (n, n_members, n_features).
+    """Iterable over the chunks of one epoch, pairs (corrupted, clean) of samples (n, n_members, n_features).
 
-    Iterating again gives the next epoch. Each member has its own row order and its own noise. A last mini-batch of less
-    than ``fewest`` samples is left out.
+    Each iteration is a new epoch. Each member has its own random order of samples and its own noise. A last mini-batch
+    of less than ``fewest`` samples is left out. With ``single_steps``, mini-batches are yielded instead of chunks.
     """
 
     def __init__(
@@ -158,15 +166,15 @@ class TrainingBatches:
         self.seed, self.epoch = seed, epoch
         self.corruption, self.single_steps = corruption, single_steps
         self.n_rows = rows_used(len(dataset), batch_size, fewest)
-        self.noise: list[torch.Generator] = []  # those of the epoch that runs
+        self.noise: list[torch.Generator] = []  # generators of the current epoch, one per member
 
     def __len__(self) -> int:
-        """Number of mini-batches in an epoch."""
+        """Return the number of mini-batches in an epoch."""
         return -(-self.n_rows // self.batch_size)
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of one chunk: whole mini-batches, at least one."""
+        """Number of samples in a chunk: a multiple of the batch size."""
         cells = self.batch_size * self.n_members * self.dataset.X.shape[1]
         most = CHUNK_CELLS_ON_CUDA if self.dataset.device.type == "cuda" else CHUNK_CELLS
         return self.batch_size * max(1, min(CHUNK_BATCHES, most // cells))
@@ -177,7 +185,7 @@ class TrainingBatches:
         self.noise[:] = seeded(seeds[:, 1], self.dataset.device)
         order = self._order(seeds[:, 0])[:, : self.n_rows]
         for start in range(0, order.shape[1], self.chunk_rows):
-            clean = self.dataset.take(order[:, start : start + self.chunk_rows])  # (m, r, f)
+            clean = self.dataset.take(order[:, start : start + self.chunk_rows])  # (n_members, n, n_features)
             noisy = self.dataset.seen(self._corrupt(clean))
             step = self.batch_size if self.single_steps else clean.shape[1]
             for first in range(0, clean.shape[1], step):
@@ -186,9 +194,9 @@ class TrainingBatches:
 
     def _order(self, seeds: np.ndarray) -> np.ndarray:
         n_rows = len(self.dataset)
-        many = n_rows * self.dataset.X.shape[1] > SHUFFLED_CELLS
-        shuffled = _window_order if many else _random_order
-        return np.stack([shuffled(n_rows, g) for g in seeded(seeds, torch.device("cpu"))])
+        is_large = n_rows * self.dataset.X.shape[1] > SHUFFLED_CELLS
+        draw_order = _window_order if is_large else _random_order
+        return np.stack([draw_order(n_rows, generator) for generator in seeded(seeds, torch.device("cpu"))])
 
     def _corrupt(self, clean: Tensor) -> Tensor:
         if self.corruption is None:
@@ -201,7 +209,7 @@ def _random_order(n_rows: int, generator: torch.Generator) -> np.ndarray:
 
 
 def _window_order(n_rows: int, generator: torch.Generator) -> np.ndarray:
-    """Shuffle runs of neighbouring rows, then rows within windows of many runs, so that a disk reads in long runs."""
+    """Shuffle runs of consecutive samples, then samples within windows of many runs, for sequential reads from disk."""
     starts = _random_order(-(-n_rows // RUN_ROWS), generator) * RUN_ROWS
     order = np.concatenate([np.arange(start, min(start + RUN_ROWS, n_rows)) for start in starts])
     for first in range(0, n_rows, WINDOW_ROWS):
@@ -211,7 +219,7 @@ def _window_order(n_rows: int, generator: torch.Generator) -> np.ndarray:
 
 
 class ValidationBatches:
-    """The rows of a data set in order and uncorrupted, the same for every member or each member's own."""
+    """Iterable over the uncorrupted samples of a data set in order; each member may have its own samples."""
 
     def __init__(self, dataset: RowDataset, n_members: int):
         self.dataset, self.n_members = dataset, n_members
@@ -219,6 +227,6 @@ class ValidationBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         step = max(1, CHUNK_CELLS // (self.n_members * self.dataset.X.shape[1]))
         for start in range(0, len(self.dataset), step):
-            rows = self.dataset.take(slice(start, start + step))  # (n, f), or (m, n, f)
+            rows = self.dataset.take(slice(start, start + step))  # (n, n_features) or (n_members, n, n_features)
             rows = rows[:, None].expand(-1, self.n_members, -1) if rows.ndim == 2 else rows.transpose(0, 1)
             yield self.dataset.seen(rows), rows

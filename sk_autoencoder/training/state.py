@@ -1,4 +1,4 @@
-"""A trained net as numpy arrays and plain values, and back: what pickle, joblib and skops store."""
+"""Conversion of a trained net to numpy arrays and built-in types, for pickle, joblib and skops, and back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sk_autoencoder.training.net import AutoencoderNet
 
 
 def net_state(net: AutoencoderNet, with_optimizer: bool) -> dict[str, Any]:
-    """Weights, those that are frozen, history and, to go on, the optimizer's state by the number of the weight."""
+    """Return weights, names of frozen weights, history and, optionally, the optimizer's state by index of weight."""
     state: dict[str, Any] = {
         "weights": {name: _array(tensor) for name, tensor in net.module_.state_dict().items()},
         "frozen": [name for name, weight in net.module_.named_parameters() if not weight.requires_grad],
@@ -28,7 +28,7 @@ def net_state(net: AutoencoderNet, with_optimizer: bool) -> dict[str, Any]:
 
 
 def load_net_state(net: AutoencoderNet, state: dict[str, Any]) -> None:
-    """Fill an initialized net of the same shape."""
+    """Load a state into an initialized net of the same shape."""
     device = torch.device(net.device)
     net.module_.load_state_dict({name: _tensor(array, device) for name, array in state["weights"].items()})
     for name, weight in net.module_.named_parameters():
@@ -52,7 +52,7 @@ def _tensor(value: np.ndarray | None, device: torch.device) -> Tensor | None:
 
 
 def _plain(value: Any) -> Any:
-    """Turn arrays, tensors and numpy's scalars, which a callback may have recorded, into numbers and lists."""
+    """Convert arrays, tensors and numpy scalars, which callbacks may record, to numbers and lists."""
     if isinstance(value, dict):
         return {name: _plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):

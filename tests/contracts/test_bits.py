@@ -185,7 +185,7 @@ def test_sizes_that_are_not_those_of_the_arrays(name, size, network, rows):
     model = AutoencoderTransformer(2, network=network, hidden_layer_sizes=(4,), max_iter=1).fit(rows)
     state = model.__getstate__()
     state["_shape"] = dataclasses.replace(state["_shape"], **{name: size})
-    with pytest.raises(ValueError, match="do not have the sizes that it needs, so the file is damaged"):
+    with pytest.raises(ValueError, match="do not have the expected shapes, so the file is damaged"):
         AutoencoderTransformer.__new__(AutoencoderTransformer).__setstate__(state)
 
 
@@ -202,7 +202,7 @@ def test_sizes_of_own_networks(name, rows):
     state = model.__getstate__()
     state["_shape"] = dataclasses.replace(state["_shape"], **{name: 10**9})
     calls.clear()
-    with pytest.raises(ValueError, match="do not have the sizes that it needs"):
+    with pytest.raises(ValueError, match="do not have the expected shapes"):
         AutoencoderTransformer.__new__(AutoencoderTransformer).__setstate__(state)
     assert calls == []
 

@@ -59,7 +59,7 @@ def _what_there_is():
 @pytest.mark.parametrize(
     ("device", "fault"),
     [
-        *((name, "is no torch device") for name in ("gpu", "CPU", "Auto", "cuda:x", "cuda:-1", "0", "")),
+        *((name, "is not a torch device") for name in ("gpu", "CPU", "Auto", "cuda:x", "cuda:-1", "0", "")),
         *((kind, "is not supported: networks run on") for kind in ("mps", "mps:0", "xpu", "hpu", "meta", "vulkan")),
         ("cpu:1", "was asked for, but this machine has no such device"),
         ("cuda:77", "was asked for, but t"),

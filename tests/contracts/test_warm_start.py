@@ -153,7 +153,7 @@ class TestRefusal:
 
     def test_what_is_wrong_leaves_the_model_as_it_was(self, rows):
         model = _trained(AutoencoderOutlierDetector, rows).set_params(n_estimators=3, callbacks=["wrong"])
-        with pytest.raises(ValueError, match="is no skorch callback"):
+        with pytest.raises(ValueError, match="is not a skorch callback"):
             model.fit(rows)
         assert len(model.set_params(callbacks=None).fit(rows).net_.history[-1]["train_member_loss"]) == 3
 

@@ -113,7 +113,7 @@ def test_given_axes_and_style_are_used(digits):
 
 def test_what_cannot_be_drawn_is_named(fitted, digits):
     X, y = digits
-    with pytest.raises(ValueError, match=r"5 components, and a map shows 1 or 2: pass a reducer"):
+    with pytest.raises(ValueError, match=r"5 components, but only 1 or 2 can be drawn: pass a reducer"):
         LatentDisplay.from_estimator(fitted[5], X, y)
     with pytest.raises(ValueError, match=r"codes must be 2-D.*\(4,\)"):
         LatentDisplay(np.zeros(4)).plot()

@@ -34,7 +34,7 @@ def test_a_detector_has_no_codes_to_draw(digits):
         (TraversalDisplay, (X,), f"{missing} and no inverse_transform"),
         (InterpolationDisplay, (X, X), f"{missing} and no inverse_transform"),
     ):
-        message = f"{display.__name__} draws codes, but {absent}; use a transformer such as AutoencoderTransformer, or"
+        message = f"{display.__name__} draws latent codes, but {absent}; use a transformer such as AutoencoderT"
         with pytest.raises(TypeError, match=message):
             display.from_estimator(detector, *given)
 
@@ -79,9 +79,9 @@ class TestLatentGrid:
 
     def test_what_cannot_be_drawn_is_named(self, fitted, digits):
         for X in (None, digits[0]):
-            with pytest.raises(ValueError, match="codes of 2 components, but these have 5: use TraversalDisplay"):
+            with pytest.raises(ValueError, match="codes with 2 components, but these have 5: use TraversalDisplay"):
                 LatentGridDisplay.from_estimator(fitted[5], X)
-        with pytest.raises(ValueError, match="A grid of 2 x 3 points needs 6 rows, but has 5"):
+        with pytest.raises(ValueError, match="A grid of 2 x 3 points needs 6 decoded samples, but rows has 5"):
             LatentGridDisplay(np.zeros((5, 4)), [0, 1, 2], [0, 1]).plot()
         with pytest.raises(NotFittedError):
             LatentGridDisplay.from_estimator(AutoencoderTransformer(2))
@@ -110,9 +110,9 @@ class TestTraversal:
     def test_samples_of_a_table_are_called_by_their_labels(self, digits):
         table = labelled(digits[0])
         display = TraversalDisplay.from_estimator(PCA(3).fit(table), table, n_samples=3, image_shape=(8, 8))
-        assert [row[0].get_ylabel() for row in display.axes_] == ["row 'a'", "row 7", "row 'c'"]
+        assert [row[0].get_ylabel() for row in display.axes_] == ["sample 'a'", "sample 7", "sample 'c'"]
         with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-            TraversalDisplay(np.zeros((2, 3, 4)), [0, 1, 2], names=["row 'a'"]).plot()
+            TraversalDisplay(np.zeros((2, 3, 4)), [0, 1, 2], names=["sample 'a'"]).plot()
 
     def test_the_most_active_component_moves_and_collapsed_ones_are_said_so(self, digits, drawn):
         X = digits[0]
@@ -120,11 +120,11 @@ class TestTraversal:
         model.active_components_ = np.array([2, 0])
         display = TraversalDisplay.from_estimator(model, X, n_samples=2, n_steps=3, image_shape=(8, 8))
         assert display.axes_[0, 0].get_title().startswith("$z_{2}$ = ")
-        assert [row[0].get_ylabel() for row in display.axes_] == ["row 0", "row 1"]
+        assert [row[0].get_ylabel() for row in display.axes_] == ["sample 0", "sample 1"]
         display = TraversalDisplay.from_estimator(model, X, n_samples=2, n_steps=3, component=1, image_shape=(8, 8))
         assert [row[0].get_ylabel() for row in display.axes_] == [
-            "row 0\n$z_{1}$ collapsed",
-            "row 1\n$z_{1}$ collapsed",
+            "sample 0\n$z_{1}$ collapsed",
+            "sample 1\n$z_{1}$ collapsed",
         ]
         drawn(display.figure_)
         model.active_components_ = np.array([], dtype=int)
@@ -132,9 +132,9 @@ class TestTraversal:
         assert TraversalDisplay.from_estimator(PCA(3).fit(X), X).component == 0
 
     def test_what_cannot_be_drawn_is_named(self, fitted, digits):
-        with pytest.raises(ValueError, match="component=5 is none of the 5 components"):
+        with pytest.raises(ValueError, match="component=5 is out of range: the codes have 5 components"):
             TraversalDisplay.from_estimator(fitted[5], digits[0], component=5)
-        with pytest.raises(ValueError, match=r"rows have 3 steps, but values has shape \(2,\)"):
+        with pytest.raises(ValueError, match=r"rows has 3 steps, but values has shape \(2,\)"):
             TraversalDisplay(np.zeros((2, 3, 4)), [0, 1]).plot()
         with pytest.raises(ValueError, match="rows must be 3-D"):
             TraversalDisplay(np.zeros((2, 3)), [0, 1, 2]).plot()
@@ -169,13 +169,13 @@ class TestInterpolation:
         table = labelled(digits[0])
         pca = PCA(3).fit(table)
         display = InterpolationDisplay.from_estimator(pca, table[:2], table[1:3])
-        assert [cell.get_title() for cell in display.axes_] == ["row 'a'\nto row 7", "row 7\nto row 'c'"]
+        assert [cell.get_title() for cell in display.axes_] == ["sample 'a'\nto sample 7", "sample 7\nto sample 'c'"]
         one_sided = InterpolationDisplay.from_estimator(pca, table[:2], table[1:3].to_numpy())
         assert [cell.get_title() for cell in one_sided.axes_] == ["pair 0", "pair 1"]
 
     def test_what_cannot_be_drawn_is_named(self, fitted, digits):
-        with pytest.raises(ValueError, match="a and b are pairs of rows, but a has 2 and b 3"):
+        with pytest.raises(ValueError, match="a and b must have equal lengths, but a has 2 samples and b has 3"):
             InterpolationDisplay.from_estimator(fitted[2], digits[0][:2], digits[0][:3])
         ends = (np.zeros((2, 4)), np.zeros((1, 4)))
-        with pytest.raises(ValueError, match=r"ends of shapes \(2, 4\) and \(1, 4\) do not match the rows"):
+        with pytest.raises(ValueError, match=r"ends of shapes \(2, 4\) and \(1, 4\) do not match rows of shape"):
             InterpolationDisplay(np.zeros((2, 3, 4)), ends=ends, image_shape=(2, 2)).plot()

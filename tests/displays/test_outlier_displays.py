@@ -143,7 +143,10 @@ class TestOutlierScoreDisplay:
     def test_known_outliers_need_no_threshold(self):
         display = OutlierScoreDisplay(np.arange(5.0), is_outlier=[0, 0, 0, 0, 1]).plot()
         assert display.line_ is None
-        assert [t.get_text() for t in display.ax_.get_legend().get_texts()] == ["normal (4 rows)", "outlier (1 rows)"]
+        assert [t.get_text() for t in display.ax_.get_legend().get_texts()] == [
+            "normal (4 samples)",
+            "outlier (1 samples)",
+        ]
 
     def test_given_axes_bins_and_style_are_used(self):
         _, ax = plt.subplots()
@@ -159,7 +162,7 @@ class TestOutlierScoreDisplay:
         with pytest.raises(NotFittedError):
             OutlierScoreDisplay.from_estimator(AutoencoderOutlierDetector(), X)
         for wrong in ([], [np.nan], [[1.0]]):
-            with pytest.raises(ValueError, match="scores must be 1-D, finite and at least one"):
+            with pytest.raises(ValueError, match="scores must be 1-D, finite and not empty"):
                 OutlierScoreDisplay(wrong, threshold=0.0).plot()
         with pytest.raises(ValueError, match="pass threshold or is_outlier"):
             OutlierScoreDisplay([1.0]).plot()
@@ -191,7 +194,7 @@ class TestFeatureScoresDisplay:
             assert same_color(bar.get_facecolor(), colour)
         normal = FeatureScoresDisplay([1.0], is_outlier=False).plot()
         assert same_color(normal.bars_[0].get_facecolor(), LEARNT)
-        assert "left: less strange" in display.ax_.get_xlabel()
+        assert "left: less outlying" in display.ax_.get_xlabel()
         assert display.ax_.yaxis_inverted()  # the largest on top
         drawn(display.figure_)
 
@@ -211,7 +214,7 @@ class TestFeatureScoresDisplay:
             strange = detector.predict(X)[index] == -1
             p = detector.p_values(X)[index]
             title = display.ax_.get_title(loc="left")
-            assert title == f"row {index}: {'outlier' if strange else 'normal'}, p = {p:.2g}"
+            assert title == f"sample {index}: {'outlier' if strange else 'normal'}, p = {p:.2g}"
             assert same_color(display.ax_._left_title.get_color(), OUTLIER if strange else LEARNT)
 
     def test_one_row_of_any_kind_is_the_same_row(self, detector, wine):
@@ -234,9 +237,9 @@ class TestFeatureScoresDisplay:
         shuffled = X.set_axis(np.arange(len(X))[::-1])
         display = FeatureScoresDisplay.from_estimator(detector, shuffled, 3)
         np.testing.assert_allclose(display.values, X.iloc[3])
-        assert display.title.startswith(f"row {len(X) - 4}: ")
+        assert display.title.startswith(f"sample {len(X) - 4}: ")
         named = FeatureScoresDisplay.from_estimator(detector, X.set_axis([f"bottle {i}" for i in range(len(X))]), -1)
-        assert named.title.startswith("row 'bottle 177': ")
+        assert named.title.startswith("sample 'bottle 177': ")
 
     def test_given_axes_and_style_are_used(self):
         _, ax = plt.subplots()
@@ -249,24 +252,24 @@ class TestFeatureScoresDisplay:
     def test_what_cannot_be_drawn_is_named(self, detector, wine):
         X, _ = wine
         blind = AutoencoderOutlierDetector(outlier_score="code_distance", **QUICK).fit(X)
-        with pytest.raises(ValueError, match="has no feature_scores: outlier_score='code_distance' cannot be shared"):
+        with pytest.raises(ValueError, match="has no feature_scores: outlier_score='code_distance' cannot be divided"):
             FeatureScoresDisplay.from_estimator(blind, X)
         with pytest.raises(ValueError, match=r"IsolationForest has no feature_scores\. Auto"):
             FeatureScoresDisplay.from_estimator(IsolationForest(n_estimators=2).fit(X), X)
         with pytest.raises(NotFittedError):
             FeatureScoresDisplay.from_estimator(AutoencoderOutlierDetector(), X)
         for index in (len(X), -len(X) - 1):
-            with pytest.raises(IndexError, match=f"no row {index} among {len(X)}"):
+            with pytest.raises(IndexError, match=f"index={index} is out of range: X has {len(X)} samples"):
                 FeatureScoresDisplay.from_estimator(detector, X, index)
-        with pytest.raises(IndexError, match="no row 1 in a single row"):
+        with pytest.raises(IndexError, match="index=1 is out of range: X is a single sample"):
             FeatureScoresDisplay.from_estimator(detector, X.iloc[0], 1)
         for top in (0, -1, 2.5):
             with pytest.raises(ValueError, match=r"top=.* must be a positive number"):
                 FeatureScoresDisplay([1.0]).plot(top=top)
         for wrong in ([], [np.inf], [[1.0]]):
-            with pytest.raises(ValueError, match="feature_scores must be 1-D, finite and at least one"):
+            with pytest.raises(ValueError, match="feature_scores must be 1-D, finite and not empty"):
                 FeatureScoresDisplay(wrong).plot()
-        with pytest.raises(ValueError, match="2 feature scores have 1 names, 2 values and 2 expected values"):
+        with pytest.raises(ValueError, match="2 entries, but there are 1 names, 2 values and 2 expected values"):
             FeatureScoresDisplay([1.0, 2.0], feature_names=["a"]).plot()
 
 
@@ -304,7 +307,10 @@ class TestOutlierReconstructionDisplay:
         given = {"evidence": ["p = 0.1", "p = 0.2"], "image_shape": image_shape}
         display = OutlierReconstructionDisplay(table, table.to_numpy(), [True, False], **given).plot()
         titles = [cell.get_title() for cell in display.axes_.ravel()[:2]]
-        assert titles == [lines.format("row 'a'", "outlier", "p = 0.1"), lines.format("row 7", "normal", "p = 0.2")]
+        assert titles == [
+            lines.format("sample 'a'", "outlier", "p = 0.1"),
+            lines.format("sample 7", "normal", "p = 0.2"),
+        ]
         drawn(display.figure_)
 
     def test_lines_shade_the_difference(self, images, digits, drawn):
@@ -354,7 +360,7 @@ class TestOutlierReconstructionDisplay:
         X = digits[0][:3]
         with pytest.raises(ValueError, match="IsolationForest has no reconstruct"):
             OutlierReconstructionDisplay.from_estimator(IsolationForest(n_estimators=2).fit(X), X)
-        with pytest.raises(ValueError, match="PCA has no predict: it is no outlier detector"):
+        with pytest.raises(ValueError, match="PCA has no predict: it is not an outlier detector"):
             OutlierReconstructionDisplay.from_estimator(PCA(2).fit(X), X)
         with pytest.raises(NotFittedError):
             OutlierReconstructionDisplay.from_estimator(AutoencoderOutlierDetector(), X)

@@ -88,7 +88,7 @@ def test_samples_of_a_table_are_called_by_their_labels(digits, image_shape, erro
     table = pd.DataFrame(digits[0][:3], index=["a", 7, "c"])
     display = ReconstructionDisplay(table, table.to_numpy(), image_shape=image_shape).plot()
     titles = [cell.get_title() for cell in display.axes_.ravel()[:3]]
-    assert titles == [f"{label}{error}" for label in ("row 'a'", "row 7", "row 'c'")]
+    assert titles == [f"{label}{error}" for label in ("sample 'a'", "sample 7", "sample 'c'")]
     drawn(display.figure_)
 
 
@@ -116,7 +116,7 @@ def test_style_goes_to_matplotlib(digits):
 def test_what_cannot_be_drawn_is_named(digits):
     X, _ = digits
     for width, n_values in ((7, 56), (9, 72)):
-        with pytest.raises(ValueError, match=rf"image_shape=\(8, {width}\) holds {n_values} values, but rows have 64"):
+        with pytest.raises(ValueError, match=rf"\(8, {width}\) holds {n_values} values, but samples have 64"):
             ReconstructionDisplay(X, X, image_shape=(8, width)).plot()
     with pytest.raises(ValueError, match="X holds NaN or infinity"):
         ReconstructionDisplay([[np.inf]], [[1.0]]).plot()
@@ -129,7 +129,7 @@ def test_what_cannot_be_drawn_is_named(digits):
         ReconstructionDisplay(X, X, target=X[:1]).plot()
     with pytest.raises(ValueError, match="X must be 2-D"):
         ReconstructionDisplay(X[0], X[0]).plot()
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(ValueError, match="no samples"):
         ReconstructionDisplay(X[:0], X[:0]).plot()
     figure = plt.figure()
     with pytest.raises(ValueError, match="must be a subplot"):

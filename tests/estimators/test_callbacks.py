@@ -122,7 +122,7 @@ def test_learning_rate_scheduler(model, rows):
 def test_learning_rate_scheduler_takes_the_place_of_a_schedule(estimator, schedule, rows):
     falling = skorch.callbacks.LRScheduler("StepLR", step_size=1, gamma=0.1)
     model = estimator(2, callbacks=[falling], max_iter=4, learning_rate_init=0.01, random_state=0)
-    with pytest.warns(UserWarning, match=f"hold LRScheduler, .*; learning_rate='{schedule}' is not followed") as caught:
+    with pytest.warns(UserWarning, match=f"contains LRScheduler, .*; learning_rate='{schedule}' is ignored") as caught:
         ruled = clone(model).set_params(learning_rate=schedule).fit(rows)
     assert [warning.filename for warning in caught] == [__file__]
     np.testing.assert_allclose(ruled.net_.history[:, "event_lr"], [1e-2, 1e-3, 1e-4, 1e-5])
@@ -179,7 +179,7 @@ def test_progress_bar(model, rows, capfd):
 def test_print_log_keeps_the_convergence_warning(callback, rows, capfd):
     """skorch runs PrintLog after all others, and so after our stopping rule."""
     model = AutoencoderTransformer(2, max_iter=2, tol=1e-9, callbacks=[callback])
-    with pytest.warns(match="before the train loss had ceased to fall"):
+    with pytest.warns(match="before the train loss stopped decreasing"):
         model.fit(rows)
 
 
@@ -189,7 +189,7 @@ def test_named_callback(model, rows):
 
 @pytest.mark.parametrize("other", ["LRScheduler", 3, Gaussian, ("name", None)])
 def test_what_is_no_callback_is_refused_before_training(other, model, rows):
-    with pytest.raises(ValueError, match=r"callbacks\[1\]=.* is no skorch callback; write for example callbacks=\["):
+    with pytest.raises(ValueError, match=r"callbacks\[1\]=.* is not a skorch callback; write for example callbacks=\["):
         model.set_params(callbacks=[Counter(), other]).fit(rows)
     assert not hasattr(model, "net_")
 
@@ -394,7 +394,7 @@ class TestParametersOfCallbacks:
     @pytest.mark.parametrize("name", ["callbacks__schedule__gamma", "callbacks__lr", "callbacks__LRScheduler__gamma"])
     def test_wrong_name(self, name, model):
         choices = r"\['GradientNormClipping_1', 'GradientNormClipping_2', 'Silent', 'lr'\]"
-        message = rf"{name}=0.5 names no parameter of a callback; write callbacks__<name>__<parameter> .* {choices}"
+        message = rf"{name}=0.5 is not a parameter of a callback; write callbacks__<name>__<parameter> .* {choices}"
         with pytest.raises(ValueError, match=message):
             model.set_params(**{name: 0.5})
 

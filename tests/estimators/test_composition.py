@@ -218,12 +218,12 @@ class TestNestedParameters:
     )
     def test_of_a_name(self, name, fix):
         axis = name.partition("__")[0]
-        with pytest.raises(ValueError, match=rf"{name}=1 needs an object in '{axis}', which holds .* write {fix}"):
+        with pytest.raises(ValueError, match=rf"{name}=1 needs an object as '{axis}', but {axis}=.* write {fix}"):
             AutoencoderTransformer().set_params(**{name: 1})
 
     def test_of_a_name_in_a_search(self, wine):
         search = GridSearchCV(quick(), {"network__dropout": [0.1]}, cv=2)
-        with pytest.raises(ValueError, match="needs an object in 'network', which holds 'dense'"):
+        with pytest.raises(ValueError, match="needs an object as 'network', but network='dense'"):
             search.fit(wine[0])
 
     def test_unknown(self):

@@ -240,7 +240,7 @@ class TestInterpolate:
             plain.interpolate(np.zeros(5), np.zeros(6))
         with pytest.raises(NotFittedError):
             AutoencoderTransformer(2).interpolate(np.zeros(6), np.ones(6))
-        with pytest.raises(ValueError, match="a and b are single rows, but 2 rows were given"):
+        with pytest.raises(ValueError, match="a and b must be single samples, but got 2 samples"):
             plain.interpolate(plane(2), plane(2))
         with pytest.raises(ValueError, match="n_steps == 1, must be >= 2"):
             plain.interpolate(np.zeros(6), np.ones(6), 1)

@@ -274,8 +274,8 @@ class TestStopping:
 
     def test_warns_when_training_stops_before_the_rate_has_risen(self, rows):
         message = (
-            r"stopped after 4 of 3000 epochs, because the train loss did not fall by 1e\+12 for n_iter_no_change=3"
-            r" epochs.*learning_rate='onecycle' had only begun.*write n_iter_no_change='auto' \(here 300 epochs\)"
+            r"stopped after 4 of 3000 epochs, because the train loss did not decrease by 1e\+12 for n_iter_no_change=3"
+            r" epochs.*warm-up of learning_rate='onecycle'.*set n_iter_no_change='auto' \(here 300 epochs\)"
         )
         with pytest.warns(ConvergenceWarning, match=message) as caught:
             AutoencoderTransformer(2, tol=1e12, n_iter_no_change=3).fit(rows)
@@ -392,7 +392,7 @@ class TestWideTables:
     def test_warning(self, monkeypatch):
         monkeypatch.setattr(_auto, "WIDE", 2)
         X = np.random.default_rng(0).normal(size=(20, 40))
-        with pytest.warns(UserWarning, match="X has 40 columns.* 150 epochs instead of the 3000"):
+        with pytest.warns(UserWarning, match="X has 40 features.* 150 epochs instead of 3000"):
             model = AutoencoderTransformer(2, hidden_layer_sizes=4, random_state=0).fit(X)
         assert model.n_iter_ == 150
         with warnings.catch_warnings():

@@ -38,7 +38,7 @@ class TestCall:
         assert not hasattr(model, "n_features_in_")
 
     def test_sample_weight_is_refused_by_name(self, estimator, rows):
-        with pytest.raises(TypeError, match=r"\.fit does not support sample_weight: all samples count alike\."):
+        with pytest.raises(TypeError, match=r"\.fit does not support sample_weight: all samples have equal weights\."):
             quick(estimator).fit(rows, sample_weight=np.ones(120))
 
 
@@ -52,7 +52,7 @@ class TestCall:
         (lambda X: X[:0], "X_val cannot be used: Found array with 0 sample"),
         (lambda X: X[0], "X_val cannot be used: Expected 2D array, got 1D array"),
         (lambda X: (X, np.ones(120)), "X_val cannot be used: .* inhomogeneous shape"),
-        (lambda X: pd.DataFrame(X).assign(e="text"), r"X_val cannot be used: \w+ takes numbers only; .*'e'"),
+        (lambda X: pd.DataFrame(X).assign(e="text"), r"X_val cannot be used: \w+ needs numeric features; .*'e'"),
         (lambda X: X + 1j, "X_val cannot be used: Complex data not supported"),
     ],
 )

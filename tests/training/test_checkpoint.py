@@ -129,7 +129,7 @@ def test_the_file_is_a_plain_npz(rows, tmp_path):
 
 REFUSED = r"The checkpoint .*training.npz .*Delete it to train from the start, or name another directory"
 UNREADABLE = REFUSED.replace("npz .*Delete", r"npz cannot be read \(.+\)\. Delete")
-OTHER_ARRAYS = "belongs to another training: names, types or shapes of its arrays differ"
+OTHER_ARRAYS = "belongs to another training: names, dtypes or shapes of its arrays differ"
 BIASES, MOMENTS = "weights/encoder_biases.0", "optimizer/0/exp_avg"
 
 
@@ -274,7 +274,7 @@ class TestRefused:
     @pytest.mark.parametrize("value", [3, b"{}", ["{}"], [], {}], ids=repr)
     def test_notes_that_are_no_text(self, value, refused, path):
         write_notes(path, value)
-        refused("no text, or too long|does not fit its type")
+        refused("not a string, or too long|does not match its dtype")
 
     @pytest.mark.parametrize("order", "<>")
     def test_notes_with_letters_that_do_not_exist(self, order, refused, path):
@@ -295,10 +295,10 @@ class TestRefused:
     def test_notes_that_are_too_long(self, refused, path, monkeypatch):
         monkeypatch.setattr(files, "_LONGEST_NOTES", 4 * 1000)
         write_notes(path, "{}" + " " * 997 + "\n")
-        refused("do not say what the training depends on")
+        refused("its notes have no identity of the training")
         write_notes(path, "{}" + " " * 998 + "\n")
-        refused("no text, or too long")
-        with pytest.raises(ValueError, match="its notes would take"):
+        refused("not a string, or too long")
+        with pytest.raises(ValueError, match=r"its notes have \d+ bytes, more than"):
             files.write(path, {"history": [0.5] * 1000}, {})
 
     @pytest.mark.parametrize(
@@ -354,13 +354,13 @@ class TestRefused:
     @pytest.mark.parametrize("name", ["notes.npy", f"{BIASES}.npy"])
     def test_a_header_that_does_not_fit(self, kind, shape, name, refused, path):
         write_member(path, name, npy(header(kind, shape), b"1234567"))
-        refused(f"{name} has .* bytes, which does not fit its type and shape")
+        refused(f"{name} has .* bytes, which does not match its dtype and shape")
 
     def test_bytes_behind_an_array(self, refused, path):
         with zipfile.ZipFile(path) as archive:
             content = archive.read(f"{BIASES}.npy")
         write_member(path, f"{BIASES}.npy", content + b"0")
-        refused("does not fit its type and shape")
+        refused("does not match its dtype and shape")
 
     @pytest.mark.parametrize(
         "text",
@@ -373,12 +373,12 @@ class TestRefused:
     @pytest.mark.parametrize("name", ["notes.npy", f"{BIASES}.npy"])
     def test_a_header_that_numpy_does_not_understand(self, text, name, refused, path):
         write_member(path, name, npy(text))
-        refused(f"{name} has no header that numpy can read")
+        refused(f"{name} has an invalid header")
 
     @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", npy(header("<f4", "()"), b"1234", version=9)])
     def test_a_member_without_a_header(self, content, refused, path):
         write_member(path, f"{BIASES}.npy", content)
-        refused("has no header that numpy can read")
+        refused("has an invalid header")
 
     def test_a_header_of_version_2(self, model, rows, path):
         biases, expected = members_of(path)[BIASES], model.transform(rows)
@@ -407,7 +407,7 @@ class TestRefused:
     @pytest.mark.parametrize("name", ["notes", BIASES, "more.txt", "folder/"])
     def test_members_that_are_no_arrays(self, name, refused, path):
         write_member(path, name, b"")
-        refused("or one is no array")
+        refused("or one is not an array")
 
     def test_replaced_while_it_was_read(self, model, rows, path, monkeypatch):
         """Weights and history must not come from two files."""
@@ -418,7 +418,7 @@ class TestRefused:
             return filled(net)
 
         monkeypatch.setattr(checkpoint, "_filled_arrays", replace)
-        with pytest.raises(ValueError, match="it was replaced meanwhile"):
+        with pytest.raises(ValueError, match="it was replaced in the meantime"):
             model.fit(rows)
 
     def test_a_weight_without_slots(self, rows, tmp_path, path):
@@ -444,7 +444,7 @@ class TestRefused:
     def test_a_pipe_does_not_block(self, model, rows, path):
         path.unlink()
         os.mkfifo(path)
-        with pytest.raises(ValueError, match=r"cannot be read \(it is no regular file\)\. Delete it"):
+        with pytest.raises(ValueError, match=r"cannot be read \(it is not a regular file\)\. Delete it"):
             model.fit(rows)
 
     def test_a_folder_or_a_link(self, model, rows, path, tmp_path):
@@ -596,7 +596,7 @@ def test_recorded_values(kind, rows, tmp_path):
 
 def test_records_that_no_file_can_hold(rows, tmp_path):
     model = AutoencoderTransformer(2, **parameters(checkpoint=tmp_path, callbacks=[Records(object())]))
-    with pytest.raises(ValueError, match=r"cannot hold net.history .*object.*Let callbacks record numbers"):
+    with pytest.raises(ValueError, match=r"cannot store net.history .*object.*Let callbacks record numbers"):
         model.fit(rows)
 
 
