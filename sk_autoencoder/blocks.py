@@ -79,6 +79,9 @@ def _as_many_products(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     n_members, n_blocks = len(weight), len(blocks) // len(weight)
     if n_blocks == 1:
         return torch.baddbmm(bias, blocks, weight)
+    if torch.is_grad_enabled():  # what is written into given memory has no gradient
+        members = zip(blocks.unflatten(0, (n_members, n_blocks)), weight, bias, strict=True)
+        return torch.cat([torch.baddbmm(b, own, w.expand(n_blocks, -1, -1)) for own, w, b in members])
     results = blocks.new_empty(*blocks.shape[:2], weight.shape[2])
     grid, out = (tensor.unflatten(0, (n_members, n_blocks)) for tensor in (blocks, results))
     if n_blocks < n_members:  # loop over the shorter axis

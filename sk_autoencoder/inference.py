@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sk_autoencoder._block_plan import BlockPlan
 from sk_autoencoder._threads import ENCODING, SCORING, threads
 from sk_autoencoder._validation import own_modes
 from sk_autoencoder._warnings import warn
-from sk_autoencoder.blocks import BLOCK_ROWS, cut, joined, mean_of_votes, row_product
+from sk_autoencoder.blocks import cut, joined, mean_of_votes, row_product
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.networks.bounds import InputBounds
@@ -23,16 +24,6 @@ from sk_autoencoder.scaling import LARGEST_CELL, Affine
 from sk_autoencoder.scores.base import State
 from sk_autoencoder.training.rows import Scaler, dense
 
-# The network sees rows in blocks of exactly this many; the last block of an array is filled up with zeros. Several
-# blocks go through it side by side, each in a matrix product of its own. On the CPU their number changes no bit; other
-# devices choose kernels by it, and always get the same number.
-_BLOCK_ROWS = {"cpu": BLOCK_ROWS, "cuda": 4 * BLOCK_ROWS}
-_CELLS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 22}
-# On the CPU more rows go through a single network: scaled rows come in one buffer, and only what layers make of them is
-# fresh memory.
-_CELLS_ALONE, _ROWS_ALONE = 1 << 22, 1 << 14
-_CELLS_IN_CACHE = 1 << 18
-_FEWEST_COLUMNS = 128  # rows count as this wide at least, since scores compare them with thousands of references
 # Two threads share blocks such that each gets whole vector registers. More leave rests, which are computed in another
 # way: a row's bits would depend on its batch.
 _MOST_THREADS = 2
@@ -70,19 +61,11 @@ class Inference:
         self._scaler = Scaler(affine, device, self.shape.torch_dtype)
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
-        widest = max(_FEWEST_COLUMNS, self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
-        self._width = self.shape.n_features + sum(self.shape.hidden_layer_sizes) + self.shape.n_components
         self._on_cpu = device.type == "cpu"
-        self._block_rows = _BLOCK_ROWS.get(device.type, BLOCK_ROWS)
-        cells = _CELLS_AT_ONCE.get(device.type, _CELLS_AT_ONCE["cpu"]) // self.shape.n_members
-        # Powers of two keep two threads, or four, equally busy.
-        self._n_blocks = _power_of_two(cells // (self._block_rows * widest))
-        self._rows_in_piece = max(self._block_rows, _power_of_two(cells // self.shape.n_features))
-        self._cached_rows = _power_of_two(_CELLS_IN_CACHE // self.shape.n_features)
-        alone = min(_ROWS_ALONE, _CELLS_ALONE // widest) // (self._n_blocks * self._block_rows)
-        single = self._on_cpu and self.shape.n_members == 1
-        # Of networks without layers, widths do not tell how much they make.
-        self._times_alone = _power_of_two(alone) if single and self.network.layers() else 1
+        self._widths = (self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
+        # Of networks without layers, widths do not tell how many cells they make.
+        batched = self.shape.n_members == 1 and bool(self.network.layers())
+        self._plan = BlockPlan.of(device.type, self.shape.n_members, self.shape.n_features, max(self._widths), batched)
 
     def turn_code(self, turns: Iterable[Axes]) -> None:
         """Give codes, and take them, on new axes; each turn begins on those of the one before."""
@@ -96,7 +79,7 @@ class Inference:
         def encoded(blocks: Tensor, n_kept: int) -> Tensor:
             return self._turned(self._rows(self._code(blocks, in_place=True), n_kept), n_turns)
 
-        return self._map(encoded, X, self._scaled(), self.shape.n_components, dtype, times=self._times_alone)
+        return self._map(encoded, X, self._scaled(), self.shape.n_components, dtype, alone=True)
 
     def decode(self, codes: np.ndarray, n_turns: int | None = None) -> np.ndarray:
         """(n, n_components) codes after the first turns (None: all) -> (n_members, n, n_features) raw rows."""
@@ -174,7 +157,7 @@ class Inference:
         ``voters`` (n_members, n) says which members vote on which row; None, and no voter, stand for all. Without an
         objective, evaluations have no terms, and more rows go through the network.
         """
-        step = self._n_blocks * self._block_rows if uses_references else self._rows_in_piece
+        step = self._plan.rows() if uses_references else self._plan.rows_scored
 
         def judged(blocks: Tensor, n_kept: int) -> Tensor:
             evaluation = self._evaluate(blocks, n_kept, objective, loss)
@@ -182,7 +165,7 @@ class Inference:
             return torch.cat([votes(evaluation[:, i : i + step], self.state) for i in starts], dim=1)
 
         results: np.ndarray | None = None
-        for rows, found in self._votes(judged, X, voters, combine, self._times_alone if objective is None else 1):
+        for rows, found in self._votes(judged, X, voters, combine, alone=objective is None):
             combined = found.cpu().numpy()
             if results is None:
                 results = np.empty((X.shape[0], *combined.shape[1:]))
@@ -196,23 +179,23 @@ class Inference:
         X: np.ndarray,
         voters: np.ndarray | None,
         combine: Callable[[Tensor], Tensor] = lambda mean: mean,
-        times: int = 1,
+        alone: bool = False,
     ) -> Iterator[tuple[Any, Tensor]]:
         """Yield parts of X, or row numbers, and what ``combine`` makes of the mean over the members that vote on them.
 
         The function maps blocks to (n_members, n, ...). Where few members vote, each is given its own rows.
         """
         if voters is None:
-            averaged = self._stream(lambda *blocks: combine(mean_of_votes(function(*blocks))), X, self._scaled(), times)
+            averaged = self._stream(lambda *blocks: combine(mean_of_votes(function(*blocks))), X, self._scaled(), alone)
             for part, mean in averaged:
                 yield part, mean[: _size(part)]
             return
         judged = np.any(voters, axis=0)
         if (others := np.flatnonzero(~judged)).size:
-            for part, mean in self._votes(function, X[others], None, combine, times):
+            for part, mean in self._votes(function, X[others], None, combine, alone):
                 yield others[part], mean
         chosen = np.flatnonzero(judged)
-        step = self._n_blocks * self._block_rows * self.shape.n_members
+        step = self._plan.rows() * self.shape.n_members
         for start in range(0, len(chosen), step):
             rows = chosen[start : start + step]
             yield rows, combine(self._mean_of_voters(function, X, rows, voters[:, rows]))
@@ -244,19 +227,22 @@ class Inference:
         if objective is None:
             code = self._code(blocks)
             evaluation = Evaluation.without_terms(code, self.network.decode(code), blocks)
+        elif objective.uses_gradients:
+            with torch.inference_mode(False), torch.enable_grad():
+                blocks = blocks.clone()  # gradients cannot flow through tensors of the inference mode
+                evaluation = objective(self.network, Batch(self._seen(blocks), blocks), loss).map(Tensor.detach)
         else:
             evaluation = objective(self.network, Batch(self._seen(blocks), blocks), loss)
         return evaluation.map(lambda tensor: self._rows(tensor, n_kept))
 
     def _scaled(self) -> Callable[[np.ndarray], Tensor]:
-        """Return what scales parts of an array, each over the one before: fresh memory costs more than the scaling."""
-        buffer = None
+        """Return what scales parts of an array into the same memory: fresh memory takes longer than the scaling."""
+        buffers: list[Tensor] = []
 
         def read(rows: np.ndarray) -> Tensor:
-            nonlocal buffer
-            if buffer is None:  # the first part is the largest
-                buffer = self._empty(len(rows))
-            return self._scale_into(rows, buffer[: len(rows)])
+            if not buffers:  # the first part is the largest
+                buffers.append(self._empty(len(rows)))
+            return self._scale_into(rows, buffers[0][: len(rows)])
 
         return read
 
@@ -265,11 +251,13 @@ class Inference:
 
     def _scale_into(self, X: np.ndarray, result: Tensor) -> Tensor:
         """Scale rows, in pieces that stay in the processor's cache, and have those with odd cells checked."""
-        step = self._cached_rows * torch.get_num_threads() if self._on_cpu else len(X)
+        step = self._plan.rows_scaled * torch.get_num_threads() if self._on_cpu else len(X)
         for start in range(0, len(X), step):
             rows = X[start : start + step]
             cells = self._scaler(rows, out=result[start : start + step]).view(-1)
-            if not cells.dot(cells) < LARGEST_CELL**2 / 2:  # half, for rounding; NaN is not
+            squares = cells.dot(cells)  # NaN if a cell is
+            all_ordinary = squares < LARGEST_CELL**2 / 2  # half, for rounding
+            if not all_ordinary:
                 self._check(rows)
                 cells.clamp_(-LARGEST_CELL, LARGEST_CELL)  # finite results for samples beyond what float32 holds
         return result
@@ -313,12 +301,12 @@ class Inference:
         take: Callable[[np.ndarray], Tensor],
         width: int,
         dtype: Any = None,
-        times: int = 1,
+        alone: bool = False,
     ) -> np.ndarray:
         """Collect a function of blocks as (n_members, n, width); None is the type of X."""
         results = np.empty((self.shape.n_members, X.shape[0], width), dtype=dtype or X.dtype)
         written = torch.from_numpy(results)  # torch copies with all threads
-        for part, found in self._stream(function, X, take, times):
+        for part, found in self._stream(function, X, take, alone):
             written[:, part] = found[:, : _size(part)]
         return results
 
@@ -327,68 +315,65 @@ class Inference:
         function: Callable[[Tensor, int], Any],
         X: np.ndarray,
         take: Callable[[np.ndarray], Tensor],
-        times: int = 1,
+        alone: bool = False,
     ) -> Iterator[tuple[slice, Any]]:
-        """Yield consecutive parts of X and what a function makes of their blocks; its last rows may be filling.
+        """Yield consecutive parts of X and what a function makes of their blocks; the last samples may be filling.
 
-        The function is also told how many rows to keep: the filling is not worth its time on the CPU, where ``times``
-        as many blocks may go at once.
+        The function is also told how many samples to keep: the filling is not worth its time on the CPU. ``alone`` says
+        that the function is the network itself, so that more blocks may go at once.
         """
-        start, n_rows, was_full = 0, X.shape[0], False
-        while start < n_rows:
-            n_blocks = self._n_blocks * times
-            part = slice(start, min(n_rows, start + n_blocks * self._block_rows))
+        start = 0
+        while start < X.shape[0]:
+            part, result = self._next_part(function, X, start, take, alone)
+            yield part, result
+            start = part.stop
+
+    def _next_part(
+        self,
+        function: Callable[[Tensor, int], Any],
+        X: np.ndarray,
+        start: int,
+        take: Callable[[np.ndarray], Tensor],
+        alone: bool,
+    ) -> tuple[slice, Any]:
+        """Apply a function to as many of the next samples as the plan and the memory of the device allow."""
+        was_full = False
+        while True:
+            part = slice(start, min(X.shape[0], start + self._plan.rows(alone)))
             try:
                 with own_modes(), torch.inference_mode(), self._threads(X.shape[0]):
                     blocks = self._blocks(take(dense(X[part])))
-                    n_kept = _size(part) + _size(part) % _KEPT if self._on_cpu else n_blocks * self._block_rows
+                    n_kept = _size(part) + _size(part) % _KEPT if self._on_cpu else self._plan.rows(alone)
                     result = function(blocks, n_kept)
             except torch.OutOfMemoryError:
-                if not self._halve():
+                if not self._plan.halve():
                     raise
                 was_full = True
-                continue
-            if was_full:
-                self._warn(n_blocks)
-                was_full = False
-            yield part, result
-            start = part.stop
+            else:
+                if was_full:
+                    self._warn(self._plan.blocks(alone))
+                return part, result
 
     def _threads(self, n_rows: int) -> AbstractContextManager[Any]:
         """Take as many threads as pay: every number of the network and of the score's state is used for each row."""
         compared = sum(tensor.numel() for tensor in self.state.values())
-        each = self.network.n_multiplications + compared + _PASSES * self.shape.n_members * self._width
+        each = self.network.n_multiplications + compared + _PASSES * self.shape.n_members * sum(self._widths)
         return threads(n_rows * each, SCORING if compared else ENCODING, _MOST_THREADS if self._on_cpu else None)
 
     def _blocks(self, rows: Tensor) -> Tensor:
-        """(n, width), or (n, n_members, width), -> (n_members * n_blocks, _block_rows, width)."""
+        """(n, width), or (n, n_members, width), -> (n_members * n_blocks, block_rows, width)."""
         rows = rows[None] if rows.ndim == 2 else rows.transpose(0, 1)
-        return cut(rows, self.shape.n_members, self._block_rows, fewest=1 if self._on_cpu else self._n_blocks)
+        return cut(rows, self.shape.n_members, self._plan.block_rows, fewest=1 if self._on_cpu else self._plan.n_blocks)
 
     def _rows(self, blocks: Tensor, n_kept: int) -> Tensor:
-        """(n_members * n_blocks, _block_rows, ...) -> (n_members, n_kept, ...)."""
+        """(n_members * n_blocks, block_rows, ...) -> (n_members, n_kept, ...)."""
         return joined(blocks, self.shape.n_members)[:, :n_kept]
-
-    def _halve(self) -> bool:
-        """Let fewer rows at once onto the device; return whether that was possible."""
-        if self._n_blocks > 1:
-            self._n_blocks //= 2
-        elif self._block_rows > 1:
-            self._block_rows //= 2
-        else:
-            return False
-        return True
 
     def _warn(self, n_blocks: int) -> None:
         warn(
-            f"The memory of {self.device} was full; rows go on through the network in blocks of {self._block_rows}, "
-            f"{n_blocks} at once. Their last bits may differ from those of earlier calls.",
+            f"The memory of {self.device} was full; samples now go through the network in blocks of "
+            f"{self._plan.block_rows}, {n_blocks} at once. Their last bits may differ from those of earlier calls.",
         )
-
-
-def _power_of_two(most: int) -> int:
-    """Return the largest one that is not larger, or 1."""
-    return 1 << max(0, most.bit_length() - 1)
 
 
 def _size(part: slice) -> int:

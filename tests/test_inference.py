@@ -40,7 +40,7 @@ def test_number_of_blocks_at_once_changes_no_bit():
     model = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X)
     expected = model.transform(X), model.reconstruct(X)
     for n_blocks in (1, 2, 50):
-        model._inference._n_blocks = n_blocks
+        model._inference._plan.n_blocks = n_blocks
         np.testing.assert_array_equal(model.transform(X), expected[0])
         np.testing.assert_array_equal(model.reconstruct(X), expected[1])
 
@@ -100,7 +100,7 @@ class TestFullMemory:
         X = np.random.default_rng(1).normal(size=(1000, 7))
         expected = model.transform(X)
         self.limit(model, monkeypatch, most=3 * BLOCK_ROWS)
-        with pytest.warns(UserWarning, match="The memory of cpu was full; rows go on .* blocks of 32, 2 at once"):
+        with pytest.warns(UserWarning, match="The memory of cpu was full; samples now go .* blocks of 32, 2 at once"):
             np.testing.assert_array_equal(model.transform(X), expected)
         np.testing.assert_array_equal(model.transform(X), expected)  # remembered, and no further warning
 

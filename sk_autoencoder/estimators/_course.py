@@ -66,7 +66,8 @@ def warn_afterwards(estimator: Any, epochs: int, done: int, schedule: Schedule) 
                 f"Training stopped after {done} of {net.max_epochs} epochs, because the {rule.monitor} loss did not "
                 f"decrease by {rule.tol:g} for n_iter_no_change={rule.patience} epochs. This was during the warm-up of "
                 f"learning_rate={estimator.learning_rate!r}, when the learning rate is small; set "
-                f"n_iter_no_change='auto' (here {_auto.n_iter_no_change(net.max_epochs)} epochs), or learning_rate='constant'.",
+                f"n_iter_no_change='auto' (here {_auto.n_iter_no_change(net.max_epochs)} epochs), or "
+                "learning_rate='constant'.",
                 ConvergenceWarning,
             )
     if net.foreign_rate_ is not None:

@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import sqrt
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class Activation(NamedTuple):
+    """An activation in all the forms in which networks use it.
+
+    ``derivative`` takes the gradient after the activation, and the values before and after it, and returns the gradient
+    before it, by the kernels that autograd uses. ``in_place`` writes over its input, where torch offers that.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    derivative: Callable[[Tensor, Tensor, Tensor], Tensor]
+    module: type[nn.Module]
+    in_place: Callable[[Tensor], Tensor] | None = None
 
 
 def identity(x: Tensor) -> Tensor:
@@ -16,64 +30,35 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": identity,
-    "relu": torch.relu,
-    "leaky_relu": F.leaky_relu,
-    "elu": F.elu,
-    "selu": torch.selu,
-    "gelu": F.gelu,
-    "silu": F.silu,
-    "mish": F.mish,
-    "softplus": F.softplus,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-}
-
 _aten = torch.ops.aten
 # Slope below zero and scale of SELU (Klambauer et al.).
 _SELU = (1.6732632423543772, 1.0507009873554805)
 
-# What becomes of a gradient, given also the values x before and y after the activation: autograd's own kernels.
-DERIVATIVES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "identity": lambda gradient, _x, _y: gradient,
-    "relu": lambda gradient, _, y: _aten.threshold_backward.default(gradient, y, 0.0),
-    "leaky_relu": lambda gradient, x, _: _aten.leaky_relu_backward.default(gradient, x, 0.01, False),
-    "elu": lambda gradient, x, _: _aten.elu_backward.default(gradient, 1.0, 1.0, 1.0, False, x),
-    "selu": lambda gradient, x, _: _aten.elu_backward.default(gradient, *_SELU, 1.0, False, x),
-    "gelu": lambda gradient, x, _: _aten.gelu_backward.default(gradient, x),
-    "silu": lambda gradient, x, _: _aten.silu_backward.default(gradient, x),
-    "mish": lambda gradient, x, _: _aten.mish_backward.default(gradient, x),
-    "softplus": lambda gradient, x, _: _aten.softplus_backward.default(gradient, x, 1.0, 20.0),
-    "tanh": lambda gradient, _, y: _aten.tanh_backward.default(gradient, y),
-    "sigmoid": lambda gradient, _, y: _aten.sigmoid_backward.default(gradient, y),
-}
-
-# The activations, written over their input, where torch offers that.
-IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu_,
-    "leaky_relu": F.leaky_relu_,
-    "elu": F.elu_,
-    "selu": torch.selu_,
-    "silu": partial(F.silu, inplace=True),
-    "mish": partial(F.mish, inplace=True),
-    "tanh": torch.tanh_,
-    "sigmoid": torch.sigmoid_,
-}
-
-# The activations as modules, for exported networks.
-ACTIVATION_MODULES: dict[str, type[nn.Module]] = {
-    "identity": nn.Identity,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "mish": nn.Mish,
-    "softplus": nn.Softplus,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": Activation(identity, lambda g, _x, _y: g, nn.Identity),
+    "relu": Activation(torch.relu, lambda g, _, y: _aten.threshold_backward.default(g, y, 0.0), nn.ReLU, torch.relu_),
+    "leaky_relu": Activation(
+        F.leaky_relu,
+        lambda g, x, _: _aten.leaky_relu_backward.default(g, x, 0.01, False),
+        nn.LeakyReLU,
+        F.leaky_relu_,
+    ),
+    "elu": Activation(F.elu, lambda g, x, _: _aten.elu_backward.default(g, 1.0, 1.0, 1.0, False, x), nn.ELU, F.elu_),
+    "selu": Activation(
+        torch.selu, lambda g, x, _: _aten.elu_backward.default(g, *_SELU, 1.0, False, x), nn.SELU, torch.selu_
+    ),
+    "gelu": Activation(F.gelu, lambda g, x, _: _aten.gelu_backward.default(g, x), nn.GELU),
+    "silu": Activation(
+        F.silu, lambda g, x, _: _aten.silu_backward.default(g, x), nn.SiLU, partial(F.silu, inplace=True)
+    ),
+    "mish": Activation(
+        F.mish, lambda g, x, _: _aten.mish_backward.default(g, x), nn.Mish, partial(F.mish, inplace=True)
+    ),
+    "softplus": Activation(F.softplus, lambda g, x, _: _aten.softplus_backward.default(g, x, 1.0, 20.0), nn.Softplus),
+    "tanh": Activation(torch.tanh, lambda g, _, y: _aten.tanh_backward.default(g, y), nn.Tanh, torch.tanh_),
+    "sigmoid": Activation(
+        torch.sigmoid, lambda g, _, y: _aten.sigmoid_backward.default(g, y), nn.Sigmoid, torch.sigmoid_
+    ),
 }
 
 

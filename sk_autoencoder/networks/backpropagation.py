@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sk_autoencoder.networks.activations import ACTIVATIONS, DERIVATIVES
+from sk_autoencoder.networks.activations import ACTIVATIONS
 
 
 class Layer(NamedTuple):
@@ -33,7 +33,7 @@ def run(layers: Sequence[Layer], rows: Tensor) -> list[Step]:
     steps = []
     for weight, bias, activation, turned in layers:
         before = torch.baddbmm(bias, rows, weight.mT if turned else weight)
-        after = ACTIVATIONS[activation](before)
+        after = ACTIVATIONS[activation].function(before)
         steps.append(Step(rows, before, after))
         rows = after
     return steps
@@ -44,7 +44,7 @@ def backpropagate(layers: Sequence[Layer], steps: Sequence[Step], gradient: Tens
     for number in reversed(range(len(layers))):
         weight, bias, activation, turned = layers[number]
         rows, before, after = steps[number]
-        gradient = DERIVATIVES[activation](gradient, before, after)
+        gradient = ACTIVATIONS[activation].derivative(gradient, before, after)
         _add(bias, gradient.sum(dim=1, keepdim=True))
         _add(weight, torch.bmm(gradient.mT, rows) if turned else torch.bmm(rows.mT, gradient))
         if number > 0:

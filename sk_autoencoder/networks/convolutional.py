@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from sk_autoencoder._validation import integers, reals
 from sk_autoencoder.blocks import MULTIPLE
-from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, initial_std
+from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
 from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
 
 _FIRST_CHANNELS = 16
@@ -82,7 +82,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         code = F.pad(code, (0, self.map_weight.shape[1] - code.shape[-1]))  # the padded copy
         rows = [self._decode(block, index * self.shape.n_members // len(code)) for index, block in enumerate(code)]
         output = torch.stack(rows)
-        return output if logits else ACTIVATIONS[self.shape.out_activation](output)
+        return output if logits else ACTIVATIONS[self.shape.out_activation].function(output)
 
     def for_inference(self) -> ConvolutionalAutoencoder:
         """Return a copy whose hidden channels and code are padded with zero weights to multiples of 16."""
@@ -101,7 +101,7 @@ class ConvolutionalAutoencoder(Autoencoder):
     def plain(self) -> tuple[nn.Module, nn.Module]:
         """Return the first member as two ``nn.Sequential`` on flat rows."""
         options = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.kernel_size // 2}
-        activation, kinds = ACTIVATION_MODULES[self.shape.activation], _MODULES[self.n_axes]
+        activation, kinds = ACTIVATIONS[self.shape.activation].module, _MODULES[self.n_axes]
         encoder: list[nn.Module] = [nn.Unflatten(1, self.image)]
         for kernel, bias in zip(self.encoder_kernels, self.encoder_biases, strict=True):
             n_out, n_in = kernel.shape[1:3]
@@ -113,7 +113,7 @@ class ConvolutionalAutoencoder(Autoencoder):
             n_in, n_out = kernel.shape[1:3]
             up = kinds[1](n_in, n_out, **options, output_padding=padding, device="meta")
             decoder += [activation(), _filled(up, kernel, bias)]
-        decoder += [nn.Flatten(), ACTIVATION_MODULES[self.shape.out_activation]()]
+        decoder += [nn.Flatten(), ACTIVATIONS[self.shape.out_activation].module()]
         return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
     @property
@@ -141,7 +141,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         return maps.flatten(1)
 
     def _activate(self, maps: Tensor, member: int) -> Tensor:
-        maps = ACTIVATIONS[self.shape.activation](maps)
+        maps = ACTIVATIONS[self.shape.activation].function(maps)
         if not (self.dropout and self.training):
             return maps
         assert self.noise is not None, "a network with dropout trains only inside the engine"

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from sk_autoencoder._parts import KeywordPart
-from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS
+from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
 
 _MATRIX = 2  # axes
@@ -37,7 +37,7 @@ class CustomAutoencoder(Autoencoder):
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
         """(n_members, n, n_components) -> (n_members, n, n_features)."""
         output = self._run(self.decoders, code)
-        return output if logits else ACTIVATIONS[self.shape.out_activation](output)
+        return output if logits else ACTIVATIONS[self.shape.out_activation].function(output)
 
     def for_inference(self) -> CustomAutoencoder:
         """Return a frozen copy; what its modules compute may depend on the other rows of a block."""
@@ -46,7 +46,7 @@ class CustomAutoencoder(Autoencoder):
     def plain(self) -> tuple[nn.Module, nn.Module]:
         """Return copies of the first member's modules."""
         encoder, decoder = copy.deepcopy((self.encoders[0], self.decoders[0]))
-        return nn.Sequential(encoder), nn.Sequential(decoder, ACTIVATION_MODULES[self.shape.out_activation]())
+        return nn.Sequential(encoder), nn.Sequential(decoder, ACTIVATIONS[self.shape.out_activation].module())
 
     def of_member(self, tensors: dict[str, Tensor], member: int) -> dict[str, Tensor]:
         """Return the tensors of the member's own modules, and its share of those that the objective keeps."""

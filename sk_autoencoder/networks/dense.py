@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from sk_autoencoder._torch import copied
 from sk_autoencoder._validation import reals
 from sk_autoencoder.blocks import MULTIPLE, affine
-from sk_autoencoder.networks.activations import ACTIVATION_MODULES, ACTIVATIONS, IN_PLACE, initial_std
+from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
 from sk_autoencoder.networks.backpropagation import Layer
 from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
 
@@ -26,7 +26,7 @@ class DenseAutoencoder(Autoencoder):
         super().__init__(shape)
         self.tied_weights, self.dropout = tied_weights, dropout
         self.code_activation = "identity"
-        self._activation = ACTIVATIONS[shape.activation]
+        self._activation = ACTIVATIONS[shape.activation].function
         down = (shape.n_features, *shape.hidden_layer_sizes, shape.n_encoded)
         up = (shape.n_components, *reversed(shape.hidden_layer_sizes), shape.n_features)
         self.encoder_weights = _weights(down, shape, generators)
@@ -44,13 +44,13 @@ class DenseAutoencoder(Autoencoder):
     def encode(self, rows: Tensor) -> Tensor:
         """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
         encoded = self._run(rows, self._encoder)
-        return ACTIVATIONS[self.code_activation](encoded[..., : self.shape.n_encoded])
+        return ACTIVATIONS[self.code_activation].function(encoded[..., : self.shape.n_encoded])
 
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
         """(n_members, n, n_components) -> (n_members, n, n_features)."""
         output = self._run(code, self._decoder)
         if not logits:
-            output = ACTIVATIONS[self.shape.out_activation](output)
+            output = ACTIVATIONS[self.shape.out_activation].function(output)
         return output[..., : self.shape.n_features]
 
     def for_inference(self) -> DenseAutoencoder:
@@ -59,7 +59,7 @@ class DenseAutoencoder(Autoencoder):
         turned = [weight.mT for weight in reversed(self.encoder_weights)]
         decoder = turned if self.tied_weights else self.decoder_weights
         padded.tied_weights = False
-        padded._activation = IN_PLACE.get(self.shape.activation, self._activation)
+        padded._activation = ACTIVATIONS[self.shape.activation].in_place or self._activation
         padded.encoder_weights, padded.decoder_weights = _pad_weights(self.encoder_weights), _pad_weights(decoder)
         padded.encoder_biases, padded.decoder_biases = (
             nn.ParameterList(_pad(bias, 0) for bias in biases) for biases in (self.encoder_biases, self.decoder_biases)
@@ -145,8 +145,8 @@ class DenseAutoencoder(Autoencoder):
             linear = nn.Linear(weight.shape[1], weight.shape[2], device="meta").to_empty(device=weight.device)
             linear.weight = nn.Parameter(weight[0].detach().T.clone())
             linear.bias = nn.Parameter(bias[0, 0].detach().clone())
-            layers += [linear, ACTIVATION_MODULES[self.shape.activation]()]
-        layers[-1] = ACTIVATION_MODULES[last]()
+            layers += [linear, ACTIVATIONS[self.shape.activation].module()]
+        layers[-1] = ACTIVATIONS[last].module()
         return nn.Sequential(*layers)
 
 

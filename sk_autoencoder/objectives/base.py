@@ -91,6 +91,7 @@ class Objective(Part):
     encoded_per_component: ClassVar[int] = 1  # 2 when the encoder returns mean and spread
     prevents_copying: ClassVar[bool] = False
     turnable: ClassVar[bool] = False  # whether its terms stay the same when the code is turned onto other axes
+    uses_gradients: ClassVar[bool] = False  # whether it computes gradients itself; else none are tracked after training
     trim: float = 0.0  # parameter of children: share of each mini-batch that is left out, where it is largest
     has_prior: ClassVar[bool] = False  # whether codes are trained to look like draws from the standard normal
 

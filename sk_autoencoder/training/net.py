@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from dis import opmap
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from sk_autoencoder.objectives import Batch, Evaluation
 from sk_autoencoder.solvers import Solver
 from sk_autoencoder.training.callbacks import StopTraining
 from sk_autoencoder.training.devices import repeatable
+from sk_autoencoder.training.interrupts import Interrupts
 from sk_autoencoder.training.rows import RowDataset, TrainingBatches, ValidationBatches, rows_used
 from sk_autoencoder.training.schedules import Schedule, constant
 from sk_autoencoder.training.trimming import Trimming
@@ -119,12 +119,12 @@ class AutoencoderNet(NeuralNet):
         self._rate, self.foreign_rate_ = self.optimizer_.param_groups[0]["lr"], None
         self.notify("on_train_begin", X=rows, y=None)
         try:
-            with repeatable(torch.device(self.device)):
+            with repeatable(torch.device(self.device)), Interrupts() as interrupts:
                 self.fit_loop(rows, epochs=epochs - done)
         except StopTraining:
             pass
-        except KeyboardInterrupt as interrupt:
-            if not _raised_by_callback(interrupt):
+        except KeyboardInterrupt:
+            if interrupts.pressed:
                 raise
         finally:
             self.module_.noise = None
@@ -191,10 +191,10 @@ class AutoencoderNet(NeuralNet):
         del fit_params
         corrupted, clean = (rows.transpose(0, 1) for rows in batch)
         self._set_training(False)
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.criterion_.uses_gradients):
             evaluation = self.criterion_(self.module_, Batch(corrupted, clean), self.plan.loss)
         self._accumulate("valid", evaluation)
-        return {"loss": evaluation.loss.mean(), "y_pred": evaluation.reconstruction.transpose(0, 1)}
+        return {"loss": evaluation.loss.mean().detach(), "y_pred": evaluation.reconstruction.detach().transpose(0, 1)}
 
     def evaluation_step(self, batch: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         """Reconstruct a chunk, for skorch callbacks that predict."""
@@ -285,17 +285,3 @@ class AutoencoderNet(NeuralNet):
             for _, callback in self.callbacks_
             for hook in hooks
         )
-
-
-def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
-    """Whether a callback's ``raise`` stopped training, rather than a user's Ctrl-C, which can hit a callback too."""
-    traces = []
-    trace = interrupt.__traceback__
-    while trace is not None:
-        traces.append(trace)
-        trace = trace.tb_next
-    hooked = any(trace.tb_frame.f_code.co_name.startswith("on_") for trace in traces)
-    return hooked and traces[-1].tb_frame.f_code.co_code[traces[-1].tb_lasti] == _RAISE
-
-
-_RAISE = opmap["RAISE_VARARGS"]

@@ -27,10 +27,11 @@ class Trimming:
         self._averages: list[Tensor] = list(self.slow.parameters())
         self._steps = 0
 
-    @torch.no_grad()
     def __call__(self, batch: Batch, objective: Objective, loss: Loss) -> Batch:
         """Return the batch without the share of each member's rows that are rebuilt worst."""
-        errors = objective(self.slow, replace(batch, corrupted=batch.clean), loss).terms["reconstruction"]  # (m, n)
+        with torch.set_grad_enabled(objective.uses_gradients):
+            evaluation = objective(self.slow, replace(batch, corrupted=batch.clean), loss)
+        errors = evaluation.terms["reconstruction"].detach()  # (m, n)
         n_kept = max(self.fewest, errors.shape[1] - int(self.share * errors.shape[1]))
         kept = errors.topk(n_kept, dim=1, largest=False, sorted=False).indices.sort(dim=1).values
         index = kept[..., None].expand(-1, -1, batch.clean.shape[-1])

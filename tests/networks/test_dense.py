@@ -40,7 +40,7 @@ def test_is_affine_layers_and_activations():
 def test_out_activation(out_activation):
     module = build(Dense(), out_activation=out_activation)
     code = rows(width=3)
-    expected = ACTIVATIONS[out_activation](module.decode(code, logits=True))
+    expected = ACTIVATIONS[out_activation].function(module.decode(code, logits=True))
     torch.testing.assert_close(module.decode(code), expected)
 
 
@@ -108,7 +108,7 @@ def test_first_weights_keep_the_spread_of_a_signal(activation):
     x = torch.randn(500, 256, generator=generator)
     for _ in range(10):
         weight = torch.randn(256, 256, generator=generator) * initial_std(activation, 256, 256)
-        x = ACTIVATIONS[activation](x @ weight)
+        x = ACTIVATIONS[activation].function(x @ weight)
     assert 1e-4 < float((x - x.mean(dim=0)).std()) < 1e2
 
 

@@ -1,0 +1,86 @@
+"""How many samples are evaluated at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sk_autoencoder.blocks import BLOCK_ROWS
+
+# Samples of a block. On the CPU the number of blocks changes no bit; other devices choose kernels by it, and always get
+# the same number.
+_BLOCK_ROWS = {"cpu": BLOCK_ROWS, "cuda": 4 * BLOCK_ROWS}
+# Cells of a layer that exist at once, for all members together, and for a single one that no score looks at.
+_CELLS = {"cpu": 1 << 20, "cuda": 1 << 22}
+_CELLS_ALONE, _ROWS_ALONE = 1 << 22, 1 << 14
+_CELLS_IN_CACHE = 1 << 18  # of scaled samples
+_FEWEST_COLUMNS = 128  # samples count as this wide at least, since scores compare them with thousands of references
+
+
+@dataclass
+class BlockPlan:
+    """Sizes in which arrays go through a network.
+
+    An array is cut into parts of ``n_blocks`` blocks for each member. A block has ``block_rows`` samples; the last ones
+    are filled up. All sizes but ``block_rows`` are powers of two, which keep two or four threads equally busy.
+
+    Parameters
+    ----------
+    block_rows : int
+        Samples of a block.
+    n_blocks : int
+        Blocks of a part.
+    n_blocks_alone : int
+        Blocks of a part where its codes or reconstructions are all that is wanted.
+    rows_scored : int
+        Samples whose scores are computed at once, unless they are compared with references: then those of one part.
+    rows_scaled : int
+        Samples that each thread scales at once.
+    """
+
+    block_rows: int
+    n_blocks: int
+    n_blocks_alone: int
+    rows_scored: int
+    rows_scaled: int
+
+    @classmethod
+    def of(cls, device: str, n_members: int, n_features: int, widest: int, batched: bool) -> BlockPlan:
+        """Choose sizes for networks whose widest layer has so many units.
+
+        ``batched`` says that all blocks of a single network go through it in one program.
+        """
+        block_rows = _BLOCK_ROWS.get(device, BLOCK_ROWS)
+        cells, widest = _CELLS.get(device, _CELLS["cpu"]) // n_members, max(widest, _FEWEST_COLUMNS)
+        n_blocks = _power_of_two(cells // (block_rows * widest))
+        most = min(_ROWS_ALONE, _CELLS_ALONE // widest) // (n_blocks * block_rows)
+        return cls(
+            block_rows=block_rows,
+            n_blocks=n_blocks,
+            n_blocks_alone=n_blocks * (_power_of_two(most) if batched and device == "cpu" else 1),
+            rows_scored=max(block_rows, _power_of_two(cells // n_features)),
+            rows_scaled=_power_of_two(_CELLS_IN_CACHE // n_features),
+        )
+
+    def blocks(self, alone: bool) -> int:
+        """Return the blocks of a part."""
+        return self.n_blocks_alone if alone else self.n_blocks
+
+    def rows(self, alone: bool = False) -> int:
+        """Return the samples of a part."""
+        return self.blocks(alone) * self.block_rows
+
+    def halve(self) -> bool:
+        """Let fewer samples at once onto the device; return whether that was possible."""
+        if self.n_blocks > 1:
+            self.n_blocks //= 2
+            self.n_blocks_alone //= 2
+        elif self.block_rows > 1:
+            self.block_rows //= 2
+        else:
+            return False
+        return True
+
+
+def _power_of_two(most: int) -> int:
+    """Return the largest one that is not larger, or 1."""
+    return 1 << max(0, most.bit_length() - 1)
