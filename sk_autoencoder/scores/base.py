@@ -87,7 +87,20 @@ class OutlierScore(Part):
 
 
 def of_others(values: Tensor, others: Tensor | None) -> Tensor:
-    """Concatenate the samples of members ``others[i]``, (n_members, n, ...) -> (n_members, n_others * n, ...)."""
+    """Concatenate for each member the samples of those members that its state is learnt from.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_members, n_samples, ...)
+        Values of each member's samples.
+    others : Tensor of shape (n_members, n_others) or None
+        The members that each member learns from. None is the member itself.
+
+    Returns
+    -------
+    values : Tensor of shape (n_members, n_others * n_samples, ...)
+        Values of the samples that each member learns from.
+    """
     return values if others is None else values[others].flatten(1, 2)
 
 
