@@ -21,7 +21,7 @@ class BlockPlan:
     """Sizes in which arrays go through a network.
 
     An array is cut into parts of ``n_blocks`` blocks for each member. A block has ``block_rows`` samples; the last ones
-    are filled up. All sizes but ``block_rows`` are powers of two, which keep two or four threads equally busy.
+    are padded. All sizes but ``block_rows`` are powers of two, which keep two or four threads equally busy.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ class BlockPlan:
         Samples of a block.
     n_blocks : int
         Blocks of a part.
-    n_blocks_alone : int
-        Blocks of a part where its codes or reconstructions are all that is wanted.
+    n_blocks_network_only : int
+        Blocks of a part where only the network runs, without objective and references, and needs less memory.
     rows_scored : int
         Samples whose scores are computed at once, unless they are compared with references: then those of one part.
     rows_scaled : int
@@ -39,7 +39,7 @@ class BlockPlan:
 
     block_rows: int
     n_blocks: int
-    n_blocks_alone: int
+    n_blocks_network_only: int
     rows_scored: int
     rows_scaled: int
 
@@ -47,33 +47,33 @@ class BlockPlan:
     def of(cls, device: str, n_members: int, n_features: int, widest: int, batched: bool) -> BlockPlan:
         """Choose sizes for networks whose widest layer has so many units.
 
-        ``batched`` says that all blocks of a single network go through it in one program.
+        ``batched`` says that all blocks of a single network are computed as one product.
         """
         block_rows = _BLOCK_ROWS.get(device, BLOCK_ROWS)
         cells, widest = _CELLS.get(device, _CELLS["cpu"]) // n_members, max(widest, _FEWEST_COLUMNS)
         n_blocks = _power_of_two(cells // (block_rows * widest))
-        most = min(_ROWS_ALONE, _CELLS_ALONE // widest) // (n_blocks * block_rows)
+        blocks_that_fit = min(_ROWS_ALONE, _CELLS_ALONE // widest) // (n_blocks * block_rows)
         return cls(
             block_rows=block_rows,
             n_blocks=n_blocks,
-            n_blocks_alone=n_blocks * (_power_of_two(most) if batched and device == "cpu" else 1),
+            n_blocks_network_only=n_blocks * (_power_of_two(blocks_that_fit) if batched and device == "cpu" else 1),
             rows_scored=max(block_rows, _power_of_two(cells // n_features)),
             rows_scaled=_power_of_two(_CELLS_IN_CACHE // n_features),
         )
 
-    def blocks(self, alone: bool) -> int:
+    def blocks(self, network_only: bool) -> int:
         """Return the blocks of a part."""
-        return self.n_blocks_alone if alone else self.n_blocks
+        return self.n_blocks_network_only if network_only else self.n_blocks
 
-    def rows(self, alone: bool = False) -> int:
+    def rows(self, network_only: bool = False) -> int:
         """Return the samples of a part."""
-        return self.blocks(alone) * self.block_rows
+        return self.blocks(network_only) * self.block_rows
 
     def halve(self) -> bool:
-        """Let fewer samples at once onto the device; return whether that was possible."""
+        """Let fewer samples at once onto the device, which is no CPU; return whether that was possible."""
         if self.n_blocks > 1:
             self.n_blocks //= 2
-            self.n_blocks_alone //= 2
+            self.n_blocks_network_only //= 2
         elif self.block_rows > 1:
             self.block_rows //= 2
         else:
@@ -82,5 +82,5 @@ class BlockPlan:
 
 
 def _power_of_two(most: int) -> int:
-    """Return the largest one that is not larger, or 1."""
+    """Return the largest power of two that is at most ``most``, and at least 1."""
     return 1 << max(0, most.bit_length() - 1)

@@ -105,41 +105,46 @@ def _for_onednn(weight: Tensor) -> bool:
     """Whether to compute a layer with oneDNN."""
     n_members, n_in, n_out = weight.shape
     fits = _ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32 and n_in < _MOST_ADDENDS
-    return fits and (n_members == 1 or n_in * n_out >= _WIDE) and _onednn_bits.kept()
+    return fits and (n_members == 1 or n_in * n_out >= _WIDE) and _onednn_rows.passes()
 
 
-class _BitsOfRows:
+class _RowIndependence:
     """Whether the result of a product for a row is bitwise independent of the other rows.
 
-    This is tested once for each number of threads that is in use, when ``kept`` is called. The results must also be the
-    same for all numbers of threads, since small arrays use fewer of them. After one failure ``kept`` returns False for
-    the rest of the process. Concurrent tests in several Python threads are harmless, as they have the same result.
+    This is tested once for each number of threads that is in use, when ``passes`` is called. The results must also be
+    the same for all numbers of threads, since small arrays use fewer of them. After one failure ``passes`` returns
+    False for the rest of the process. Concurrent tests in several Python threads are harmless, as they have the same
+    result.
     """
 
     def __init__(self, product: Product):
         self._product = product
-        self._found: dict[int, bytes | None] = {}  # number of threads -> result of ``bits_of``
+        self._tested: set[int] = set()  # numbers of threads
+        self._expected: bytes | None = None  # results of the first test
+        self._failed = False
 
-    def kept(self) -> bool:
+    def passes(self) -> bool:
         """Test the current number of threads, if not yet done, and return whether all tests succeeded."""
-        n_threads, first = torch.get_num_threads(), next(iter(self._found.values()), b"")
-        if first is not None and n_threads not in self._found:
-            bits = bits_of(self._product)
-            self._found = {n_threads: None} if first not in (b"", bits) else {**self._found, n_threads: bits}
-        return None not in self._found.values()
+        n_threads = torch.get_num_threads()
+        if not self._failed and n_threads not in self._tested:
+            results = results_of(self._product)
+            self._expected = self._expected or results
+            self._failed = results is None or results != self._expected
+            self._tested.add(n_threads)
+        return not self._failed
 
 
-def bits_of(product: Product) -> bytes | None:
+def results_of(product: Product) -> bytes | None:
     """Return the results of test layers as bytes; None if they are wrong, or if a row depends on the other rows."""
     generator = torch.Generator("cpu").manual_seed(0)
     try:
-        results = [_bits_of(product, *layer, generator) for layer in _TESTED]
+        results = [_result_of(product, *layer, generator) for layer in _TESTED]
     except (AttributeError, RuntimeError, TypeError):  # torch lacks the product, or its arguments differ
         return None
     return None if None in results else b"".join(results)  # type: ignore[arg-type]
 
 
-def _bits_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator: torch.Generator) -> bytes | None:
+def _result_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator: torch.Generator) -> bytes | None:
     """Test one layer; numpy copies and compares, because torch would wake its threads for it."""
 
     def draw(n_cells: int) -> Tensor:
@@ -150,18 +155,18 @@ def _bits_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator: 
     blocks = torch.from_numpy(np.resize(rows.numpy(), (n_blocks, BLOCK_ROWS, n_in)))
     result = product(blocks, weight.mT, bias, "none").numpy()
     first = result.reshape(-1, n_out)[:_DISTINCT]
-    kept = (
+    correct_and_independent = (
         np.allclose(first, torch.addmm(bias, rows, weight).numpy(), rtol=1e-4, atol=1e-5 * n_in**0.5)
         and np.array_equal(result, np.resize(first, result.shape))
-        and all(
+        and all(  # fewer blocks, and the fused activation
             np.array_equal(product(blocks[:few], weight.mT, bias, "relu").numpy(), np.maximum(result[:few], 0))
             for few in {_FEWEST_PRODUCTS, _FEWEST_PRODUCTS + 1, n_blocks // 2}
         )
     )
-    return first.tobytes() if kept else None
+    return first.tobytes() if correct_and_independent else None
 
 
-_onednn_bits = _BitsOfRows(linear)
+_onednn_rows = _RowIndependence(linear)
 
 
 def row_product(rows: Tensor, matrix: Tensor) -> Tensor:

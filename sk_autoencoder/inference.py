@@ -24,11 +24,11 @@ from sk_autoencoder.scaling import LARGEST_CELL, Affine
 from sk_autoencoder.scores.base import State
 from sk_autoencoder.training.rows import Scaler, dense
 
-# Two threads share blocks such that each gets whole vector registers. More leave rests, which are computed in another
-# way: a row's bits would depend on its batch.
+# Two threads share blocks such that each gets whole vector registers. With more, remainders are computed by another
+# kernel: a row's bits would depend on its batch.
 _MOST_THREADS = 2
-_PASSES = 64  # multiplications that take as long as what else is done with a cell of a row or of a layer
-_KEPT = 2  # an even number of rows, since a single one would be added up in another order
+_PASSES = 64  # cost of elementwise work for each cell of samples and layers, in multiplications
+_KEPT = 2  # samples are kept in multiples of this, since a single row is summed in another order
 
 
 class Axes(NamedTuple):
@@ -57,18 +57,18 @@ class Inference:
         self.shape, self.device, self._check = network.shape, device, check
         self.state: State = {}
         self._turns: list[tuple[Tensor, ...]] = []
-        self._drops = False  # whether codes lose entries when they are turned
+        self._drops = False  # whether the change of axes discards components
         self._scaler = Scaler(affine, device, self.shape.torch_dtype)
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
         self._on_cpu = device.type == "cpu"
         self._widths = (self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
-        # Of networks without layers, widths do not tell how many cells they make.
+        # Of other networks, widths do not tell the sizes of intermediate results.
         batched = self.shape.n_members == 1 and bool(self.network.layers())
         self._plan = BlockPlan.of(device.type, self.shape.n_members, self.shape.n_features, max(self._widths), batched)
 
     def turn_code(self, turns: Iterable[Axes]) -> None:
-        """Give codes, and take them, on new axes; each turn begins on those of the one before."""
+        """Use new axes for codes in ``encode`` and ``decode``; the changes are applied in their order."""
         to_tensor = partial(torch.tensor, dtype=torch.float64, device=self.device)
         self._turns = [tuple(map(to_tensor, axes)) for axes in turns]
         self._drops = any(not turn.any(dim=0).all() for _, turn, _ in self._turns)
@@ -79,7 +79,7 @@ class Inference:
         def encoded(blocks: Tensor, n_kept: int) -> Tensor:
             return self._turned(self._rows(self._code(blocks, in_place=True), n_kept), n_turns)
 
-        return self._map(encoded, X, self._scaled(), self.shape.n_components, dtype, alone=True)
+        return self._map(encoded, X, self._scaling_reader(), self.shape.n_components, dtype, network_only=True)
 
     def decode(self, codes: np.ndarray, n_turns: int | None = None) -> np.ndarray:
         """(n, n_components) codes after the first turns (None: all) -> (n_members, n, n_features) raw rows."""
@@ -103,7 +103,7 @@ class Inference:
                 std = row_product(std.double().square(), matrix.square()[None]).sqrt()
             return torch.cat([self._turned(mean), std], dim=-1)
 
-        return self._map(turned, X, self._scaled(), 2 * self.shape.n_components)
+        return self._map(turned, X, self._scaling_reader(), 2 * self.shape.n_components)
 
     def reconstruct(self, X: np.ndarray, voters: np.ndarray | None = None) -> np.ndarray:
         """(n, n_features) raw rows -> (n, n_features) reconstructions in original units, the voters' mean."""
@@ -126,7 +126,7 @@ class Inference:
         def applied(blocks: Tensor, n_kept: int) -> Tensor:
             return self._rows(function(self.network, Batch(self._seen(blocks), blocks)), n_kept)
 
-        return self._map(applied, X, self._scaled(), width, dtype)
+        return self._map(applied, X, self._scaling_reader(), width, dtype)
 
     def evaluate(self, X: Any, index: np.ndarray, objective: Objective | None, loss: Loss) -> Evaluation:
         """Evaluate other rows for each member, index (n_members, n), and keep everything; meant for few rows.
@@ -137,7 +137,7 @@ class Inference:
         def whole(blocks: Tensor, n_kept: int) -> Evaluation:
             return self._evaluate(blocks, n_kept, objective, loss)
 
-        pieces = [piece[:, : _size(part)] for part, piece in self._stream(whole, index.T, self._gathered(X))]
+        pieces = [piece[:, : _size(part)] for part, piece in self._stream(whole, index.T, self._gathering_reader(X))]
         return Evaluation.concatenate(pieces, dim=1)
 
     def score(
@@ -165,7 +165,7 @@ class Inference:
             return torch.cat([votes(evaluation[:, i : i + step], self.state) for i in starts], dim=1)
 
         results: np.ndarray | None = None
-        for rows, found in self._votes(judged, X, voters, combine, alone=objective is None):
+        for rows, found in self._votes(judged, X, voters, combine, network_only=objective is None):
             combined = found.cpu().numpy()
             if results is None:
                 results = np.empty((X.shape[0], *combined.shape[1:]))
@@ -179,20 +179,22 @@ class Inference:
         X: np.ndarray,
         voters: np.ndarray | None,
         combine: Callable[[Tensor], Tensor] = lambda mean: mean,
-        alone: bool = False,
+        network_only: bool = False,
     ) -> Iterator[tuple[Any, Tensor]]:
         """Yield parts of X, or row numbers, and what ``combine`` makes of the mean over the members that vote on them.
 
         The function maps blocks to (n_members, n, ...). Where few members vote, each is given its own rows.
         """
         if voters is None:
-            averaged = self._stream(lambda *blocks: combine(mean_of_votes(function(*blocks))), X, self._scaled(), alone)
+            averaged = self._stream(
+                lambda *blocks: combine(mean_of_votes(function(*blocks))), X, self._scaling_reader(), network_only
+            )
             for part, mean in averaged:
                 yield part, mean[: _size(part)]
             return
         judged = np.any(voters, axis=0)
         if (others := np.flatnonzero(~judged)).size:
-            for part, mean in self._votes(function, X[others], None, combine, alone):
+            for part, mean in self._votes(function, X[others], None, combine, network_only):
                 yield others[part], mean
         chosen = np.flatnonzero(judged)
         step = self._plan.rows() * self.shape.n_members
@@ -206,7 +208,9 @@ class Inference:
         """Mean of a function of blocks over those members that vote on each of some rows, (n_rows, ...)."""
         places = [np.flatnonzero(voting) for voting in voters]
         index = np.stack([np.resize(own if own.size else [0], max(map(len, places))) for own in places])
-        pieces = [piece[:, : _size(part)] for part, piece in self._stream(function, rows[index].T, self._gathered(X))]
+        pieces = [
+            piece[:, : _size(part)] for part, piece in self._stream(function, rows[index].T, self._gathering_reader(X))
+        ]
         found = torch.cat(pieces, dim=1)
         with torch.inference_mode():
             votes = found.new_full((len(voters), len(rows), *found.shape[2:]), torch.nan)
@@ -214,14 +218,14 @@ class Inference:
                 member[torch.from_numpy(own).to(self.device)] = values[: len(own)]
             return mean_of_votes(votes)
 
-    def _gathered(self, X: np.ndarray) -> Callable[[np.ndarray], Tensor]:
+    def _gathering_reader(self, X: np.ndarray) -> Callable[[np.ndarray], Tensor]:
         """Return what takes numbers of rows, (n, n_members), and scales the rows."""
 
-        def take(numbers: np.ndarray) -> Tensor:
+        def read(numbers: np.ndarray) -> Tensor:
             rows = dense(X[numbers.ravel()])
             return self._scale_into(rows, self._empty(len(rows))).unflatten(0, numbers.shape)
 
-        return take
+        return read
 
     def _evaluate(self, blocks: Tensor, n_kept: int, objective: Objective | None, loss: Loss) -> Evaluation:
         if objective is None:
@@ -235,8 +239,11 @@ class Inference:
             evaluation = objective(self.network, Batch(self._seen(blocks), blocks), loss)
         return evaluation.map(lambda tensor: self._rows(tensor, n_kept))
 
-    def _scaled(self) -> Callable[[np.ndarray], Tensor]:
-        """Return what scales parts of an array into the same memory: fresh memory takes longer than the scaling."""
+    def _scaling_reader(self) -> Callable[[np.ndarray], Tensor]:
+        """Return what scales parts of an array into the same memory: fresh memory takes longer than the scaling.
+
+        Each part overwrites the one before; callers that keep parts use ``_gathering_reader``.
+        """
         buffers: list[Tensor] = []
 
         def read(rows: np.ndarray) -> Tensor:
@@ -255,8 +262,8 @@ class Inference:
         for start in range(0, len(X), step):
             rows = X[start : start + step]
             cells = self._scaler(rows, out=result[start : start + step]).view(-1)
-            squares = cells.dot(cells)  # NaN if a cell is
-            all_ordinary = squares < LARGEST_CELL**2 / 2  # half, for rounding
+            squares = cells.dot(cells)
+            all_ordinary = squares < LARGEST_CELL**2 / 2  # False for NaN; half, for rounding of the sum
             if not all_ordinary:
                 self._check(rows)
                 cells.clamp_(-LARGEST_CELL, LARGEST_CELL)  # finite results for samples beyond what float32 holds
@@ -298,15 +305,15 @@ class Inference:
         self,
         function: Callable[[Tensor, int], Tensor],
         X: np.ndarray,
-        take: Callable[[np.ndarray], Tensor],
+        read: Callable[[np.ndarray], Tensor],
         width: int,
         dtype: Any = None,
-        alone: bool = False,
+        network_only: bool = False,
     ) -> np.ndarray:
         """Collect a function of blocks as (n_members, n, width); None is the type of X."""
         results = np.empty((self.shape.n_members, X.shape[0], width), dtype=dtype or X.dtype)
         written = torch.from_numpy(results)  # torch copies with all threads
-        for part, found in self._stream(function, X, take, alone):
+        for part, found in self._stream(function, X, read, network_only):
             written[:, part] = found[:, : _size(part)]
         return results
 
@@ -314,17 +321,18 @@ class Inference:
         self,
         function: Callable[[Tensor, int], Any],
         X: np.ndarray,
-        take: Callable[[np.ndarray], Tensor],
-        alone: bool = False,
+        read: Callable[[np.ndarray], Tensor],
+        network_only: bool = False,
     ) -> Iterator[tuple[slice, Any]]:
-        """Yield consecutive parts of X and what a function makes of their blocks; the last samples may be filling.
+        """Yield consecutive parts of X and what a function makes of their blocks; the last samples may be padding.
 
-        The function is also told how many samples to keep: the filling is not worth its time on the CPU. ``alone`` says
-        that the function is the network itself, so that more blocks may go at once.
+        The function is also told how many samples to keep: on the CPU an even number, since the
+        padding is not worth its time. With ``network_only``,
+        the function runs the network alone, without objective and references, and more blocks may go at once.
         """
         start = 0
         while start < X.shape[0]:
-            part, result = self._next_part(function, X, start, take, alone)
+            part, result = self._next_part(function, X, start, read, network_only)
             yield part, result
             start = part.stop
 
@@ -333,17 +341,17 @@ class Inference:
         function: Callable[[Tensor, int], Any],
         X: np.ndarray,
         start: int,
-        take: Callable[[np.ndarray], Tensor],
-        alone: bool,
+        read: Callable[[np.ndarray], Tensor],
+        network_only: bool,
     ) -> tuple[slice, Any]:
         """Apply a function to as many of the next samples as the plan and the memory of the device allow."""
         was_full = False
         while True:
-            part = slice(start, min(X.shape[0], start + self._plan.rows(alone)))
+            part = slice(start, min(X.shape[0], start + self._plan.rows(network_only)))
             try:
                 with own_modes(), torch.inference_mode(), self._threads(X.shape[0]):
-                    blocks = self._blocks(take(dense(X[part])))
-                    n_kept = _size(part) + _size(part) % _KEPT if self._on_cpu else self._plan.rows(alone)
+                    blocks = self._blocks(read(dense(X[part])))
+                    n_kept = _size(part) + _size(part) % _KEPT if self._on_cpu else self._plan.rows(network_only)
                     result = function(blocks, n_kept)
             except torch.OutOfMemoryError:
                 if not self._plan.halve():
@@ -351,7 +359,7 @@ class Inference:
                 was_full = True
             else:
                 if was_full:
-                    self._warn(self._plan.blocks(alone))
+                    self._warn(self._plan.blocks(network_only))
                 return part, result
 
     def _threads(self, n_rows: int) -> AbstractContextManager[Any]:

@@ -186,11 +186,6 @@ class FusedAdam(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "eps": 1e-8})
-        for group in self.param_groups:
-            for p in group["params"]:
-                step = torch.zeros((), dtype=torch.float32, device=p.device)
-                self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-        self._link()
 
     def step(self, closure: Any = None) -> Any:
         """Update all weights."""
@@ -200,7 +195,7 @@ class FusedAdam(torch.optim.Optimizer):
             if not live:
                 continue
             if len(live) == len(slots):
-                counts.add_(1)
+                counts.add_(1)  # one addition for all: the counts of single weights are views
             else:
                 foreach_add([slot.step for slot in live], 1)
             fused_adamw(
@@ -222,6 +217,18 @@ class FusedAdam(torch.optim.Optimizer):
 
     # torch wraps every ``step`` that is not marked, for its profiler and hooks; that takes longer than the step itself.
     step.hooked = True  # type: ignore[attr-defined]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._link()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add weights, with a state of their own."""
+        super().add_param_group(param_group)
+        for p in self.param_groups[-1]["params"]:
+            step = torch.zeros((), dtype=torch.float32, device=p.device)
+            self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+        self._link()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state, which replaces the tensors that steps write to."""

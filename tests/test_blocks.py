@@ -9,7 +9,7 @@ import torch
 
 from sk_autoencoder import blocks as blocks_module
 from sk_autoencoder._torch import linear
-from sk_autoencoder.blocks import BLOCK_ROWS, affine, bits_of, cut, joined, mean_of, row_product
+from sk_autoencoder.blocks import BLOCK_ROWS, affine, cut, joined, mean_of, results_of, row_product
 
 
 def draw(*shape, seed=0):
@@ -124,22 +124,22 @@ BROKEN = [
 
 class TestBitsOfRows:
     def test_a_product_that_keeps_them(self):
-        assert bits_of(plain) == bits_of(plain) != b""
+        assert results_of(plain) == results_of(plain) != b""
 
     @pytest.mark.parametrize("product", BROKEN)
     def test_a_product_that_does_not(self, product):
-        assert bits_of(product) is None
+        assert results_of(product) is None
 
     def test_every_test_multiplies_the_same(self):
         calls = [], []
         for arguments in calls:
-            bits_of(lambda *args: arguments.extend(args[:3]) or plain(*args))  # noqa: B023 - called at once
+            results_of(lambda *args: arguments.extend(args[:3]) or plain(*args))  # noqa: B023 - called at once
         assert len(calls[0]) == len(calls[1]) > 0
         assert all(map(torch.equal, *calls))
 
     def test_torch_is_left_as_it_was(self):
         before = torch.get_rng_state(), torch.get_num_threads(), torch.get_num_interop_threads()
-        bits_of(linear)
+        results_of(linear)
         assert torch.equal(torch.get_rng_state(), before[0])
         assert (torch.get_num_threads(), torch.get_num_interop_threads()) == before[1:]
 
@@ -152,7 +152,7 @@ class TestBitsOfRows:
         found = []
         for product in products:
             monkeypatch.setattr(blocks_module, "linear", lambda *args: torch.full((4, BLOCK_ROWS, 64), torch.nan))
-            monkeypatch.setattr(blocks_module, "_onednn_bits", blocks_module._BitsOfRows(product))
+            monkeypatch.setattr(blocks_module, "_onednn_rows", blocks_module._RowIndependence(product))
             with torch.inference_mode():
                 found.append(affine(*tensors))
         assert torch.equal(found[0], blocks_module._as_many_products(*tensors))
@@ -163,23 +163,23 @@ class TestBitsOfRows:
         n_threads, tested = 0, []
         monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
         answers = {1: b"bits", 2: b"bits", 3: last}
-        monkeypatch.setattr(blocks_module, "bits_of", lambda product: tested.append(n_threads) or answers[n_threads])
-        bits = blocks_module._BitsOfRows(plain)
+        monkeypatch.setattr(blocks_module, "results_of", lambda product: tested.append(n_threads) or answers[n_threads])
+        bits = blocks_module._RowIndependence(plain)
         assert tested == []
         for n_threads in (1, 1, 2, 2, 1):
-            assert bits.kept()
+            assert bits.passes()
             assert n_threads in tested
         for n_threads in (3, 3, 1, 4):
-            assert not bits.kept(), n_threads
+            assert not bits.passes(), n_threads
         assert tested == [1, 2, 3]
 
     @pytest.mark.parametrize("product", [plain, beside_few_others])
     def test_threads_that_ask_at_the_same_time_find_the_same(self, product):
-        bits, start, found = blocks_module._BitsOfRows(product), Barrier(4), []
+        bits, start, found = blocks_module._RowIndependence(product), Barrier(4), []
 
         def ask():
             start.wait()
-            found.append(bits.kept())
+            found.append(bits.passes())
 
         threads = [Thread(target=ask) for _ in range(4)]
         for thread in threads:
@@ -189,9 +189,9 @@ class TestBitsOfRows:
         assert found == [product is plain] * 4
 
     def test_nothing_is_tested_before_the_first_use(self):
-        program = "import sk_autoencoder.blocks as b; print(b._onednn_bits._found)"
+        program = "import sk_autoencoder.blocks as b; print(b._onednn_rows._tested)"
         result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
-        assert result.stdout.split() == ["{}"]
+        assert result.stdout.split() == ["set()"]
 
 
 def test_gradients_pass_through_layers():

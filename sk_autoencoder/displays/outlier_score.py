@@ -171,14 +171,19 @@ class OutlierScoreDisplay:
         """Edges of bins of equal width, one of which is the threshold, so that no bar extends to both sides of it."""
         low, high = scores.min(), scores.max()
         # numpy's rule divides the range of the scores by a width in proportion to their interquartile range.
-        few_bins = np.ptp(scores) < _LARGEST_RANGE * _iqr(scores)
-        n_bins = len(np.histogram_bin_edges(scores, "auto")) - 1 if few_bins else _MOST_BINS
-        width = (high - low) / np.clip(n_bins, _FEWEST_BINS, _MOST_BINS) or 1.0  # 1 if all scores are equal
+        rule_is_affordable = np.ptp(scores) < _LARGEST_RANGE * _iqr(scores)
+        n_bins = len(np.histogram_bin_edges(scores, "auto")) - 1 if rule_is_affordable else _MOST_BINS
+        width = (high - low) / np.clip(n_bins, _FEWEST_BINS, _MOST_BINS)
+        if width == 0:  # all scores are equal
+            width = 1.0
         # The edges are origin + k * width for integers k, from the last edge <= low to the first edge > high.
         origin = low if self.threshold is None else self.threshold
         first_k = np.floor((low - origin) / width)
         last_k = np.floor((high - origin) / width) + 1
-        return origin + width * np.arange(first_k, last_k + 1)
+        edges = origin + width * np.arange(first_k, last_k + 1)
+        # Rounding may leave an extreme score just outside.
+        edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)
+        return edges
 
     def _label(self, name: str, mask: np.ndarray, predicted: np.ndarray) -> str:
         """Legend entry of a class of samples."""

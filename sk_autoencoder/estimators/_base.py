@@ -259,7 +259,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         batch_size = self._batch_size(len(rows))
         epochs = _course.epochs(self, len(rows), batch_size)
         schedule = _course.schedule(self)
-        before = len(self.net_.history) - self.net_.epochs_done_
+        before = len(self.net_.history) - self.net_.epochs_restored_
         self._train(rows, validation, batch_size, epochs, schedule)
         _course.warn_afterwards(self, epochs, len(self.net_.history) - before, schedule)
 

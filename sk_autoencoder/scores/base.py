@@ -27,7 +27,7 @@ class OutlierScore(Part):
     explains_features: ClassVar[bool] = False  # whether the score has ``feature_scores``
     is_log_scale: ClassVar[bool] = False  # whether the score is a logarithm, such as a log-likelihood
     n_votes: ClassVar[int] = 1  # numbers that a member returns for each sample, see ``votes``
-    is_local: ClassVar[bool] = True  # whether a sample is compared with nearby samples, or with the whole distribution
+    is_local: ClassVar[bool] = True  # True: compared with nearby samples; False: with the whole distribution
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Reset the flags if a subclass overrides the method that they describe."""

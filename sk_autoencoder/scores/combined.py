@@ -157,21 +157,21 @@ class Combined(OutlierScore):
 
     def combine(self, votes: Tensor) -> Tensor:
         """Return the mean of the largest surprises; NaN is replaced by log(2)."""
-        scaled, n_largest = self._scaled(votes)
-        return mean_of(scaled if n_largest == len(scaled) else scaled.topk(n_largest, dim=0).values)
+        surprises, n_largest = self._surprises(votes)
+        return mean_of(surprises if n_largest == len(surprises) else surprises.topk(n_largest, dim=0).values)
 
     def weights(self, votes: Tensor) -> Tensor:
         """Return the weight of each surprise in the score: equal for the largest components, 0 for the others."""
-        scaled, n_largest = self._scaled(votes)
-        of_components = torch.zeros_like(scaled).scatter_(0, scaled.topk(n_largest, dim=0).indices, 1 / n_largest)
-        within = (component.weights(component_votes) for component, component_votes in self._split(votes))
+        surprises, n_largest = self._surprises(votes)
+        of_components = torch.zeros_like(surprises).scatter_(0, surprises.topk(n_largest, dim=0).indices, 1 / n_largest)
+        within = (component.weights(component_votes) for component, component_votes in self._split_bounded(votes))
         return torch.cat([outer[..., None] * inner for outer, inner in zip(of_components, within, strict=True)], dim=-1)
 
     def combine_features(self, votes: Tensor, features: Tensor) -> Tensor:
         """Return the weighted sum of the contributions to the surprises, with the weights of ``weights``."""
         even = torch.full_like(features, 1 / features.shape[-1])
         shares = torch.where(votes[..., None].abs() > _SMALLEST_ADDEND, features / votes[..., None], even)
-        weights = self.weights(votes) * _at_least_usual(votes)
+        weights = self.weights(votes) * _at_least_median(votes)
         return (weights[..., None] * shares).sum(dim=-2)
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
@@ -215,16 +215,18 @@ class Combined(OutlierScore):
             for name, score in named.items()
         }
 
-    def _split(self, votes: Tensor) -> Iterator[tuple[Combined | _Surprise, Tensor]]:
+    def _split_bounded(self, votes: Tensor) -> Iterator[tuple[Combined | _Surprise, Tensor]]:
         """Pair each component with its part of the votes (..., n_votes)."""
         components = list(self._components().values())
         sizes = [component.n_votes for component in components]
-        return zip(components, _at_least_usual(votes).split(sizes, dim=-1), strict=True)
+        return zip(components, _at_least_median(votes).split(sizes, dim=-1), strict=True)
 
-    def _scaled(self, votes: Tensor) -> tuple[Tensor, int]:
+    def _surprises(self, votes: Tensor) -> tuple[Tensor, int]:
         """Return one surprise for each component, (n_components, ...), and the number of them that are averaged."""
-        scaled = torch.stack([component.combine(component_votes) for component, component_votes in self._split(votes)])
-        return scaled, len(scaled) if self.n_largest is None else min(self.n_largest, len(scaled))
+        surprises = torch.stack(
+            [component.combine(component_votes) for component, component_votes in self._split_bounded(votes)]
+        )
+        return surprises, len(surprises) if self.n_largest is None else min(self.n_largest, len(surprises))
 
 
 class _Surprise:
@@ -284,7 +286,7 @@ class _Surprise:
 
 def damp(surprise: Tensor) -> Tensor:
     """Damp surprises s above b = log(10) to ``b + log(1 + s - b)``."""
-    return surprise.clamp(max=_BULK) + (surprise - _BULK).clamp(min=0).log1p()
+    return surprise.clamp(max=_P90_SURPRISE) + (surprise - _P90_SURPRISE).clamp(min=0).log1p()
 
 
 def name_of(score: OutlierScore) -> str:
@@ -300,9 +302,9 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     return named
 
 
-_TAIL = ExponentialTail._fields
-_USUAL = log(2)  # surprise of the median held-out sample
-_BULK = log(10)  # surprise of the 90th percentile of held-out samples
+_TAIL = ExponentialTail._fields  # start, scale, base
+_MEDIAN_SURPRISE = log(2)  # surprise of the median held-out sample
+_P90_SURPRISE = log(10)  # surprise of the 90th percentile of held-out samples
 _FEW = 0.01  # fraction of the held-out samples that may be near copies of training samples
 _SMALLEST_ADDEND = 1e-300
 
@@ -322,9 +324,9 @@ def _lowest(logs: Tensor) -> Tensor:
     return above.quantile(_FEW) if above.numel() else lowest
 
 
-def _at_least_usual(votes: Tensor) -> Tensor:
+def _at_least_median(votes: Tensor) -> Tensor:
     """Limit surprises from below to that of the median held-out sample, and replace NaN by it."""
-    return votes.nan_to_num(nan=_USUAL).clamp(min=_USUAL)
+    return votes.nan_to_num(nan=_MEDIAN_SURPRISE).clamp(min=_MEDIAN_SURPRISE)
 
 
 def _substate(state: State, name: str) -> State:

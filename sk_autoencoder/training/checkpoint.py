@@ -93,7 +93,7 @@ class Checkpoint:
             else:
                 self.rule[name] = array
         load_net_state(net, state)
-        net.epochs_done_ = len(net.history)
+        net.epochs_restored_ = len(net.history)
 
     def save(self, net: AutoencoderNet) -> None:
         """Write the net's state atomically: if the process is killed, the old file is unchanged."""

@@ -16,7 +16,7 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self.pressed = False
+        self.by_user = False
 
     def __enter__(self) -> Interrupts:
         in_main_thread = threading.current_thread() is threading.main_thread()
@@ -30,5 +30,5 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.pressed = True
+        self.by_user = True
         self._before(number, frame)

@@ -43,7 +43,7 @@ class TrainingPlan:
 class AutoencoderNet(NeuralNet):
     """A skorch net over chunks: (corrupted, clean) pairs of rows (n, n_members, n_features).
 
-    One ``train_step`` takes all optimizer steps of its chunk, which spares skorch's costs per batch. When a
+    One ``train_step`` takes all optimizer steps of its chunk, which avoids skorch's overhead per batch. When a
     callback listens to single batches, each chunk is cut into its mini-batches; the results are the same.
 
     Parameters
@@ -58,8 +58,8 @@ class AutoencoderNet(NeuralNet):
         Further parameters of ``skorch.NeuralNet``.
     """
 
-    epochs_done_ = 0  # of the training that begins next, when it was resumed
-    foreign_rate_: float | None  # a learning rate that a callback has set against the schedule
+    epochs_restored_ = 0  # epochs that a restored checkpoint has already trained
+    foreign_rate_: float | None  # learning rate set by a callback, which overrides the schedule
 
     def __init__(self, module: Any, criterion: Any, *, plan: TrainingPlan, **kwargs: Any):
         super().__init__(module, criterion, **kwargs)
@@ -82,7 +82,7 @@ class AutoencoderNet(NeuralNet):
         return self
 
     def _make_optimizer(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """Make one, with the initial rate that torch's schedulers look for when training goes on."""
+        """Build an optimizer; torch's schedulers need ``initial_lr`` when training goes on."""
         optimizer = self.plan.solver.build(parameters, self.lr, self.plan.alpha)
         for group in optimizer.param_groups:
             group["initial_lr"] = self.lr
@@ -108,11 +108,11 @@ class AutoencoderNet(NeuralNet):
     ) -> None:
         """Train for some epochs more; an interrupt by the user is raised again once the weights are in order.
 
-        ``endless`` training, a call among many, has no progress that an objective could follow.
+        With ``endless`` (``partial_fit``), the number of steps is unknown, and the progress is 1.
         """
         self.batch_size, self.max_epochs = batch_size, epochs
         self.train_split = None if validation is None else predefined_split(validation)
-        done, self.epochs_done_ = self.epochs_done_, 0
+        done, self.epochs_restored_ = self.epochs_restored_, 0
         self.schedule_, self.endless_ = schedule, endless
         self.steps_done_ = done * -(-rows_used(len(rows), batch_size, self.module_.fewest_rows) // batch_size)
         self._trimming = Trimming(self.module_, self.criterion_.trim) if self.criterion_.trim else None
@@ -124,7 +124,7 @@ class AutoencoderNet(NeuralNet):
         except StopTraining:
             pass
         except KeyboardInterrupt:
-            if interrupts.pressed:
+            if interrupts.by_user:  # callbacks of skorch raise it, too, to stop training
                 raise
         finally:
             self.module_.noise = None
@@ -170,18 +170,19 @@ class AutoencoderNet(NeuralNet):
             self.history.record(name, mean if name.endswith("_member_loss") else sum(mean) / len(mean))
 
     def train_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
-        """Take one optimizer step for each mini-batch of the chunk."""
+        """Take one optimizer step for each mini-batch of the chunk; ``y_pred`` is of the last one."""
         del fit_params
         corrupted, clean = (rows.transpose(0, 1) for rows in batch)
         self._set_training(True)
-        before, seen = self._sums["train_member_loss"].clone() if self._sums else 0.0, self._rows["train"]
+        sum_before = self._sums["train_member_loss"].clone() if self._sums else 0.0
+        rows_before = self._rows["train"]
         for noisy_part, clean_part in zip(
             corrupted.split(self.batch_size, 1), clean.split(self.batch_size, 1), strict=True
         ):
             progress = 1.0 if self.endless_ else self.steps_done_ / self.total_steps_
             evaluation = self._step(Batch(noisy_part, clean_part, progress))
             self._accumulate("train", evaluation)
-        loss = ((self._sums["train_member_loss"] - before) / (self._rows["train"] - seen)).mean()
+        loss = ((self._sums["train_member_loss"] - sum_before) / (self._rows["train"] - rows_before)).mean()
         if not torch.isfinite(loss):
             raise FloatingPointError("the training loss is no longer finite")
         return {"loss": loss, "y_pred": evaluation.reconstruction.detach().transpose(0, 1)}
@@ -233,11 +234,11 @@ class AutoencoderNet(NeuralNet):
         hooked = False
         for parameter in self._trained:
             parameter.grad = None
-            hooked = hooked or has_hooks(parameter)  # which only autograd would call
+            hooked = hooked or has_hooks(parameter)  # only autograd calls them
         evaluation = None
         if not (self.plan.mixed_precision or hooked):
             evaluation = self.criterion_.backpropagate(self.module_, batch, self.plan.loss)
-        if evaluation is None:
+        if evaluation is None:  # this objective or network needs autograd
             with self._precision():
                 evaluation = self.criterion_(self.module_, batch, self.plan.loss)
             if evaluation.loss.requires_grad:  # not all weights are frozen

@@ -148,6 +148,14 @@ class TestOutlierScoreDisplay:
             "outlier (1 samples)",
         ]
 
+    @pytest.mark.parametrize("seed", range(30))
+    def test_each_sample_is_in_a_bar(self, seed):
+        """Also where rounding moves the first edge beyond the smallest score, or the last one."""
+        scores = np.random.default_rng(seed).normal(size=50)
+        display = OutlierScoreDisplay(scores, threshold=scores.max()).plot()
+        assert sum(bar.get_height() for bars in display.bars_.values() for bar in bars) == 50
+        plt.close(display.figure_)
+
     def test_given_axes_bins_and_style_are_used(self):
         _, ax = plt.subplots()
         display = OutlierScoreDisplay(np.arange(5.0), threshold=9.0).plot(ax=ax, bins=[0, 2, 5], alpha=0.3)

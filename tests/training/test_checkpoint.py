@@ -492,9 +492,13 @@ def test_full_disk(rows, tmp_path, monkeypatch):
 
 class TestWriting:
     def test_an_error_leaves_no_unfinished_file(self, rows, tmp_path, monkeypatch):
-        monkeypatch.setattr(files.os, "fsync", lambda file: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            AutoencoderTransformer(2, **parameters(checkpoint=tmp_path)).fit(rows)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        monkeypatch.setattr(files.os, "fsync", lambda file: signal.raise_signal(signal.SIGINT))
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                AutoencoderTransformer(2, **parameters(checkpoint=tmp_path)).fit(rows)
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert list(tmp_path.iterdir()) == []
 
     def test_names_cannot_be_foreseen(self, tmp_path, monkeypatch):

@@ -65,6 +65,20 @@ def test_adam_goes_on_from_a_loaded_state():
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
+def test_copies_and_new_weights_go_on():
+    first, second = torch.nn.Parameter(torch.ones(4)), torch.nn.Parameter(torch.ones(2))
+    optimizer = Adam().build([first], 0.1, 0.0)
+    optimizer.add_param_group({"params": [second]})
+    copied = deepcopy(optimizer)
+    for solver in (optimizer, copied):
+        weights = [weight for group in solver.param_groups for weight in group["params"]]
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        solver.step()
+        for weight in weights:
+            torch.testing.assert_close(weight.detach(), torch.full_like(weight, 0.9))
+
+
 @pytest.mark.parametrize("kind", [Adam(), SGD(), Custom(torch.optim.RMSprop)])
 def test_rate_of_a_group_is_followed(kind):
     weight = torch.nn.Parameter(torch.ones(1))
