@@ -1,6 +1,6 @@
 """Memory of fitting and transforming, each promise in a fresh process.
 
-    python -m benchmarks.memory [--only arrays,mapped,sparse,fits] [--map-gigabytes 8] [--dir DIR]
+    python -m benchmarks.memory [--only arrays,mapped,sparse,keys,fits] [--map-gigabytes 8] [--dir DIR]
 
 What a step adds is its peak of resident memory above the peak after a small warm-up fit. The script fails when a
 promise is broken.
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
-from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 
 _MB = 1 << 20
 
@@ -90,6 +90,24 @@ def sparse(args: argparse.Namespace) -> tuple[str, float, float]:
     return "fit, transform and score of CSR 100000 x 50000 add (MB)", _peak() - before, 2000
 
 
+def keys(args: argparse.Namespace) -> tuple[str, float, float]:
+    """Fit a detector on 10^7 samples, each of which is judged by the member that held it out."""
+    del args
+    X = np.random.default_rng(0).standard_normal((10_000_000, 5), dtype=np.float32)
+    parameters = {"outlier_score": "reconstruction", "hidden_layer_sizes": (8,), "max_iter": 1, "random_state": 0}
+    AutoencoderOutlierDetector(2, batch_size=8192, **parameters).fit(X[:300])
+    before = _peak()
+    detector = AutoencoderOutlierDetector(2, batch_size=8192, **parameters).fit(X)
+    held = detector._training_samples
+    stored = sum(array.nbytes for array in held) / _MB
+    assert (detector._voters(X[:1000]).sum(axis=0) == 1).all()
+    return (
+        f"fit of a detector on 10^7 samples of 5 features, of which {stored:.0f} MB are keys, adds (MB)",
+        (_peak() - before),
+        2000,
+    )
+
+
 def fits(args: argparse.Namespace) -> tuple[str, float, float]:
     """300 fits in one process: flat memory after the first hundred."""
     del args
@@ -102,7 +120,7 @@ def fits(args: argparse.Namespace) -> tuple[str, float, float]:
     return "fits 101 to 300 in one process add (MB)", _resident() - before, 10
 
 
-PROMISES = {"arrays": arrays, "mapped": mapped, "sparse": sparse, "fits": fits}
+PROMISES = {"arrays": arrays, "mapped": mapped, "sparse": sparse, "keys": keys, "fits": fits}
 
 
 def _run(name: str, args: argparse.Namespace, queue: multiprocessing.Queue) -> None:
