@@ -590,12 +590,12 @@ class TestMembers:
 
     def test_warm_start_refuses_fewer_members(self, X):
         model = detector(warm_start=True, n_estimators=3).fit(X)
-        with pytest.raises(ValueError, match=r"cannot follow n_estimators=2 \(was 3\)"):
+        with pytest.raises(ValueError, match=r"cannot continue training with n_estimators=2 \(was 3\)"):
             model.set_params(n_estimators=2).fit(X)
 
     def test_warm_start_does_not_add_members_beside_pretrained_ones(self, X):
         model = detector(warm_start=True, n_estimators=2, network=Dense(layerwise_pretraining=True), max_iter=4).fit(X)
-        with pytest.raises(ValueError, match=r"cannot follow n_estimators=3 \(was 2\)"):
+        with pytest.raises(ValueError, match=r"cannot continue training with n_estimators=3 \(was 2\)"):
             model.set_params(n_estimators=3).fit(X)
 
     def test_warm_start_goes_on(self, X):
@@ -654,7 +654,7 @@ class TestLength:
         assert len(model.validation_loss_curve_) == 3
 
     def test_tol_needs_an_end_of_patience(self, X):
-        with pytest.raises(ValueError, match=r"tol=0\.1 lets a member stop .* use for example n_iter_no_change=10"):
+        with pytest.raises(ValueError, match=r"tol=0\.1 has no effect .* use for example n_iter_no_change=10"):
             detector(tol=0.1).fit(X)
 
 

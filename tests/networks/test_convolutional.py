@@ -122,9 +122,9 @@ class TestSampleShape:
     @pytest.mark.parametrize(
         ("sample_shape", "message"),
         [
-            ((2, 3), r"sample_shape=\(2, 3\) holds 2 x 3 = 6 numbers, but a row has 5 features"),
-            ((1, 2.5), r"sample_shape=\(1, 2.5\) must hold whole numbers from 1"),
-            ((-1, -5), r"sample_shape=\(-1, -5\) must hold whole numbers from 1"),
+            ((2, 3), r"sample_shape=\(2, 3\) has 2 x 3 = 6 entries, but X has 5 features"),
+            ((1, 2.5), r"sample_shape=\(1, 2.5\) must contain positive integers"),
+            ((-1, -5), r"sample_shape=\(-1, -5\) must contain positive integers"),
             (5, r"sample_shape' parameter of Convolutional must be an array-like or None"),
         ],
     )

@@ -169,9 +169,7 @@ class TestBatchesOfOne:
     def test_partial_fit(self, rows):
         fitted = model().partial_fit(rows).partial_fit(rows[:3])
         codes = fitted.transform(rows)
-        with pytest.raises(
-            ValueError, match=r"batch_size='auto' and 1 sample\(s\) to train on give 1; use a batch_size"
-        ):
+        with pytest.raises(ValueError, match=r"batch_size='auto' with 1 training sample\(s\) is 1; use a batch_size"):
             fitted.partial_fit(rows[:1])
         np.testing.assert_array_equal(fitted.transform(rows), codes)
 
@@ -180,7 +178,7 @@ class TestBatchesOfOne:
         for choice, X in (({"batch_size": 1}, rows), ({}, rows[:1])):
             refused = model(kind=kind, **choice)
             message = (
-                r"(?s)network=Custom\(.*\) has batch normalisation, which needs at least 2 .*batch_size of at least 2"
+                r"(?s)network=Custom\(.*\) has batch normalization, which needs at least 2 .*batch_size of at least 2"
             )
             with pytest.raises(ValueError, match=message):
                 refused.fit(X)
