@@ -259,7 +259,7 @@ class TestChoices:
     def test_early_stopping_needs_two_rows(self):
         model = AutoencoderTransformer(1, early_stopping=True)
         with pytest.raises(
-            ValueError, match="early_stopping=True holds out validation rows and needs at least 2 samples"
+            ValueError, match="early_stopping=True holds out validation samples and needs at least 2 samples"
         ):
             model.fit([[1.0, 2.0]])
 
