@@ -245,7 +245,7 @@ class Convolutional(Network):
         """Build the module, and draw its weights."""
         if self.kernel_size % 2 == 0:
             raise ValueError(
-                f"Convolutional(kernel_size={self.kernel_size}) must be odd; use for example kernel_size=3."
+                f"Convolutional needs an odd kernel_size, got {self.kernel_size}; use for example kernel_size=3."
             )
         if not shape.hidden_layer_sizes:
             raise ValueError(

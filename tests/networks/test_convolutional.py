@@ -139,7 +139,7 @@ class TestSampleShape:
 
 
 def test_even_kernel_is_refused(rows):
-    with pytest.raises(ValueError, match=r"Convolutional\(kernel_size=4\) must be odd; use"):
+    with pytest.raises(ValueError, match="Convolutional needs an odd kernel_size, got 4; use"):
         AutoencoderTransformer(2, network=Convolutional(kernel_size=4)).fit(rows)
 
 
