@@ -1,4 +1,4 @@
-"""Affine scalers: float64 constants, fitted in one streaming pass and applied inside the network."""
+"""Affine scalers: float64 parameters, computed from the training set and applied inside the network."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["SCALINGS", "Affine", "ColumnStatistics", "MinMax", "Robust", "Scalin
 
 _BLOCK_CELLS = 1 << 18
 _SAMPLED_CELLS = 1 << 21
-_EQUAL = 1e-12  # relative distance of values that are equal but for rounding
-_SMALLEST_VALUE = 1e-290  # a hundredth of which still has a finite inverse
+_EQUAL = 1e-12  # relative difference of values that are equal up to rounding
+_SMALLEST_VALUE = 1e-290  # a hundredth of it still has a finite inverse
 _ROBUST_ROWS = 50_000
 _ROBUST_CELLS = 1 << 22
-# Scaled cells beyond this overflow float32 once they are squared and summed.
+# Scaled values beyond this overflow float32 when they are squared and summed.
 LARGEST_CELL = 1e15
 
 
 class Affine(NamedTuple):
-    """Samples are scaled as ``(X - center) / scale`` and brought back as ``X * scale + center``.
+    """Parameters of the scaling ``(X - center) / scale`` and its inverse ``X * scale + center``.
 
     Parameters
     ----------
     center : ndarray of shape (n_features,)
-        What is subtracted, float64.
+        Subtracted from each feature, float64.
     scale : ndarray of shape (n_features,)
-        What is divided by, float64, without zeros.
+        Divisor of each feature, float64, not 0.
     """
 
     center: np.ndarray
@@ -42,7 +42,7 @@ class Affine(NamedTuple):
 
 @dataclass
 class ColumnStatistics:
-    """Statistics of each column of the training set, in float64.
+    """Statistics of each feature of the training set, in float64.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class ColumnStatistics:
     variance : ndarray of shape (n_features,)
         Variances.
     varies : ndarray of shape (n_features,)
-        Whether a column varies by more than rounding.
+        Whether a feature varies by more than rounding errors.
     scale : ndarray of shape (n_features,)
-        The unit of standard scaling, without zeros.
+        Scale of standard scaling, not 0.
     low : ndarray of shape (n_features,)
         Smallest values.
     high : ndarray of shape (n_features,)
@@ -69,7 +69,7 @@ class ColumnStatistics:
 
 
 def row_blocks(X: Any) -> Iterator[np.ndarray]:
-    """Yield consecutive dense blocks of rows that fit into the processor's cache."""
+    """Yield consecutive blocks of rows as dense arrays that fit into the cache of the CPU."""
     step = max(1, _BLOCK_CELLS // X.shape[1])
     for start in range(0, X.shape[0], step):
         block = X[start : start + step]
@@ -77,10 +77,10 @@ def row_blocks(X: Any) -> Iterator[np.ndarray]:
 
 
 def column_statistics(X: Any) -> ColumnStatistics:
-    """Mean, variance and range of each column of an array or a CSR matrix in one pass, without a second copy of X.
+    """Compute statistics of each column of an array or a CSR matrix in one pass, without a copy of X.
 
-    Blocks are joined by the update of Chan, Golub and LeVeque (The American Statistician 37, 1983). Equal numbers give
-    equal bits, whatever their float type, their order in memory, and whether X is sparse.
+    Blocks are combined by the update of Chan, Golub and LeVeque (The American Statistician 37, 1983). The results are
+    equal, bit by bit, for all float types, memory orders and sparse or dense containers of the same values.
     """
     n_features = X.shape[1]
     mean, squares, n_seen = np.zeros(n_features), np.zeros(n_features), 0
@@ -89,7 +89,7 @@ def column_statistics(X: Any) -> ColumnStatistics:
         for block in row_blocks(X):
             np.minimum(low, block.min(axis=0), out=low)
             np.maximum(high, block.max(axis=0), out=high)
-            deviation = block.astype(np.float64, order="C")  # sums depend on the order of memory
+            deviation = block.astype(np.float64, order="C")  # rounding of sums depends on the memory order
             own_mean = deviation.mean(axis=0)
             deviation -= own_mean
             n_rows, n_both, shift = len(block), n_seen + len(block), own_mean - mean
@@ -102,18 +102,18 @@ def column_statistics(X: Any) -> ColumnStatistics:
 
 
 def _unit(X: Any, mean: np.ndarray, variance: np.ndarray, varies: np.ndarray) -> np.ndarray:
-    """Standard deviation, but at least the usual deviation of the values that differ from the median.
+    """Scale of each column: its standard deviation, but at least ``_usual_deviation``.
 
-    A column of zeros and ones has a unit of 1 however rare the ones are: the standard deviation of rare values is so
-    small that a new one would be scaled to hundreds. A column that is constant but for rounding has a hundredth of its
-    value, so that its changes are measured by its value, and a column of zeros has 1.
+    A binary column of mostly zeros has a scale of 1. If the scale was the standard deviation, which is small if ones
+    are rare, a one could be scaled to more than 100. A column that is constant up to rounding has a hundredth of its
+    absolute value as scale, and a column of zeros has 1.
     """
     constant = np.where(abs(mean) > _SMALLEST_VALUE, abs(mean) / 100, 1.0)
     return np.where(varies, np.maximum(np.sqrt(variance), _usual_deviation(X)), constant)
 
 
 def _usual_deviation(X: Any) -> np.ndarray:
-    """Median of the absolute deviations from the median that are not 0; of long tables, of some evenly spaced rows."""
+    """Median of the nonzero absolute deviations from the median; if X is large, of evenly spaced rows of X."""
     rows = X[:: max(1, X.shape[0] * X.shape[1] // _SAMPLED_CELLS)]
     step = max(1, _SAMPLED_CELLS // rows.shape[0])
     return np.concatenate([_usual(rows[:, first : first + step]) for first in range(0, X.shape[1], step)])
@@ -129,33 +129,33 @@ def _usual(rows: Any) -> np.ndarray:
 
 
 class Scaling(Part):
-    """Abstract: how raw columns become numbers that a network learns from."""
+    """Abstract base class: an affine scaling of the features."""
 
     @abstractmethod
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
-        """Return the affine map; ``statistics`` are those of X, an array or a CSR matrix."""
+        """Compute the scaling from X, an array or a CSR matrix, and its statistics."""
 
 
 class Standard(Scaling):
-    """Zero mean, in units of the standard deviation; a constant column becomes 0.
+    """Standardize features: mean 0 and standard deviation 1; a constant feature becomes 0.
 
-    The unit is at least the median deviation of the values that differ from the median, so that rare values are not
-    scaled to many standard deviations: rare ones among zeros have a unit of 1.
+    Features are divided by at least the median of the nonzero absolute deviations from their median, so that rare
+    values are not scaled to large numbers: a binary feature with few ones is divided by 1.
     """
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
-        """Return the affine map."""
+        """Compute the scaling."""
         del X
         return Affine(statistics.mean, statistics.scale)
 
 
 class MinMax(Scaling):
-    """Map each column's training range onto an interval; a constant column becomes its lower end.
+    """Scale the range of each feature in the training set to an interval; a constant feature becomes the lower end.
 
     Parameters
     ----------
     feature_range : tuple of two floats, default=(0.0, 1.0)
-        The interval; (-1, 1) suits a tanh output.
+        The interval; use (-1, 1) with ``out_activation="tanh"``.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"feature_range": [tuple, list, np.ndarray]}
@@ -164,7 +164,7 @@ class MinMax(Scaling):
         self.feature_range = feature_range
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
-        """Return the affine map."""
+        """Compute the scaling."""
         del X
         low, high = self.feature_range
         if not low < high:
@@ -175,15 +175,15 @@ class MinMax(Scaling):
 
 
 class Robust(Scaling):
-    """Median 0 and a unit interquartile range, which a few extreme rows do not move.
+    """Scale features to median 0 and interquartile range 1, which is robust to outliers.
 
-    A column whose middle half is constant has no interquartile range and takes the unit of ``Standard`` instead.
-    Quartiles are those of at most 50000 evenly spaced rows.
+    A feature with an interquartile range of 0 is divided by the scale of ``Standard`` instead. Quantiles are computed
+    from at most 50000 evenly spaced samples.
 
     Parameters
     ----------
     quantile_range : tuple of two floats, default=(25.0, 75.0)
-        The quantiles, in percent, that are brought to a distance of one.
+        The quantiles, in percent, whose difference becomes 1.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"quantile_range": [tuple, list, np.ndarray]}
@@ -192,7 +192,7 @@ class Robust(Scaling):
         self.quantile_range = quantile_range
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
-        """Return the affine map."""
+        """Compute the scaling."""
         rows = X[:: -(-X.shape[0] // _ROBUST_ROWS)]
         step = max(1, _ROBUST_CELLS // rows.shape[0]) if issparse(rows) else rows.shape[1]
         blocks = [self._quartiles(rows[:, first : first + step]) for first in range(0, rows.shape[1], step)]
@@ -200,7 +200,7 @@ class Robust(Scaling):
         return Affine(center, np.where(scale > 0, scale, statistics.scale))
 
     def _quartiles(self, columns: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Center and scale of some columns; a scale of 0 where there is no range."""
+        """Compute the medians and scales of some columns; the scale is 0 if the quantiles are equal."""
         columns = (columns.toarray() if issparse(columns) else columns).astype(np.float64, copy=False)
         quartiles = RobustScaler(quantile_range=tuple(self.quantile_range)).fit(columns)
         spread = np.ptp(np.percentile(columns, self.quantile_range, axis=0), axis=0)

@@ -1,4 +1,4 @@
-"""Solvers: optimizers of a network's weights, with decoupled weight decay."""
+"""Solvers: optimizers with decoupled weight decay."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = ["SGD", "SOLVERS", "Adam", "Custom", "Solver"]
 
 
 class Solver(Part):
-    """Abstract: an optimizer of weights.
+    """Abstract base class: creates a torch optimizer.
 
-    The members of an ensemble share their tensors, (n_members, ...). An optimizer that updates each weight by its own
-    gradients trains each member as if it were alone; one that looks at whole tensors does not.
+    Weights of all ensemble members are in the same tensors, (n_members, ...). Elementwise optimizers train the members
+    independently; optimizers that use norms or other statistics of whole tensors couple the members.
     """
 
     @abstractmethod
     def build(self, weights: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        """Return an optimizer that leaves weights without a gradient as they are."""
+        """Create an optimizer that does not change weights without a gradient."""
 
 
 class Adam(Solver):
-    """AdamW: Adam with decoupled weight decay, the ``alpha`` of the estimator.
+    """AdamW: Adam with decoupled weight decay, which is the estimator's ``alpha``.
 
     Parameters
     ----------
     beta1 : float in [0, 1), default=0.9
-        Decay of the running mean of the gradients.
+        Exponential decay rate for estimates of the first moment in Adam.
     beta2 : float in [0, 1), default=0.999
-        Decay of the running mean of their squares.
+        Exponential decay rate for estimates of the second moment in Adam.
 
     References
     ----------
@@ -58,20 +58,20 @@ class Adam(Solver):
         self.beta2 = beta2
 
     def build(self, weights: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        """Return torch's fused kernel where the device has one, else its plain optimizer."""
+        """Create ``FusedAdam`` if torch's kernel supports the device, otherwise ``torch.optim.AdamW``."""
         optimizer = FusedAdam if weights[0].device.type in _FUSED else torch.optim.AdamW
         return optimizer(weights, lr=lr, betas=(self.beta1, self.beta2), weight_decay=weight_decay)
 
 
 class SGD(Solver):
-    """Stochastic gradient descent with momentum; weight decay, the ``alpha`` of the estimator, is decoupled.
+    """Stochastic gradient descent with momentum and decoupled weight decay, which is the estimator's ``alpha``.
 
     Parameters
     ----------
     momentum : float in [0, 1), default=0.9
-        Decay of the running sum of the gradients.
+        Momentum; 0 is plain gradient descent.
     nesterov : bool, default=True
-        Whether momentum is Nesterov's.
+        Whether to use Nesterov's momentum.
 
     References
     ----------
@@ -92,23 +92,23 @@ class SGD(Solver):
         self.nesterov = nesterov
 
     def build(self, weights: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        """Return the optimizer."""
+        """Create the optimizer."""
         return DecoupledSGD(weights, lr, self.momentum, self.nesterov, decay=weight_decay)
 
 
 class Custom(KeywordPart, Solver):
-    """Any torch optimizer, by its class and arguments.
+    """Any torch optimizer, given by its class and arguments.
 
-    It is called as ``optimizer(weights, lr=lr, weight_decay=alpha, **kwargs)`` with the learning rate and ``alpha`` of
-    the estimator. The schedule ``learning_rate`` sets its rate. Optimizers that look at whole tensors, not at single
-    weights, mix the members of an ensemble.
+    It is created by ``optimizer(weights, lr=learning_rate_init, weight_decay=alpha, **kwargs)`` with parameters of the
+    estimator; ``weight_decay`` is left out if the optimizer does not take it and ``alpha`` is 0. Its learning rate
+    follows the estimator's ``learning_rate``. Optimizers that are not elementwise couple the members of an ensemble.
 
     Parameters
     ----------
     optimizer : callable
-        A class of ``torch.optim``, or a function, that makes an optimizer. Its ``step`` must not need a closure.
+        A class of ``torch.optim``, or a function that returns an optimizer, whose ``step`` must not need a closure.
     **kwargs : dict
-        Further arguments; they can be searched as ``solver__<name>``.
+        Further arguments. They are parameters of this object, for example ``solver__betas`` in a grid search.
 
     Examples
     --------
@@ -128,20 +128,21 @@ class Custom(KeywordPart, Solver):
         self.kwargs = kwargs
 
     def build(self, weights: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        """Make the optimizer."""
+        """Create the optimizer."""
         name = f"Custom({getattr(self.optimizer, '__name__', type(self.optimizer).__name__)})"
         settings = {"lr": lr, **self.kwargs}
         accepted = inspect.signature(self.optimizer).parameters
         if "weight_decay" in accepted or any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
             settings.setdefault("weight_decay", weight_decay)
         elif weight_decay:
-            raise ValueError(f"solver={name} takes no weight_decay, but alpha={weight_decay:g}; use alpha=0.0.")
+            raise ValueError(f"solver={name} does not support weight decay, got alpha={weight_decay:g}; use alpha=0.0.")
         optimizer = self.optimizer(weights, **settings)
         if not isinstance(optimizer, torch.optim.Optimizer):
-            raise ValueError(f"solver={name} made an object of type {type(optimizer).__name__}, no torch optimizer.")
+            kind = type(optimizer).__name__
+            raise ValueError(f"solver={name} must return a torch optimizer, got an object of type {kind}.")
         if inspect.signature(optimizer.step).parameters.get("closure", _OPTIONAL).default is inspect.Parameter.empty:
             raise ValueError(
-                f"solver={name} needs a closure in each step, which mini-batches do not give; use another."
+                f"solver={name} needs a closure in each step, which is not supported; use another optimizer."
             )
         return optimizer
 
@@ -150,7 +151,7 @@ _OPTIONAL = inspect.Parameter("closure", inspect.Parameter.KEYWORD_ONLY, default
 
 
 class DecoupledSGD(torch.optim.SGD):
-    """SGD whose weight decay bypasses the momentum (Loshchilov and Hutter, ICLR 2019)."""
+    """SGD with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float, nesterov: bool, decay: float):
         super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov and momentum > 0)
@@ -159,7 +160,7 @@ class DecoupledSGD(torch.optim.SGD):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Shrink the weights, then follow the gradient; weights without one stay as they are."""
+        """Decay and update the weights that have a gradient."""
         for group in self.param_groups:
             live = [weight for weight in group["params"] if weight.grad is not None]
             if group["decay"] and live:
@@ -168,27 +169,27 @@ class DecoupledSGD(torch.optim.SGD):
 
 
 class _Slot(NamedTuple):
-    """What the kernel reads and writes for one parameter."""
+    """Tensors of one parameter that the kernel reads and writes."""
 
     parameter: nn.Parameter
-    weight: torch.Tensor  # the parameter, detached, so that writing to it needs no torch.no_grad
+    weight: torch.Tensor  # the detached parameter, which is updated without torch.no_grad
     mean: torch.Tensor
     square: torch.Tensor
     step: torch.Tensor
 
 
 class FusedAdam(torch.optim.Optimizer):
-    """AdamW by one direct call of torch's fused kernel.
+    """AdamW by a direct call of torch's fused kernel.
 
-    ``torch.optim.AdamW(fused=True)`` runs the same kernel, but regroups all weights before each step, which takes
-    longer than the step of a small network. Weights without a gradient stay as they are.
+    ``torch.optim.AdamW(fused=True)`` runs the same kernel, but groups the weights before each step, which takes longer
+    than the step itself for small networks. Weights without a gradient are not changed.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "eps": 1e-8})
 
     def step(self, closure: Any = None) -> Any:
-        """Update all weights."""
+        """Update the weights."""
         loss = None if closure is None else closure()
         for group, counts, slots in zip(self.param_groups, self._counts, self._slots, strict=True):
             live = [slot for slot in slots if slot.parameter.grad is not None]
@@ -215,7 +216,7 @@ class FusedAdam(torch.optim.Optimizer):
             )
         return loss
 
-    # torch wraps every ``step`` that is not marked, for its profiler and hooks; that takes longer than the step itself.
+    # Without this mark, torch wraps ``step`` for its profiler and hooks, which takes longer than the step itself.
     step.hooked = True  # type: ignore[attr-defined]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -231,12 +232,12 @@ class FusedAdam(torch.optim.Optimizer):
         self._link()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state, which replaces the tensors that steps write to."""
+        """Load a state, and collect its tensors."""
         super().load_state_dict(state_dict)
         self._link()
 
     def _link(self) -> None:
-        """Collect what the kernel writes to; the step counts of a group are views of one tensor."""
+        """Collect the tensors of the kernel; step counts of a group become views of one tensor."""
         self._counts, self._slots = [], []
         for group in self.param_groups:
             states = [self.state[p] for p in group["params"]]
@@ -252,7 +253,7 @@ class FusedAdam(torch.optim.Optimizer):
             )
 
 
-# Devices for which torch has the fused kernel; others take the plain optimizer.
+# Devices for which torch has the fused kernel.
 _FUSED = ("cpu", "cuda")
 
 SOLVERS: dict[str, type[Solver]] = {"adam": Adam, "sgd": SGD}

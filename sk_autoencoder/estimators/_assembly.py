@@ -1,4 +1,4 @@
-"""From parameters to parts: names resolved, "auto" decided, and one check that the parts fit together."""
+"""Parts of an estimator: names and "auto" are resolved, and the compatibility of the parts is checked."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from sk_autoencoder.scaling import LARGEST_CELL, SCALINGS, Affine, ColumnStatist
 from sk_autoencoder.solvers import SOLVERS, Solver
 from sk_autoencoder.training.rows import dense
 
-# Samples of X_val that are compared with the columns of X; how far out, in standard deviations, their medians may lie.
+# Number of samples of X_val that are compared with X, and the largest median distance from its mean, in standard
+# deviations, without a warning.
 _N_COMPARED = 256
 _FAR = 4.0
-_FEWEST_SAMPLES = 50  # below, the standard deviations of X say too little about heavy tails
-# Scaled cells beyond this are named as the likely cause when training diverges.
+_FEWEST_SAMPLES = 50  # with fewer samples, the standard deviations of X are not reliable
+# Scaled values above this are reported as the likely cause if training diverges.
 _SUSPICIOUS_CELL = 1e3
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """The parts of one estimator, private copies of the user's."""
+    """The parts of an estimator, as private copies."""
 
     network: Network
     objective: Objective
@@ -44,7 +45,7 @@ class Assembly:
 
 
 def assemble(estimator: Any) -> Assembly:
-    """Resolve an estimator's parts and check those that depend on each other."""
+    """Resolve the parts of an estimator, and check that they are compatible."""
     loss, network = resolve(LOSSES, estimator.loss), resolve(NETWORKS, estimator.network)
     scaling = loss.scaling if _is_auto(estimator.scaling) else estimator.scaling
     out_activation = loss.out_activation if _is_auto(network.out_activation) else network.out_activation
@@ -65,29 +66,29 @@ def assemble(estimator: Any) -> Assembly:
 
 
 def check_size(n_components: Any) -> None:
-    """Say what to write in place of what only PCA takes as ``n_components``."""
+    """Raise an error for values of ``n_components`` that only PCA supports."""
     if n_components is None:
         raise ValueError(
-            "n_components=None has no meaning here, since a code as wide as the row can copy it; write an integer, or "
-            "n_components='auto', the square root of the number of features."
+            "n_components=None is not supported, since a code with as many components as features can copy the input; "
+            "use an integer, or n_components='auto', the square root of the number of features."
         )
     if isinstance(n_components, numbers.Real) and 0 < float(n_components) < 1:
         raise ValueError(
-            f"n_components={n_components!r} must be an integer or 'auto': the size of a code is fixed before training "
-            "and cannot be chosen by a share of the variance. PCA can tell how many components hold such a share: "
+            f"n_components={n_components!r} must be an integer or 'auto': the number of components is fixed before "
+            "training and cannot be chosen by a fraction of the variance. PCA can compute it for such a fraction: "
             f"PCA(n_components={n_components!r}).fit(StandardScaler().fit_transform(X)).n_components_."
         )
 
 
 def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members: int) -> NetworkShape:
-    """Decide every width; warn when the code is wide enough to copy the row and nothing prevents it."""
+    """Determine the sizes of the network; warn if it can learn the identity because of too many components."""
     size, widths = estimator.n_components, estimator.hidden_layer_sizes
     if _is_auto(widths):
         hidden = assembly.network.auto_hidden_layer_sizes(n_features, estimator._hidden_layers)
     else:
         hidden = tuple(np.atleast_1d(widths).tolist())
     if not all(isinstance(width, int) and width >= 1 for width in hidden):
-        raise ValueError(f"hidden_layer_sizes={widths!r} must hold whole numbers from 1; use () for no hidden layer.")
+        raise ValueError(f"hidden_layer_sizes={widths!r} must contain positive integers; use () for no hidden layer.")
 
     denoises = assembly.corruption is not None and not assembly.objective.prevents_copying
     if not _is_auto(size):
@@ -99,8 +100,8 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
     prevented = assembly.corruption or assembly.network.prevents_copying or assembly.objective.prevents_copying
     if n_components > n_features and not prevented:
         warn(
-            f"n_components={n_components} exceeds the {n_features} features and nothing keeps the network from "
-            "copying its input; set a corruption (for example corruption='masking') or a smaller code.",
+            f"n_components={n_components} exceeds the {n_features} features, and nothing prevents the network "
+            "from learning the identity; use a corruption (for example corruption='masking') or fewer components.",
         )
     return NetworkShape(
         n_features=n_features,
@@ -116,22 +117,22 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
 
 
 def _sample_shape(choice: Any, n_features: int) -> tuple[int, ...] | None:
-    """Check that a row can be read in this shape."""
+    """Check that samples can be reshaped to this shape."""
     if choice is None:
         return None
     lengths = tuple(np.atleast_1d(choice).tolist())
     if not all(isinstance(length, int) and length >= 1 for length in lengths):
-        raise ValueError(f"sample_shape={choice!r} must hold whole numbers from 1; None reads a row as one sequence.")
+        raise ValueError(f"sample_shape={choice!r} must contain positive integers, or be None for a single sequence.")
     if prod(lengths) != n_features:
         raise ValueError(
-            f"sample_shape={choice!r} holds {' x '.join(map(str, lengths))} = {prod(lengths)} numbers, but a row has "
+            f"sample_shape={choice!r} has {' x '.join(map(str, lengths))} = {prod(lengths)} entries, but X has "
             f"{n_features} features; the product must be {n_features}."
         )
     return lengths
 
 
 def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
-    """Fit the scaling and check that the scaled rows suit the network and the loss."""
+    """Fit the scaling, and check the range of the scaled samples."""
     n_features = X.shape[1]
     too_wide = ~np.isfinite(statistics.variance)
     if too_wide.any():
@@ -147,15 +148,15 @@ def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: C
     too_large = np.maximum(-low, high) > LARGEST_CELL
     if too_large.any():
         raise ValueError(
-            f"Column {_names(estimator, too_large)} reaches beyond {LARGEST_CELL:g} after scaling="
-            f"{estimator.scaling!r}, too large for a network to learn from; use scaling='standard'."
+            f"Column {_names(estimator, too_large)} has absolute values above {LARGEST_CELL:g} after scaling="
+            f"{estimator.scaling!r}, which are too large for training; use scaling='standard'."
         )
     check_domain(estimator, assembly, low, high)
     return affine
 
 
 def check_domain(estimator: Any, assembly: Assembly, low: np.ndarray, high: np.ndarray) -> None:
-    """Check that scaled rows with this range are targets that the loss is defined for."""
+    """Check that scaled samples with this range are valid targets of the loss."""
     if assembly.loss.domain is None:
         return
     lower, upper = assembly.loss.domain
@@ -163,18 +164,18 @@ def check_domain(estimator: Any, assembly: Assembly, low: np.ndarray, high: np.n
     outside = (low < lower - margin) | (high > upper + margin)
     if outside.any():
         raise ValueError(
-            f"loss={estimator.loss!r} needs rows in [{lower:g}, {upper:g}] after scaling, but with scaling="
-            f"{estimator.scaling!r} column {_names(estimator, outside)} spans [{low[outside][0]:g}, "
+            f"loss={estimator.loss!r} needs values in [{lower:g}, {upper:g}] after scaling, but with scaling="
+            f"{estimator.scaling!r} column {_names(estimator, outside)} has the range [{low[outside][0]:g}, "
             f"{high[outside][0]:g}]; use scaling='minmax' or another loss."
         )
 
 
 def warn_of_foreign_samples(estimator: Any, X_val: Any, statistics: ColumnStatistics, n_samples: int) -> None:
-    """Warn when X_val looks as if it had not passed the steps that X has passed.
+    """Warn if X_val differs so much from X that it was probably not transformed in the same way.
 
-    By Chebyshev's inequality, at most a quarter of a distribution lies more than two standard deviations from the mean,
-    whatever its tails. That half of m samples lie more than t away has a probability below (2 / t)^m, so t grows until
-    this is a thousandth for all columns together. Columns that are constant in X have no spread to measure by.
+    By Chebyshev's inequality, at most 1 / t^2 of any distribution is more than t standard deviations from the mean. The
+    probability that this holds for half of m samples is less than (2 / t)^m. The threshold t is at least so large that
+    the sum of these probabilities over all columns is 0.001. Columns that are constant in X are ignored.
     """
     if n_samples < _FEWEST_SAMPLES:
         return
@@ -186,21 +187,21 @@ def warn_of_foreign_samples(estimator: Any, X_val: Any, statistics: ColumnStatis
     if far.any():
         worst = away == away.max()
         warn(
-            f"X_val looks unlike X: in {far.sum()} of {len(away)} columns half of its samples lie more than "
+            f"X_val differs from X: in {far.sum()} of {len(away)} columns, half of its samples are more than "
             f"{limit:.2g} standard deviations from the mean of X, in column {_names(estimator, worst)} more than "
-            f"{away.max():.3g}. Send X_val through the steps that X has passed: behind other steps of a pipeline write "
-            "Pipeline(steps, transform_input=['X_val']), with metadata routing enabled and "
+            f"{away.max():.3g}. Transform X_val in the same way as X: in a pipeline, use "
+            "Pipeline(steps, transform_input=['X_val']) with metadata routing enabled and "
             f"{type(estimator).__name__}(...).set_fit_request(X_val=True), or transform X_val before fit.",
         )
 
 
 def scaled_range(affine: Affine, statistics: ColumnStatistics) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest scaled value of each column."""
+    """Return the smallest and largest scaled value of each column."""
     return (statistics.low - affine.center) / affine.scale, (statistics.high - affine.center) / affine.scale
 
 
 def input_bounds(estimator: Any, affine: Affine, statistics: ColumnStatistics) -> Bounds | None:
-    """Widen the training range of each scaled column by ``input_margin`` standard deviations."""
+    """Return the range of each scaled feature in the training set, extended by ``input_margin`` units on both sides."""
     if estimator.input_margin is None:
         return None
     unit = statistics.scale / affine.scale
@@ -209,22 +210,22 @@ def input_bounds(estimator: Any, affine: Affine, statistics: ColumnStatistics) -
 
 
 def divergence_message(estimator: Any, affine: Affine, statistics: ColumnStatistics) -> str:
-    """Name the likely cause of a loss that is no longer finite."""
+    """Return an error message with the likely cause of the divergence."""
     low, high = scaled_range(affine, statistics)
     largest = np.maximum(-low, high)
     if largest.max() > _SUSPICIOUS_CELL:
         worst = largest == largest.max()
         cause = (
-            f"column {_names(estimator, worst)} reaches {largest.max():.3g} after scaling={estimator.scaling!r}; "
-            "use scaling='standard', or clip or transform that column"
+            f"column {_names(estimator, worst)} has absolute values up to {largest.max():.3g} after scaling="
+            f"{estimator.scaling!r}; use scaling='standard', or clip or transform that column"
         )
     else:
         cause = f"learning_rate_init={estimator.learning_rate_init!r} is too large; try a tenth of it"
-    return f"Training stopped because the loss is no longer finite. The likely cause: {cause}."
+    return f"Training diverged: the loss is no longer finite. Likely cause: {cause}."
 
 
 def _names(estimator: Any, chosen: np.ndarray) -> str:
-    """Names or positions of columns, at most three of them."""
+    """Return names or indices of the chosen columns, at most three of them."""
     names = getattr(estimator, "feature_names_in_", np.arange(len(chosen)))[chosen].tolist()
     shown = ", ".join(repr(name) for name in names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

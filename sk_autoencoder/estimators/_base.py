@@ -1,4 +1,4 @@
-"""What all estimators share: parameters, training a net, storing it, and the way of a row through it."""
+"""Base class of the estimators: parameters, training, and pickling."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _STATE_VERSION = 5
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
-    """Abstract: an estimator that owns a net (``net_``). Its children list the parameters and say what they offer."""
+    """Abstract base class of the estimators, which train an ``AutoencoderNet`` (``net_``)."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_components": [_AUTO, integers(1)],
@@ -87,11 +87,11 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
     }
 
-    # What "auto" means for max_iter, hidden_layer_sizes and n_components.
+    # Values of "auto" for max_iter, hidden_layer_sizes and n_components.
     _training_steps: ClassVar[int] = _auto.TRAINING_STEPS
     _most_epochs: ClassVar[int | None] = None
     _hidden_layers: ClassVar[int] = 3
-    _wide_code: ClassVar[bool] = False  # whether noise on the input may take the place of a narrow code
+    _wide_code: ClassVar[bool] = False  # whether, with a corruption, "auto" may exceed the number of features
 
     callbacks: list[Any] | None
     n_components: Any
@@ -99,7 +99,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     net_: AutoencoderNet
     n_features_in_: int
     stage_loss_curves_: list[list[float]]
-    # What training began with.
+    # Parameters and parts of the current training.
     _given: dict[str, Any]
     _assembly: Assembly
     _shape: NetworkShape
@@ -109,12 +109,12 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     _bounds: Bounds | None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get parameters, those of callbacks as ``callbacks__<name>__<parameter>``.
+        """Get parameters of this estimator, including ``callbacks__<name>__<parameter>``.
 
         Parameters
         ----------
         deep : bool, default=True
-            Whether to list the parameters of parts and callbacks too.
+            Whether to return the parameters of parts and callbacks too.
 
         Returns
         -------
@@ -124,10 +124,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return super().get_params(deep) | (nested_parameters(self.callbacks) if deep else {})
 
     def set_params(self, **params: Any) -> BaseAutoencoder:
-        """Set parameters, nested ones as ``<part>__<parameter>`` or ``callbacks__<name>__<parameter>``.
+        """Set parameters, including nested ones: ``<part>__<parameter>`` and ``callbacks__<name>__<parameter>``.
 
-        A callback's name is that of its pair (name, callback), or of its class, with a number from 1 behind it where
-        there are several, as in skorch.
+        The name of a callback is that of its pair (name, callback), or the name of its class. If there are several of a
+        class, a number from 1 is appended, as in skorch.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If a parameter does not exist, or a nested one is asked of a part given by its name.
+            If a parameter does not exist, or a nested parameter belongs to a part that was given as a string.
         """
         of_callbacks = {name: params.pop(name) for name in list(params) if name.startswith("callbacks__")}
         super().set_params(**params)
@@ -156,7 +156,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         super()._validate_params()
 
     def __sklearn_clone__(self) -> BaseAutoencoder:
-        """Clone all but callbacks, of which new ones share what the old ones hold."""
+        """Clone the estimator; callbacks are copied, and share their attributes with the originals."""
         bare = object.__new__(type(self))
         bare.__dict__.update(self.__dict__, callbacks=None)
         cloned = super(BaseAutoencoder, bare).__sklearn_clone__()
@@ -167,17 +167,17 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return hasattr(self, "net_")
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """Send rows through code and back.
+        """Reconstruct samples: encode and decode them.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         X_reconstructed : ndarray of shape (n_samples, n_features)
-            What the network makes of them, in original units; the mean over the members of an ensemble.
+            Reconstructions, in the units of X; the mean over the members of an ensemble.
         """
         X = self._check(X)
         return self._inference.reconstruct(X, self._voters(X))
@@ -196,7 +196,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         Returns
         -------
         errors : ndarray of shape (n_samples,)
-            Mean over features of the squared error, in the squared units of X, or without unit with
+            Mean over features of the squared error, in squared units of X, or dimensionless with
             ``standardize=True``.
         """
         X = self._check(X)
@@ -207,17 +207,17 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return errors
 
     def _feature_weights(self) -> np.ndarray:
-        """Return one over the training variance of each feature and over their number, 0 for constant features."""
+        """Return the weight of each feature: 1 / (variance * number of varying features), 0 for constant features."""
         varies, variance = self._statistics.varies, self._statistics.variance
         return np.divide(1 / max(1, varies.sum()), variance, out=np.zeros_like(variance), where=varies)
 
     def _check(self, X: Any) -> np.ndarray:
-        """Validate rows for ``_inference``, which comes back with those that may hold NaN or infinity."""
+        """Validate samples for ``_inference``, which checks for NaN and infinity itself."""
         check_is_fitted(self)
         return check_rows(self, X, reset=False, finite=False)
 
     def _voters(self, X: np.ndarray) -> np.ndarray | None:
-        """Which members judge which samples, (n_members, n_samples); None stands for all."""
+        """Which members evaluate which samples, (n_members, n_samples); None means all."""
         del X
         return None
 
@@ -225,26 +225,26 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return 1
 
     def _tied_choices(self) -> dict[str, bool]:
-        """Parameters that trained weights do not show but depend on, and whether the present value asks for others."""
+        """Parameters that trained weights do not contain, and whether a change of them requires new weights."""
         return {"random_state": self.random_state is not None}
 
     @property
     @abstractmethod
     def _validates(self) -> bool:
-        """Whether the validation loss says which weights are kept, and when training stops."""
+        """Whether the validation loss is monitored, and the best weights are restored."""
 
     def _check_holding_out(self, n_rows: int) -> None:
-        """Raise an error if there are too few samples to hold some of them out."""
+        """Raise an error if there are too few samples to hold out a validation set."""
 
     @abstractmethod
     def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Positions of the samples to train on (None: all) and, if told so, of those held out to validate on.
+        """Return positions of the training samples (None: all) and, if ``hold_out``, of held-out validation samples.
 
-        Both are (n,), or (n_members, n) where members differ.
+        Both are (n,), or (n_members, n) if they differ between members.
         """
 
     def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
-        """Train on validated rows: from new weights, or from the present ones with ``warm_start``."""
+        """Train on validated samples, from new weights or, with ``warm_start``, from the current ones."""
         if X_val is not None:
             X_val = check_validation_rows(self, X_val)
         if self._continues():
@@ -264,11 +264,11 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         _course.warn_afterwards(self, epochs, len(self.net_.history) - before, schedule)
 
     def _continues(self) -> bool:
-        """Whether ``fit`` goes on from the present weights."""
+        """Whether ``fit`` continues from the current weights."""
         return self.warm_start and self.__sklearn_is_fitted__()
 
     def _renew(self, X: np.ndarray) -> None:
-        """Let the present net follow parameters that have changed, as far as its weights can."""
+        """Apply changed parameters to the current net; raise an error if they require new weights."""
         callbacks, n_members, now = self._callbacks(), self._shape.n_members, _changes.given(self)
         changes = _changes.changed(self._given, now)
         if changes:
@@ -288,7 +288,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             self.net_.renew(self._plan, float(self.learning_rate_init), callbacks)
 
     def _add_members(self) -> None:
-        """Put the net's weights into a larger one; the solver's state begins anew, which is one for all members."""
+        """Copy the weights to a net with more members; the state of the solver, which all members share, is reset."""
         old, self.net_ = self.net_, self._new_net(torch.device(self.net_.device))
         self.net_.history.extend(old.history)
         for member in range(old.module_.shape.n_members):
@@ -297,33 +297,33 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 new.copy_(trained)
 
     def _partial_fit(self, X: np.ndarray) -> None:
-        """Train one epoch on validated rows, with the scaling of the first call."""
+        """Train one epoch on validated samples, with the scaling of the first call."""
         if not self.__sklearn_is_fitted__():
             with threads(X.shape[0] * X.shape[1], 1):
                 self._prepare(X, None)
         elif _changes.changed(self._given, _changes.given(self)):
             self._renew(X)
         self._streams = True
-        # A schedule needs an end, which a stream does not have.
+        # Schedules need the total number of steps, which is unknown here.
         self._train(self._rows(X), None, self._batch_size(X.shape[0]), 1, SCHEDULES["constant"], endless=True)
 
     def _batch_size(self, n_rows: int) -> int:
-        """Samples of a mini-batch, of so many in all."""
+        """Return the number of samples in a mini-batch."""
         chosen = self._plain("batch_size")
         size = _auto.batch_size(n_rows) if chosen == "auto" else min(chosen, n_rows)
         fewest = self.net_.module_.fewest_rows
         if size < fewest:
             if not self.net_.history:
-                del self.net_  # which was never trained
+                del self.net_  # it was never trained
             raise ValueError(
-                f"network={self.network!r} has batch normalisation, which needs at least {fewest} samples in a "
-                f"mini-batch, but batch_size={self.batch_size!r} and {n_rows} sample(s) to train on give {size}; use a "
-                f"batch_size of at least {fewest} and more samples, or modules without batch normalisation."
+                f"network={self.network!r} has batch normalization, which needs at least {fewest} samples in a "
+                f"mini-batch, but batch_size={self.batch_size!r} with {n_rows} training sample(s) is {size}; use a "
+                f"batch_size of at least {fewest} and more samples, or modules without batch normalization."
             )
         return size
 
     def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
-        """Resolve parts, check that all fits together, fit the scaling and draw new weights."""
+        """Resolve and check the parts, fit the scaling, and initialize a new net."""
         if X_val is None:
             self._check_holding_out(X.shape[0])
         device = resolve_device(self.device)
@@ -344,9 +344,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self._streams = False
         net = self._new_net(device)
         if assembly.network.layerwise_pretraining and not net.module_.stages():
-            raise ValueError(
-                f"layerwise_pretraining=True needs layers that can learn one by one, got {self.network!r}."
-            )
+            raise ValueError(f"layerwise_pretraining=True is not supported by network={self.network!r}.")
         if checkpoint:
             net.callbacks_.append(("saving", Saving(checkpoint)))
             if checkpoint.begun:
@@ -354,7 +352,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self.net_, self.stage_loss_curves_ = net, []
 
     def _new_plan(self, assembly: Assembly, mixed_precision: bool, seed: int) -> TrainingPlan:
-        """Say how a net with these parts trains."""
+        """Return the settings of a training with these parts."""
         return TrainingPlan(
             loss=assembly.loss,
             corruption=assembly.corruption,
@@ -365,12 +363,12 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         )
 
     def _open_checkpoint(self, X: np.ndarray, X_val: np.ndarray | None, statistics: ColumnStatistics) -> Checkpoint:
-        """Open the checkpoint's file; there may be one of an interrupted training."""
+        """Open the checkpoint, and check that an existing file belongs to this training."""
         self._check_checkpoint()
         return Checkpoint(self.checkpoint, training_identity(self, X, statistics, X_val))
 
     def _check_checkpoint(self) -> None:
-        """Refuse what a checkpoint does not keep."""
+        """Raise an error for parameters that checkpoints do not support."""
         if self.checkpoint is None:
             return
         parts = _assembly.assemble(self)
@@ -380,10 +378,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             ("trim=0.0 in the objective", parts.objective.trim),
         ):
             if given:
-                raise ValueError(f"checkpoint keeps one plain training; use it with {name}, or leave it out.")
+                raise ValueError(f"checkpoint requires {name}; change it, or use checkpoint=None.")
 
     def _new_net(self, device: torch.device) -> AutoencoderNet:
-        """Build an initialized net for the shape and plan that were fixed when training began."""
+        """Create an initialized net for the current shape and plan."""
         shape, plan = self._shape, self._plan
         module = self._assembly.network.build(shape, weight_generators(plan.seed, shape.n_members))
         self._assembly.objective.extend(module)
@@ -399,24 +397,24 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return net.initialize()
 
     def _callbacks(self) -> list[Any]:
-        """Copies of the user's callbacks, then ours; stopping comes last, so that all others see its epoch."""
+        """Return copies of the user's callbacks, a progress bar and early stopping, which is last, after all others."""
         check_callbacks(self.callbacks)
         callbacks = copied(self.callbacks) or []
         if self.verbose:
             callbacks.append(ProgressBar())
         if self.tol is not None and self.n_iter_no_change is None:
             raise ValueError(
-                f"tol={self.tol!r} lets a member stop after n_iter_no_change epochs, but n_iter_no_change=None; use "
-                "for example n_iter_no_change=10, or tol=None."
+                f"tol={self.tol!r} has no effect with n_iter_no_change=None; use for example n_iter_no_change=10, or "
+                "tol=None."
             )
         if self._validates or self.tol is not None:
             monitor = "valid" if self._validates else "train"
-            # How long it waits depends on the epochs, and is set when training begins.
+            # The patience may depend on the number of epochs, and is set before training.
             callbacks.append(Stopping(monitor, self._plain("tol") or 0.0, patience=None, restore=self._validates))
         return callbacks
 
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:
-        """Rows to train on, and rows to validate on: the user's, or some held out."""
+        """Return training samples and validation samples, which are X_val or held-out samples, if any."""
         source = resident(X, torch.device(self.net_.device))
         positions, held_out = self._split(X.shape[0], hold_out=X_val is None and self._validates)
         validation = None if held_out is None else self._rows(X, held_out, source)
@@ -429,7 +427,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return RowDataset(X, scaler, positions, source, self._input_bounds())
 
     def _input_bounds(self) -> InputBounds | None:
-        """Build what bounds the network's input, on its device."""
+        """Create the module that compresses extreme inputs, on the device of the net."""
         return None if self._bounds is None else InputBounds(self._bounds, self._shape.torch_dtype).to(self.net_.device)
 
     def _train(
@@ -441,10 +439,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         schedule: Schedule,
         endless: bool = False,
     ) -> None:
-        """Run the engine; whatever ends it, what was learnt is kept, unless the loss has diverged."""
+        """Train the net. The fitted state is kept after an interrupt or error, unless the loss has diverged."""
         self._before_training(endless)
         try:
-            # Gradients take twice what a pass forward takes.
+            # The backward pass takes twice the time of the forward pass.
             with threads(3 * batch_size * self.net_.module_.n_multiplications, TRAINING_STEP):
                 epochs = self._pretrain(rows, batch_size, epochs, schedule)
                 _course.set_patience(self.net_, self._plain("n_iter_no_change"), epochs)
@@ -461,13 +459,13 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 self._after_training(rows.X, endless)
 
     def _before_training(self, endless: bool) -> None:
-        """Drop what an earlier training has left; ``endless`` is one call of ``partial_fit`` among many."""
+        """Delete results of a previous training; ``endless`` is true for ``partial_fit``."""
 
     def _after_training(self, X: np.ndarray, endless: bool) -> None:
-        """Learn from the training samples what methods of the fitted estimator need."""
+        """Compute fitted attributes from the training samples."""
 
     def _pretrain(self, rows: RowDataset, batch_size: int, epochs: int, schedule: Schedule) -> int:
-        """Let the layers of a new network learn one by one, if they are to; return the epochs left for the whole."""
+        """Pretrain the layers of a new network, if requested; return the remaining number of epochs."""
         if not self._assembly.network.layerwise_pretraining or self._streams or self.net_.history:
             return epochs
         each, rest = split_epochs(epochs, len(self.net_.module_.stages()))
@@ -477,7 +475,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return rest
 
     def _finish(self) -> None:
-        """Read the net's history into fitted attributes and make its weights ready for use."""
+        """Set fitted attributes from the history of the net, and prepare it for inference."""
         history = self.net_.history
         self.n_iter_ = len(history)
         self.loss_curve_ = [epoch["train_loss"] for epoch in history if "train_loss" in epoch]
@@ -496,7 +494,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Arrays and plain values only: the net is rebuilt when the state is loaded."""
+        """Return arrays and plain values only; the net is rebuilt when the state is loaded."""
         check_storable(self.callbacks)
         state = dict(super().__getstate__())
         state["device"] = str(self.device)
@@ -509,7 +507,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     @own_modes()
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Rebuild the net on the device that this machine has."""
+        """Restore the state, and rebuild the net on an available device."""
         _stored.check_version(type(self).__name__, state, _STATE_VERSION)
         rest = dict(state)
         arrays, _ = rest.pop("_net_state", None), rest.pop("_state_version", None)

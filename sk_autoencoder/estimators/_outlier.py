@@ -1,4 +1,4 @@
-"""Autoencoders as outlier detectors."""
+"""Outlier detection with autoencoders."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def _explains_no_features(estimator: AutoencoderOutlierDetector) -> str | None:
     if score.explains_features:
         return None
     names = ", ".join(repr(name) for name, kind in SCORES.items() if kind().explains_features)
-    return f"outlier_score={estimator.outlier_score!r} cannot be shared among features; these can: {names}."
+    return f"outlier_score={estimator.outlier_score!r} has no contributions of features; these have: {names}."
 
 
 def _offset(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> float:
-    """Return the offset of ``decision_function``: scores that equal the threshold but for rounding are not above it."""
+    """Return the offset of ``decision_function``; scores that equal the threshold up to rounding are not above it."""
     limit = threshold(scores, held_out)
     return -(limit + rounding(limit))
 
@@ -50,167 +50,193 @@ def _labels(decisions: np.ndarray) -> np.ndarray:
 
 
 class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
-    """Find rows that a network trained on the others cannot explain.
+    """Outlier detection with an ensemble of denoising autoencoders.
 
-    Several denoising autoencoders are trained in one batched program, each on four fifths of the samples. The samples
-    that a member never saw show how large errors are on new normal samples, and calibrate scores, thresholds and
-    p-values. The default score combines what the networks say with what the samples say alone.
+    Each ensemble member is trained on four fifths of the samples by default, and holds out the others. Outlier scores,
+    thresholds and p-values are calibrated with the held-out samples. The default score combines scores of residuals and
+    reconstructions with scores that do not use the networks.
 
-    A training sample is judged by the member that held it out, so ``fit_predict`` and ``labels_`` are right for the
-    table that the detector was fitted on, and ``predict`` for new samples.
+    Training samples are scored by the members that held them out, so that ``fit_predict``, ``labels_``, and ``predict``
+    on the training set are comparable to ``predict`` on new samples.
 
     Parameters
     ----------
     n_components : int or "auto", default="auto"
-        Size of the code. "auto" is the width of the first hidden layer where noise on the input keeps the network from
-        copying, and the square root of the number of features, rounded up, where nothing but a narrow code does.
+        Number of components of the latent code. "auto" is the size of the first hidden layer for denoising autoencoders
+        (with a corruption, hidden layers and an objective that does not limit the code itself), otherwise the square
+        root of the number of features, rounded up.
     outlier_score : str or OutlierScore, default="combined"
-        How samples are scored; what is compared with the training set, or with samples that were held out of it:
+        How outlier scores are computed. Distances are those to the nearest training samples:
 
         - "combined": ``Combined()``, several of the scores below on a common scale.
-        - "reconstruction": the mean squared residual.
-        - "mahalanobis": the residual, by its Mahalanobis length.
-        - "residual_distance": the residual, with its nearest neighbours.
-        - "code_distance": the latent code, with its nearest neighbours.
-        - "sample_distance": the sample, with its nearest neighbours.
-        - "rank_distance": the sample in ranks and logarithms, with its nearest neighbours.
-        - "sample_isolation": the sample, with few training samples, many times.
-        - "reconstruction_isolation": the reconstruction, with few reconstructions, many times.
-        - "feature_tails": each feature, with its distribution.
-        - "kl": the divergence of the code from the prior, with ``objective="variational"``.
-        - "elbo": the negative evidence lower bound, with ``objective="variational"``.
+        - "reconstruction": mean squared residual.
+        - "mahalanobis": Mahalanobis distance of the residual.
+        - "residual_distance": distance of the residual to residuals of training samples.
+        - "code_distance": distance of the latent code to codes of training samples.
+        - "sample_distance": distance of the sample to training samples.
+        - "rank_distance": the same, by ranks and logarithms of the features.
+        - "sample_isolation": distance of the sample to small random subsets of the training set, averaged.
+        - "reconstruction_isolation": the same for reconstructions.
+        - "feature_tails": tail probabilities of each feature.
+        - "kl": divergence of the posterior from the prior, with ``objective="variational"``.
+        - "elbo": negative evidence lower bound, with ``objective="variational"``.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
-        Where strange turns into an outlier. A float in (0, 0.5] is the share of the training rows that are outliers.
-        "auto" is ``Auto()``, "tail" ``Tail()`` and "conformal" ``Conformal()``, rules on the scores of held-out rows.
+        Rule for the threshold of outlier scores. A float in (0, 0.5] is the fraction of outliers in the training set.
+        "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the scores of held-out
+        samples.
     n_estimators : int, default=5
-        Members of the ensemble. They differ in initial weights, order, noise and held-out samples; their scores are
-        averaged. There are as many folds as members, at most 5. A single member holds out a fifth of the samples, and
-        judges all of the training samples though it was trained on most of them.
-    hidden_layer_sizes : "auto", int or tuple of int, default="auto"
-        Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is one
-        layer as wide as the row, but at least 128 and at most 512. For ``Convolutional``, sizes are channels, and
-        "auto" is 16.
-    activation : str, default="silu"
-        Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
-        "softplus", "tanh" or "sigmoid". Names only, since each comes with initial weights, a derivative and a form for
-        export; write other activations into modules of your own (``networks.Custom``).
+        Number of ensemble members, whose scores are averaged. They differ in initial weights, mini-batches, noise and
+        held-out samples. There are as many folds as members, but at most 5. A single member holds out a fifth of the
+        samples; then all training samples are scored by this member, also those that it was trained on.
     network : {"dense", "convolutional"} or Network, default="dense"
-        How encoder and decoder are wired, for example ``Dense(tied_weights=True, dropout=0.2)``. The network holds the
-        activation of the output (``out_activation``), layer-wise pretraining (``Dense(layerwise_pretraining=True)``)
-        and how samples are read (``Convolutional(sample_shape=(1, 8, 8))``).
+        Architecture of encoder and decoder. Objects have further parameters, for example
+        ``Dense(tied_weights=True, dropout=0.2)``, ``Dense(layerwise_pretraining=True)`` or
+        ``Convolutional(sample_shape=(1, 8, 8))``, and the activation of the output layer (``out_activation``).
+    hidden_layer_sizes : "auto", int or tuple of int, default="auto"
+        Numbers of units in the hidden layers of the encoder; the decoder mirrors them. ``()`` means no hidden layers.
+        "auto" is one layer: the number of features, but at least 128 and at most 512. For ``Convolutional``, these are
+        numbers of channels, and "auto" is 16.
+    activation : str, default="silu"
+        Activation function of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu",
+        "mish", "softplus", "tanh" or "sigmoid". For other functions, use ``networks.Custom``.
     objective : {"reconstruction", "variational"} or Objective, default="reconstruction"
-        What is learnt from a batch: to rebuild it, perhaps from a sparse code (``Reconstruction(sparsity="l1")``), or
-        its distribution (``Variational(beta=1.0)``).
+        Function that is minimized. "reconstruction" is the reconstruction loss, with an optional sparsity penalty
+        (``Reconstruction(sparsity="l1")``). "variational" is the negative evidence lower bound of a variational
+        autoencoder (``Variational(beta=1.0)``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
-        Error of a cell, on scaled rows.
+        Reconstruction loss, averaged over the features in scaled units.
     corruption : {"gaussian", "masking", "swap"}, Corruption or None, default="gaussian"
-        Noise on the input during training; the clean row stays the target (denoising). "gaussian" has a standard
-        deviation of 0.3 in scaled units.
+        Random change of the input during training, while the target is the clean sample (denoising autoencoder).
+        "gaussian" adds noise with a standard deviation of 0.3 in scaled units. None is a plain autoencoder.
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
-        How columns are scaled inside the network. "auto" is "standard", or "minmax" for the binary cross-entropy.
-        None is for rows that are already scaled. The unit of "standard" is the standard deviation, but at least the
-        median deviation of the values that differ from the median: 1 for rare ones among zeros.
+        Scaling of the features, which is part of the model. "auto" is "standard", or "minmax" for the binary
+        cross-entropy. "standard" divides by the standard deviation, but at least by the median of the nonzero absolute
+        deviations from the median, which is 1 for a binary feature with few ones. None is no scaling.
     input_margin : float or None, default=None
-        How far beyond its range in the training set a feature enters the network unchanged, in units of standard
-        scaling. A distance d beyond that enters as ``log(1 + d)``, so that one extreme cell does not decide the whole
-        reconstruction. Targets, residuals and outlier scores are not bounded. None sets no bound.
+        Distance from the training range of a feature, in units of standard scaling, up to which values enter the
+        network unchanged. A value at a distance d beyond that enters as if the distance was ``log(1 + d)``, so that one
+        extreme value has less effect on the reconstruction of other features. Targets, residuals and outlier scores are
+        not changed. None means that all values enter unchanged.
     solver : {"adam", "sgd"} or Solver, default="adam"
-        Optimizer, for example ``solvers.SGD(momentum=0.5)``, or any torch optimizer by ``solvers.Custom``.
+        Optimizer: AdamW, or stochastic gradient descent with momentum (``solvers.SGD(momentum=0.5)``). Use
+        ``solvers.Custom`` for other torch optimizers.
     learning_rate_init : float, default=0.005
-        Learning rate, the highest one if it follows a schedule.
+        Learning rate; the largest one with the schedules "cosine" and "onecycle".
     learning_rate : {"constant", "cosine", "onecycle"} or callable, default="onecycle"
-        Schedule of the learning rate over the steps of ``fit``: "onecycle" starts at a 25th of ``learning_rate_init``,
-        rises for 30 % of the steps, and falls to 0. A callable takes the share of the steps that are done, and returns
-        a factor of ``learning_rate_init``. A callback that sets the rate, like skorch's ``LRScheduler``, takes its
-        place, with a warning unless the schedule is "constant".
+        Schedule of the learning rate over the optimizer steps of ``fit``. "cosine" decreases to 0. "onecycle" increases
+        from a 25th of ``learning_rate_init`` during the first 30 % of the steps, then decreases to 0. A callable maps
+        the fraction of steps done to a factor of ``learning_rate_init``. A callback that sets the learning rate, such
+        as skorch's ``LRScheduler``, replaces the schedule, with a warning unless the schedule is "constant".
     alpha : float, default=0.0
-        Weight decay, decoupled from the gradient: "adam" with ``alpha`` is AdamW.
+        Weight decay, decoupled from the gradient as in AdamW.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch. "auto" is 128, or all rows if there are fewer.
+        Number of samples in a mini-batch. "auto" is ``min(128, n_samples)``.
     max_iter : int or "auto", default="auto"
-        Epochs. "auto" is as many as hold 500 optimizer steps, but at most 100; beyond 2000 columns, fewer in inverse
-        proportion (at least 100 steps) and a warning.
+        Number of epochs. "auto" is the number for 500 optimizer steps, but at most 100 epochs. With more than 2000
+        features, the number of steps is reduced in inverse proportion, to at least 100, with a warning.
     tol : float or None, default=None
-        Smallest fall of the loss (of the validation loss with ``restore_best``) that counts as progress; a member
-        stops after ``n_iter_no_change`` epochs without it. None trains for ``max_iter`` epochs.
+        Minimum decrease of the loss that counts as an improvement, see "When training ends" below.
     restore_best : bool, default=True
-        Restore each member's weights of the epoch with the smallest loss on the samples that the member holds out, or
-        on ``X_val``. False keeps the weights of the last epoch.
+        Whether to restore, for each member, the weights of the epoch with the smallest validation loss.
     n_iter_no_change : int, "auto" or None, default=None
-        Epochs to wait for progress before a member stops. None trains for ``max_iter`` epochs in any case. "auto" is a
-        tenth of all epochs, at least 10. A warning tells when a smaller number stops training while the rate of
-        "onecycle" is still low.
+        Number of epochs without improvement after which a member stops. None never stops, "auto" is a tenth of all
+        epochs, at least 10. Smaller numbers may stop training during the warm-up of "onecycle", with a warning.
     warm_start : bool, default=False
-        Let ``fit`` go on from the present weights and scaling. Parameters that have changed are followed where
-        weights can: loss, corruption, alpha, rate, momentum, batches, epochs, stopping, callbacks. A change of the
-        network, its widths, objective, scaling, kind of solver, precision, device or seed raises an error. A larger
-        ``n_estimators`` adds new members, and the solver's state begins anew.
-    device : str or torch.device, default="auto"
-        "cpu", "cuda" or "cuda:<index>". "auto" is CUDA if there is one, else the CPU. A stored model opens on the CPU
-        where there is no such device.
-    precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Number type of the network. "bfloat16" trains in mixed precision: matrix products in bfloat16, weights in
-        float32; a device without the instructions uses float32 and warns.
-    callbacks : list of skorch callbacks or None, default=None
-        Called by the training loop; shallow copies are used, found afterwards in ``net_.callbacks_``. Parameters of a
-        callback are ``callbacks__<name>__<parameter>``, with its name in a pair (name, callback) or its class's name.
-        ``on_grad_computed`` is called for each member in turn, so that ``skorch.callbacks.GradientNormClipping`` clips
-        each by itself.
+        Whether ``fit`` continues from the current weights and scaling. Changes of the loss, corruption, ``alpha``,
+        learning rate, momentum, batch size, number of epochs, early stopping and callbacks take effect. Changes of the
+        network, its sizes, the objective, scaling, class of solver, precision, device and ``random_state`` raise an
+        error. A larger ``n_estimators`` adds members, and resets the state of the solver.
     checkpoint : path-like or None, default=None
-        A directory in which ``fit`` keeps one file, ``training.npz``, replaced after each epoch. The same ``fit`` in a
-        new process goes on from there to the same bits; a file of other parameters or rows, or a damaged or compressed
-        one, raises an error. The file stays when training is done. The state of own callbacks is not kept.
+        Directory of the file ``training.npz``, which ``fit`` writes after each epoch. After an interruption, the same
+        ``fit`` in a new process continues from this file, with identical results. If the file belongs to other
+        parameters or samples, or is damaged or compressed, an error is raised. The file is not deleted after training.
+        The state of user-defined callbacks is not stored.
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks of the training loop. Shallow copies are used, which are stored in ``net_.callbacks_``. Parameters of
+        a callback are ``callbacks__<name>__<parameter>``, with the name of a pair (name, callback) or that of the
+        class. ``on_grad_computed`` is called for each member separately, so that
+        ``skorch.callbacks.GradientNormClipping`` clips the gradients of each member by their own norm.
+    device : str or torch.device, default="auto"
+        "cpu", "cuda" or "cuda:<index>". "auto" is CUDA if available, else the CPU. A pickled model is loaded to the CPU
+        if its device is not available.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Data type of the network. "bfloat16" is mixed precision: matrix products in bfloat16, weights in float32.
+        Devices without instructions for bfloat16 use float32, with a warning.
     random_state : int, RandomState instance or None, default=None
-        Source of initial weights, order of samples and noise. None draws one number from numpy's global generator.
+        Seed or generator for initial weights, mini-batches, noise and held-out samples. None draws a seed from numpy's
+        global generator.
     verbose : bool or int, default=False
-        Show one progress bar with loss and time left.
+        Whether to show a progress bar with the loss and the remaining time.
 
     Attributes
     ----------
     offset_ : float
-        ``decision_function`` is ``score_samples`` minus this.
+        Threshold of ``score_samples``: ``decision_function(X) = score_samples(X) - offset_``.
     training_scores_ : ndarray of shape (n_samples,)
-        ``score_samples`` of the training samples, in the order of X. Each is judged by the members that held it out.
-        There are none, and all members judge samples that they were trained on, with ``n_estimators=1``, fewer than 10
-        samples, or after ``warm_start`` on other samples.
+        ``score_samples`` of the training samples, in the order of X. Each is scored by the members that held it out, or
+        by all members if ``n_estimators=1``, with fewer than 10 samples, or after ``warm_start`` with other samples.
     labels_ : ndarray of shape (n_samples,)
-        1 for normal training samples, -1 for outliers; follows ``recalibrate``.
+        Labels of the training samples: 1 for inliers, -1 for outliers. ``recalibrate`` updates them.
     calibration_scores_ : ndarray of shape (n_held_out,)
-        Outlier scores of samples while they were held out of training, sorted: all training samples, but one in five
-        with ``n_estimators=1``. Below 10 training samples nothing is held out and these are all of them.
+        Sorted outlier scores of held-out samples: all training samples, or a fifth of them with ``n_estimators=1``.
+        With fewer than 10 training samples, these are the scores of all of them, and none is held out.
     net_ : AutoencoderNet
-        The trained skorch net; ``net_.module_`` is the torch module with all members.
+        The trained skorch net; ``net_.module_`` is the torch module of all members.
     n_components_ : int
-        Size of the code.
+        Number of components of the latent code.
     n_features_in_ : int
-        Number of features seen in ``fit``.
+        Number of features seen during ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had string names for all of them.
+        Names of features seen during ``fit``; defined only if X has feature names that are all strings.
     n_iter_ : int
-        Epochs trained.
+        Number of epochs of training.
     loss_curve_ : list of float
-        Training loss of each epoch, the mean over members, rows and features.
+        Training loss of each epoch, the mean over members, samples and features.
     validation_loss_curve_ : list of float
-        The same on validation rows; empty without them.
+        Validation loss of each epoch; empty without validation samples.
     loss_curves_ : dict of list of float
-        Training curves of the objective's terms, when it has more than one.
+        Training curve of each term of the objective; empty if the objective has only one term.
     stage_loss_curves_ : list of list of float
-        Training loss of each epoch of each layer, the lowest first; empty without ``layerwise_pretraining``.
+        Training loss of each epoch, for each layer in layer-wise pretraining; empty without it.
     best_loss_ : float
-        The smallest validation loss or, without validation rows, training loss.
+        Smallest validation loss or, without validation samples, smallest training loss.
 
     See Also
     --------
-    sklearn.ensemble.IsolationForest : Random trees; no training of weights, and strong on contaminated rows.
-    sklearn.neighbors.LocalOutlierFactor : Density among neighbours.
+    sklearn.ensemble.IsolationForest : Isolation by random trees; robust to contaminated training sets.
+    sklearn.neighbors.LocalOutlierFactor : Local density, compared with that of the nearest neighbors.
 
     Notes
     -----
-    A stored detector contains training samples: scores that compare, among them parts of the default score, keep up to
-    a few thousand scaled samples for each member, sorted values of each feature, and the scaling that turns them back.
-    It also holds the scores of all training samples, the losses of each epoch, and keys that tell whether a sample was
-    in the training set, until ``forget_training_samples`` is called. Where samples must stay private, keep the file as
-    private as they are, or choose a score that does not compare, like ``outlier_score="reconstruction"``.
+    **When training ends**
+
+    ==================== ===================================================================================
+    Parameter            Effect
+    ==================== ===================================================================================
+    ``max_iter``         Maximum number of epochs.
+    ``tol``              Minimum decrease of the monitored loss that counts as an improvement. With
+                         None, it is 0 if ``restore_best=True``; otherwise, training does not stop early.
+    ``restore_best``     If True, the validation loss of each member is monitored, on the samples that it
+                         holds out or on ``X_val``, and the weights of the epoch with the smallest one are
+                         restored. If False, the training loss is monitored, and the weights of the last
+                         epoch are kept.
+    ``n_iter_no_change`` Number of successive epochs without an improvement after which a member stops.
+                         Training ends when all members have stopped. With None, no member stops, and
+                         ``tol`` must be None.
+    ==================== ===================================================================================
+
+    So training may stop before ``max_iter`` epochs if ``n_iter_no_change`` is not None and either ``restore_best=True``
+    or ``tol`` is a number. Then, if ``max_iter`` is reached first, there is a ``ConvergenceWarning``. With the
+    defaults, training ends after ``max_iter`` epochs, and the best weights are restored. Members that have stopped are
+    trained on until all have stopped; with ``restore_best=True``, this does not affect their final weights. ``X_val``
+    with ``restore_best=False`` is evaluated after each epoch, but does not end training. Callbacks such as skorch's
+    ``EarlyStopping`` can stop training too.
+
+    **Privacy.** A pickled detector contains training samples: scores that compare with training samples, as the default
+    score does, store up to a few thousand scaled samples for each member, the sorted values of each feature, and the
+    scaling. The detector also contains the scores of all training samples, the losses of each epoch and, until
+    ``forget_training_samples`` is called, keys that identify training samples. If the samples are private, keep the
+    file private too, or use a score that does not store samples, such as ``outlier_score="reconstruction"``.
 
     References
     ----------
@@ -255,9 +281,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         outlier_score: str | OutlierScore = "combined",
         contamination: float | str | Threshold = "auto",
         n_estimators: int = 5,
+        network: str | Network = "dense",
         hidden_layer_sizes: Any = "auto",
         activation: str = "silu",
-        network: str | Network = "dense",
         objective: str | Objective = "reconstruction",
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "gaussian",
@@ -273,10 +299,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         restore_best: bool = True,
         n_iter_no_change: int | str | None = None,
         warm_start: bool = False,
+        checkpoint: Any = None,
+        callbacks: list[Any] | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
-        callbacks: list[Any] | None = None,
-        checkpoint: Any = None,
         random_state: Any = None,
         verbose: bool | int = False,
     ):
@@ -284,9 +310,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.outlier_score = outlier_score
         self.contamination = contamination
         self.n_estimators = n_estimators
+        self.network = network
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
-        self.network = network
         self.objective = objective
         self.loss = loss
         self.corruption = corruption
@@ -302,26 +328,26 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.restore_best = restore_best
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.callbacks = callbacks
         self.device = device
         self.precision = precision
-        self.callbacks = callbacks
-        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> AutoencoderOutlierDetector:
-        """Train on rows, most of which are normal.
+        """Fit the detector to X, most of whose samples should be inliers.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Training samples.
         y : Ignored
             Not used, present for API consistency by convention.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
-            Samples to validate on: their loss is recorded after each epoch, and ``restore_best`` watches it. They
-            must have passed the same steps as X; a warning tells when they lie far from it. Behind a scaler write
+            Validation samples. Their loss is computed after each epoch, and ``restore_best`` uses it. They must be
+            transformed in the same way as X; if they differ strongly from X, there is a warning. In a pipeline, use
             ``Pipeline(steps, transform_input=["X_val"])``, see the example in ``AutoencoderTransformer.fit``.
 
         Returns
@@ -332,7 +358,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Raises
         ------
         ValueError
-            If X holds anything but finite numbers, if parts do not fit together, or if the loss diverges.
+            If X contains NaN or infinity, if parameters are not compatible, or if the training diverges.
         """
         X = check_rows(self, X, reset=not self._continues())
         score = resolve(SCORES, self.outlier_score)
@@ -341,7 +367,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         if missing:
             raise ValueError(
                 f"outlier_score={self.outlier_score!r} needs {sorted(missing)}, but objective={self.objective!r} "
-                f"gives {sorted(objective.terms)}; choose another score or objective."
+                f"has the terms {sorted(objective.terms)}; use another score or objective."
             )
         threshold = self._threshold(self.contamination)
         new = not self._continues()
@@ -353,12 +379,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return self
 
     def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> np.ndarray:
-        """Fit, and call the training samples normal or outliers: each is judged by members that held it out.
+        """Fit the detector, and predict whether the training samples are outliers.
+
+        Each sample is scored by the members that held it out, see ``training_scores_``.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Samples.
+            Training samples.
         y : Ignored
             Not used, present for API consistency by convention.
         **kwargs : dict
@@ -367,67 +395,67 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            ``labels_``: 1 for normal samples, -1 for outliers, as ``predict(X)`` would return.
+            1 for inliers, -1 for outliers; equal to ``labels_`` and ``predict(X)``.
         """
         return self.fit(X, y, **kwargs).labels_
 
     @property
     def labels_(self) -> np.ndarray:
-        """Verdict on each training sample, in the order of X."""
+        """Labels of the training samples, in the order of X."""
         check_is_fitted(self)
         return _labels(self.training_scores_ - self.offset_)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Score rows; higher is more normal.
+        """Return the negative outlier scores of samples.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Minus the outlier score, averaged over the members.
+            Negative outlier scores, averaged over the members; lower for outliers.
         """
         X = self._check(X)
         return self._score_samples(X, self._voters(X))
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Score rows relative to the threshold; negative for outliers.
+        """Return the negative outlier scores of samples, shifted so that the threshold is 0.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         decisions : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``.
+            ``score_samples(X) - offset_``; negative for outliers.
         """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """Call rows normal or outliers.
+        """Predict whether samples are outliers.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            1 for normal rows, -1 for outliers.
+            1 for inliers, -1 for outliers.
         """
         return _labels(self.decision_function(X))
 
     def p_values(self, X: Any) -> np.ndarray:
-        """Share of held-out training samples that are at least as strange.
+        """Compute conformal p-values: the fraction of held-out samples with an equal or higher outlier score.
 
-        For samples from the distribution of the training samples, a p-value is at most a with a probability of about
-        a. A training sample is compared with the other training samples only.
+        For samples from the distribution of the training samples, the probability of a p-value of at most a is about a.
+        A training sample is compared with the other training samples only.
 
         Parameters
         ----------
@@ -437,7 +465,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Returns
         -------
         p_values : ndarray of shape (n_samples,)
-            Numbers in [1 / (n_held_out + 1), 1]; small for outliers.
+            p-values in [1 / (n_held_out + 1), 1]; small for outliers.
         """
         X = self._check(X)
         voters = self._voters(X)
@@ -445,29 +473,28 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         n_held_out = len(self.calibration_scores_)
         as_strange = self.calibration_scores_ + rounding(self.calibration_scores_)
         stranger = n_held_out - np.searchsorted(as_strange, scores, side="left")
-        # A training sample stands among the held-out scores itself.
+        # The held-out scores include those of training samples themselves.
         new = 1 if voters is None else ~voters.any(axis=0)
         return np.maximum(new + stranger, 1) / (new + n_held_out)
 
     def recalibrate(
         self, X: Any = None, contamination: float | str | Threshold | None = None
     ) -> AutoencoderOutlierDetector:
-        """Move ``offset_`` without training again.
+        """Compute ``offset_`` with another threshold rule or other samples, without training.
 
-        A ``contamination`` that is given becomes the detector's parameter, so that ``get_params`` says what
-        ``offset_`` and ``labels_`` follow from.
+        If ``contamination`` is given, the parameter of the detector is set to it.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features) or None, default=None
-            Samples whose scores the rule sees. None means the training samples.
+            Samples whose scores are used. None means the training samples.
         contamination : float, str, Threshold or None, default=None
-            The rule, as in the constructor. None means the detector's own.
+            Rule, as in the constructor. None means the parameter of the detector.
 
         Returns
         -------
         self : AutoencoderOutlierDetector
-            The detector with another ``offset_``.
+            The detector with the new ``offset_``.
         """
         check_is_fitted(self)
         contamination = self.contamination if contamination is None else contamination
@@ -482,12 +509,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return self
 
     def forget_training_samples(self) -> AutoencoderOutlierDetector:
-        """Drop the keys by which training samples are recognised.
+        """Delete the keys that identify training samples.
 
-        Keys tell whoever holds the model and a sample whether the model was trained on it. Without them, training
-        samples are judged by all members, like new samples, among them those that were trained on them; ``labels_``,
-        ``training_scores_`` and ``offset_`` stay as they are. Parts of the default score keep some training samples as
-        they are: see Notes.
+        With keys, it is possible to find out whether a given sample was in the training set. Without them, training
+        samples are scored like new samples, by all members, including those that were trained on them. ``labels_``,
+        ``training_scores_`` and ``offset_`` are not changed. The default score also stores some training samples, see
+        Notes of the class.
 
         Returns
         -------
@@ -500,9 +527,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     @available_unless(_explains_no_features)
     def feature_scores(self, X: Any) -> np.ndarray:
-        """Say what each feature adds to the outlier score of a sample.
+        """Return the contribution of each feature to the outlier scores.
 
-        Available when the outlier score, or a component of it, can be shared among features.
+        Available only if the outlier score, or a component of it, has contributions of features.
 
         Parameters
         ----------
@@ -512,10 +539,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Returns
         -------
         scores : ndarray of shape (n_samples, n_features_in_)
-            Addends of the outlier score, larger for stranger features. ``Combined`` shares each of the components that
-            decide on a sample, its largest ones, among the features, by the squares of what these add to it. Addends of
-            ``Mahalanobis`` can be negative, and without the code's share add up to less than the score with
-            ``on="code+residual"``.
+            Contributions, larger for outlying features. ``Combined`` divides each of the largest components of a
+            sample, which determine its score, among the features, in proportion to the squares of their contributions
+            to the component. Contributions to ``Mahalanobis`` can be negative. With ``on="code+residual"``, their sum
+            is less than the score, because the part of the code is not included.
         """
         X = self._check(X)
 
@@ -529,17 +556,17 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return self._scored(X, self._voters(X), votes, combine)
 
     def component_scores(self, X: Any) -> dict[str, np.ndarray]:
-        """Give the components of the outlier score before any common scale.
+        """Return the components of the outlier scores, before they are brought to a common scale.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         scores : dict of ndarray of shape (n_samples,)
-            Each component's score by its name, larger for stranger rows.
+            Scores by the name of the component; larger for outliers.
         """
         X = self._check(X)
         names: list[str] = []
@@ -553,17 +580,17 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return dict(zip(names, scores.T, strict=True))
 
     def __sklearn_is_fitted__(self) -> bool:
-        # An interrupted fit leaves a net, but no threshold.
+        # After an interrupted fit, there is a net but no threshold.
         return hasattr(self, "offset_")
 
     def _before_training(self, endless: bool) -> None:
-        # Whatever ends the training, an old threshold does not fit the new scores.
+        # The previous threshold is not valid for the new scores, also after an interrupt or error.
         if hasattr(self, "offset_"):
             del self.offset_
 
     def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
         super()._prepare(X, X_val, save)
-        # Members that are added later hold out the same folds.
+        # The number of folds does not change if members are added later.
         self._n_folds = N_FOLDS if self._shape.n_members == 1 else min(N_FOLDS, self._shape.n_members)
 
     def _n_members(self) -> int:
@@ -571,20 +598,22 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     def _threshold(self, choice: float | str | Threshold) -> Threshold:
         if isinstance(choice, str) and choice not in THRESHOLDS:
-            raise ValueError(f"contamination={choice!r} is no rule; use a share in (0, 0.5] or {sorted(THRESHOLDS)}.")
+            raise ValueError(
+                f"contamination={choice!r} is not valid; use a float in (0, 0.5] or one of {sorted(THRESHOLDS)}."
+            )
         if not isinstance(choice, str | Threshold):
             choice = Quantile(choice)
         return resolve(THRESHOLDS, choice)
 
     def _voters(self, X: np.ndarray) -> np.ndarray | None:
-        """Training samples are judged by the members that held them out; None: there are none."""
+        """Return which members score which samples: for training samples, those that held them out; None means all."""
         if self._training_samples is None:
             return None
         folds = self._training_samples.find(X)
         return self._voting(folds) if folds.any() else None
 
     def _voting(self, folds: np.ndarray) -> np.ndarray:
-        """Members that vote on samples in some folds, given as bits: (n_members, n_samples)."""
+        """Return which members score samples with the given bits of folds, (n_members, n_samples)."""
         of_member = (np.arange(self._shape.n_members) % self._n_folds).astype(np.uint8)
         return (folds >> of_member[:, None]) & 1 > 0
 
@@ -602,7 +631,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return self._inference.score(X, objective, self._plan.loss, votes, combine, self._score.uses_references, voters)
 
     def _read_objective(self) -> Objective | None:
-        """Return the objective if the score reads its terms."""
+        """Return the objective if the score uses its terms, otherwise None."""
         return self._assembly.objective if self._score.uses_terms else None
 
     @property
@@ -610,7 +639,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return bool(self.restore_best)
 
     def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray, np.ndarray | None]:
-        """Each member trains on all samples but its fold, and validates on its fold."""
+        """Return positions of training samples and of held-out samples for each member."""
         folds = self._folds(n_rows)
         return folds.trained(), folds.held_out() if hold_out else None
 
@@ -618,9 +647,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return Folds.draw(np.arange(n_rows), self._shape.n_members, self._n_folds, self._plan.seed)
 
     def _calibrate(self, X: np.ndarray, new: bool, before: TrainingSamples | None) -> None:
-        """Learn each member's score from samples that others held out, and judge all training samples.
+        """Fit the score of each member with held-out samples of other members, and score all training samples.
 
-        ``before`` are the samples that the members were trained on earlier, unless they are ``new``.
+        ``before`` identifies the samples of the previous training; ``new`` is true if there was none.
         """
         n_samples = X.shape[0]
         folds = self._folds(n_samples)
@@ -628,7 +657,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         held_out = read(folds.held_out())
         references = read(folds.references()) if self._score.uses_references else held_out[:, :0]
         others = torch.from_numpy(folds.others).to(held_out.target.device)
-        # Several scores compare with references.
+        # Time is dominated by scores that compare samples with references.
         with threads(4 * references.target.numel() * held_out.target.shape[1], SCORING):
             state = self._score.fit(references, held_out, others)
             self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
@@ -636,7 +665,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self._training_samples = None
         if folds.cover:
             samples = TrainingSamples.remember(X, folds.of_samples(n_samples), self._statistics.varies)
-            # Members that went on training on other samples may have seen these before.
+            # Keys are not valid if members were trained on other samples before, which may include held-out samples.
             if new or (before is not None and before.equal(samples)):
                 self._training_samples = samples
         self.training_scores_ = self._score_samples(X, self._voters(X))
@@ -646,7 +675,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             self.calibration_scores_ = np.sort(-self.training_scores_)
 
     def _crossed(self, references: Evaluation, held_out: Evaluation) -> np.ndarray:
-        """Score each member's held-out samples, (n_members, n), each half with a state learnt from the other half."""
+        """Score held-out samples of each member, (n_members, n), each half with a state fitted to the other half."""
         half = held_out.target.shape[1] // 2
         halves = held_out[:, :half], held_out[:, half:]
         scores = [

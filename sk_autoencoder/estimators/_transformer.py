@@ -1,4 +1,4 @@
-"""Autoencoders as transformers."""
+"""Dimensionality reduction with autoencoders."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import Scaling
 from sk_autoencoder.solvers import Solver
 
-# Draws from the posterior of each row behind its log-likelihood.
+# Number of draws from the posterior of each sample, for log-likelihoods.
 _N_DRAWS = 200
-# Streams of what is drawn at fit for later.
+# Seeds of the random numbers that are drawn in fit and stored.
 _CODES, _DRAWS = 1, 2
 
 
 def _objective_lacks(method: str) -> Callable[[Any], str | None]:
-    """Say that an estimator's objective has no such method, if it has none."""
+    """Return a function that checks whether the objective of an estimator has a method."""
 
     def reason(estimator: AutoencoderTransformer) -> str | None:
         choice = estimator.objective
@@ -56,156 +56,184 @@ def _objective_lacks(method: str) -> Callable[[Any], str | None]:
 
 def _needs_validation(estimator: AutoencoderTransformer) -> str | None:
     if estimator.early_stopping:
-        return "partial_fit sees no validation rows; use early_stopping=False, or fit."
+        return "partial_fit has no validation samples; use early_stopping=False, or fit."
     return None
 
 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder):
-    """Learn a code of each row from which the row can be rebuilt.
+    """Autoencoder for dimensionality reduction and denoising.
 
-    A neural network is trained to return its input through a layer of ``n_components`` numbers, the code.
-    ``transform`` gives the code, ``inverse_transform`` the row that it stands for. With
-    ``activation="identity"`` or no hidden layers, and ``corruption=None``, the code spans the subspace of PCA, and
-    ``fit`` turns it onto its principal axes; other activations bend it. By default the network learns from corrupted
-    rows (denoising).
+    The encoder, a neural network, maps samples to latent codes with ``n_components`` components, and the decoder maps
+    codes to reconstructions. They are trained together to minimize the reconstruction error. ``transform`` encodes
+    samples, ``inverse_transform`` decodes codes. By default, the input is corrupted during training (denoising
+    autoencoder).
 
-    Rows are scaled inside the network, so no scaler is needed in front of it.
+    With ``corruption=None``, and ``activation="identity"`` or no hidden layers, the network is linear. Then the codes
+    span the subspace of PCA, and ``fit`` rotates them to the principal axes. Other activations make the code nonlinear.
+
+    Features are scaled inside the estimator, no scaler is needed before it.
 
     Parameters
     ----------
     n_components : int or "auto", default="auto"
-        Size of the code. "auto" is the square root of the number of features, rounded up. A code wider than the
-        row is allowed and useful with a corruption or dropout; without either, one warning says so. A share of the
-        variance is not supported.
+        Number of components of the latent code. "auto" is the square root of the number of features, rounded up. More
+        components than features are useful with a corruption or dropout; if nothing prevents the network from learning
+        the identity, there is a warning. A fraction of the variance is not supported.
     whiten : bool, default=False
-        Turn codes onto their principal axes and divide by their standard deviations, as PCA does: over the samples
-        given to ``fit``, components are uncorrelated with variance 1, in falling order of their variance before. This
-        suits classifiers that expect features of one scale. Components along which codes do not vary are 0, see
-        ``active_components_``. Training is the same, and so are reconstructions, but for what a variational code says
+        Whether to transform codes to principal components with variance 1, as PCA does: the codes of the samples given
+        to ``fit`` are uncorrelated, in decreasing order of their variance before the division by its square root. This
+        helps estimators that expect features of equal scale. Collapsed components become 0, see
+        ``active_components_``. Training and ``reconstruct`` are not affected; ``inverse_transform`` loses the variation
         along components that are 0.
-    hidden_layer_sizes : "auto", int or tuple of int, default="auto"
-        Widths of the layers between row and code; the decoder mirrors them. ``()`` means none. "auto" is three
-        layers: as wide as the row, but at least 128 and at most 512, then half and a quarter of that.
-        For ``Convolutional``, sizes are channels, and "auto" is 16, 32 and 64.
-    activation : str, default="silu"
-        Activation of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish",
-        "softplus", "tanh" or "sigmoid". Names only, since each comes with initial weights, a derivative and a form for
-        export; write other activations into modules of your own (``networks.Custom``).
     network : {"dense", "convolutional"} or Network, default="dense"
-        How encoder and decoder are wired, for example ``Dense(tied_weights=True, dropout=0.2)``. The network holds the
-        activation of the output (``out_activation``), layer-wise pretraining (``Dense(layerwise_pretraining=True)``)
-        and how samples are read (``Convolutional(sample_shape=(1, 8, 8))``).
+        Architecture of encoder and decoder. Objects have further parameters, for example
+        ``Dense(tied_weights=True, dropout=0.2)``, ``Dense(layerwise_pretraining=True)`` or
+        ``Convolutional(sample_shape=(1, 8, 8))``, and the activation of the output layer (``out_activation``).
+    hidden_layer_sizes : "auto", int or tuple of int, default="auto"
+        Numbers of units in the hidden layers of the encoder; the decoder mirrors them. ``()`` means no hidden layers.
+        "auto" is three layers: the number of features, but at least 128 and at most 512, then a half and a quarter of
+        it. For ``Convolutional``, these are numbers of channels, and "auto" is (16, 32, 64).
+    activation : str, default="silu"
+        Activation function of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu",
+        "mish", "softplus", "tanh" or "sigmoid". For other functions, use ``networks.Custom``.
     objective : {"reconstruction", "variational"} or Objective, default="reconstruction"
-        What is learnt from a batch: to rebuild it, perhaps from a sparse code (``Reconstruction(sparsity="l1")``), or
-        its distribution (``Variational(beta=1.0)``).
+        Function that is minimized. "reconstruction" is the reconstruction loss, with an optional sparsity penalty
+        (``Reconstruction(sparsity="l1")``). "variational" is the negative evidence lower bound of a variational
+        autoencoder (``Variational(beta=1.0)``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
-        Error of a cell, on scaled rows.
+        Reconstruction loss, averaged over the features in scaled units.
     corruption : {"gaussian", "masking", "swap"}, Corruption or None, default="swap"
-        Noise on the input during training; the clean row stays the target (denoising). "swap" replaces 15 % of the
-        cells by the value that another row has in the same column. The network has to use the other cells of the row
-        to rebuild these, and overfits less, above all with few rows. None is a plain autoencoder; a linear network
-        needs it to find the subspace of PCA, and with many rows and few features it may rebuild them better.
+        Random change of the input during training, while the target is the clean sample (denoising autoencoder). "swap"
+        replaces 15 % of the values by values of the same feature in other samples. This reduces overfitting, in
+        particular with few samples. None is a plain autoencoder. Use it to find the subspace of PCA with a linear
+        network; with many samples of few features, it may also give more accurate reconstructions.
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
-        How columns are scaled inside the network. "auto" is "standard", or "minmax" for the binary cross-entropy.
-        None is for rows that are already scaled. The unit of "standard" is the standard deviation, but at least the
-        median deviation of the values that differ from the median: 1 for rare ones among zeros.
+        Scaling of the features, which is part of the model. "auto" is "standard", or "minmax" for the binary
+        cross-entropy. "standard" divides by the standard deviation, but at least by the median of the nonzero absolute
+        deviations from the median, which is 1 for a binary feature with few ones. None is no scaling.
     input_margin : float or None, default=1.0
-        How far beyond its range in the training set a feature enters the network unchanged, in units of standard
-        scaling. A distance d beyond that enters as ``log(1 + d)``, so that one extreme cell does not decide the whole
-        reconstruction. Targets, residuals and outlier scores are not bounded. None sets no bound.
+        Distance from the training range of a feature, in units of standard scaling, up to which values enter the
+        network unchanged. A value at a distance d beyond that enters as if the distance was ``log(1 + d)``, so that one
+        extreme value has less effect on the reconstruction of other features. Targets, residuals and outlier scores are
+        not changed. None means that all values enter unchanged.
     solver : {"adam", "sgd"} or Solver, default="adam"
-        Optimizer, for example ``solvers.SGD(momentum=0.5)``, or any torch optimizer by ``solvers.Custom``.
+        Optimizer: AdamW, or stochastic gradient descent with momentum (``solvers.SGD(momentum=0.5)``). Use
+        ``solvers.Custom`` for other torch optimizers.
     learning_rate_init : float, default=0.005
-        Learning rate, the highest one if it follows a schedule.
+        Learning rate; the largest one with the schedules "cosine" and "onecycle".
     learning_rate : {"constant", "cosine", "onecycle"} or callable, default="onecycle"
-        Schedule of the learning rate over the steps of ``fit``: "onecycle" starts at a 25th of ``learning_rate_init``,
-        rises for 30 % of the steps, and falls to 0. A callable takes the share of the steps that are done, and returns
-        a factor of ``learning_rate_init``. ``partial_fit`` keeps the rate constant. A callback that sets the rate, like
-        skorch's ``LRScheduler``, takes its place, with a warning unless the schedule is "constant".
+        Schedule of the learning rate over the optimizer steps of ``fit``. "cosine" decreases to 0. "onecycle" increases
+        from a 25th of ``learning_rate_init`` during the first 30 % of the steps, then decreases to 0. A callable maps
+        the fraction of steps done to a factor of ``learning_rate_init``. ``partial_fit`` uses a constant learning rate.
+        A callback that sets the learning rate, such as skorch's ``LRScheduler``, replaces the schedule, with a warning
+        unless the schedule is "constant".
     alpha : float, default=0.1
-        Weight decay, decoupled from the gradient: "adam" with ``alpha`` is AdamW.
+        Weight decay, decoupled from the gradient as in AdamW.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch. "auto" is 128, or all rows if there are fewer.
+        Number of samples in a mini-batch. "auto" is ``min(128, n_samples)``.
     max_iter : int or "auto", default="auto"
-        Epochs. "auto" is as many as hold 3000 optimizer steps; beyond 2000 columns, fewer in inverse proportion
-        (at least 100 steps) and a warning, so that the time is that of 2000 columns.
+        Number of epochs. "auto" is the number for 3000 optimizer steps. With more than 2000 features, the number of
+        steps is reduced in inverse proportion, to at least 100, with a warning.
     tol : float or None, default=None
-        Smallest fall of the loss (of the validation loss with ``early_stopping``) that counts as progress; training
-        stops after ``n_iter_no_change`` epochs without it. None trains for ``max_iter`` epochs.
+        Minimum decrease of the loss that counts as an improvement, see "When training ends" below.
     early_stopping : bool, default=False
-        Hold out ``validation_fraction`` of the rows (or use ``X_val``), stop when their loss no longer falls, and
-        restore the weights that were best for them.
+        Whether to stop when the loss of validation samples no longer decreases, and to restore the best weights.
     validation_fraction : float in (0, 1), default=0.1
-        Share of the rows held out, drawn at random.
+        Fraction of X that is held out for ``early_stopping``, drawn at random.
     n_iter_no_change : int or "auto", default="auto"
-        Epochs to wait for progress. "auto" is a tenth of all epochs, at least 10: while the rate of "onecycle" is
-        low, progress is slow and uneven. A warning tells when a smaller number stops training at that stage.
+        Number of epochs without improvement after which training stops. "auto" is a tenth of all epochs, at least 10.
+        Smaller numbers may stop training during the warm-up of "onecycle", with a warning.
     warm_start : bool, default=False
-        Let ``fit`` go on from the present weights and scaling. Parameters that have changed are followed where
-        weights can: loss, corruption, alpha, rate, momentum, batches, epochs, stopping, callbacks. A change of the
-        network, its widths, objective, scaling, kind of solver, precision, device or seed raises an error.
-    device : str or torch.device, default="auto"
-        "cpu", "cuda" or "cuda:<index>". "auto" is CUDA if there is one, else the CPU. A stored model opens on the CPU
-        where there is no such device.
-    precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Number type of the network. "bfloat16" trains in mixed precision: matrix products in bfloat16, weights in
-        float32; a device without the instructions uses float32 and warns.
-    callbacks : list of skorch callbacks or None, default=None
-        Called by the training loop; shallow copies are used, found afterwards in ``net_.callbacks_``. Parameters of a
-        callback are ``callbacks__<name>__<parameter>``, with its name in a pair (name, callback) or its class's name.
+        Whether ``fit`` continues from the current weights and scaling. Changes of the loss, corruption, ``alpha``,
+        learning rate, momentum, batch size, number of epochs, early stopping and callbacks take effect. Changes of the
+        network, its sizes, the objective, scaling, class of solver, precision, device and ``random_state`` raise an
+        error.
     checkpoint : path-like or None, default=None
-        A directory in which ``fit`` keeps one file, ``training.npz``, replaced after each epoch. The same ``fit`` in a
-        new process goes on from there to the same bits; a file of other parameters or rows, or a damaged or compressed
-        one, raises an error. The file stays when training is done. The state of own callbacks is not kept.
+        Directory of the file ``training.npz``, which ``fit`` writes after each epoch. After an interruption, the same
+        ``fit`` in a new process continues from this file, with identical results. If the file belongs to other
+        parameters or samples, or is damaged or compressed, an error is raised. The file is not deleted after training.
+        The state of user-defined callbacks is not stored.
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks of the training loop. Shallow copies are used, which are stored in ``net_.callbacks_``. Parameters of
+        a callback are ``callbacks__<name>__<parameter>``, with the name of a pair (name, callback) or that of the
+        class.
+    device : str or torch.device, default="auto"
+        "cpu", "cuda" or "cuda:<index>". "auto" is CUDA if available, else the CPU. A pickled model is loaded to the CPU
+        if its device is not available.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Data type of the network. "bfloat16" is mixed precision: matrix products in bfloat16, weights in float32.
+        Devices without instructions for bfloat16 use float32, with a warning.
     random_state : int, RandomState instance or None, default=None
-        Source of initial weights, order of samples and noise. None draws one number from numpy's global generator.
+        Seed or generator for initial weights, mini-batches, noise and held-out samples. None draws a seed from numpy's
+        global generator.
     verbose : bool or int, default=False
-        Show one progress bar with loss and time left.
+        Whether to show a progress bar with the loss and the remaining time.
 
     Attributes
     ----------
     net_ : AutoencoderNet
         The trained skorch net; ``net_.module_`` is the torch module.
     n_components_ : int
-        Size of the code.
+        Number of components of the latent code.
     n_features_in_ : int
-        Number of features seen in ``fit``.
+        Number of features seen during ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, if X had string names for all of them.
+        Names of features seen during ``fit``; defined only if X has feature names that are all strings.
     n_iter_ : int
-        Epochs trained.
+        Number of epochs of training.
     loss_curve_ : list of float
-        Training loss of each epoch, the mean over rows and features.
+        Training loss of each epoch, the mean over samples and features.
     validation_loss_curve_ : list of float
-        The same on validation rows; empty without them.
+        Validation loss of each epoch; empty without validation samples.
     loss_curves_ : dict of list of float
-        Training curves of the objective's terms, when it has more than one.
+        Training curve of each term of the objective; empty if the objective has only one term.
     stage_loss_curves_ : list of list of float
-        Training loss of each epoch of each layer, the lowest first; empty without ``layerwise_pretraining``.
+        Training loss of each epoch, for each layer in layer-wise pretraining; empty without it.
     best_loss_ : float
-        The smallest validation loss or, without validation rows, training loss.
+        Smallest validation loss or, without validation samples, smallest training loss.
     components_ : ndarray of shape (n_components_, n_features_in_)
-        Principal axes of the rows that a linear dense network rebuilds, as PCA's, in the units of X: rows are
-        orthonormal, and ``transform`` gives coordinates along them. Only ``fit`` finds them, if nothing but the
-        reconstruction is asked of the code.
+        Principal axes of the reconstructions in the units of X, as in PCA: rows are orthonormal, and ``transform``
+        returns coordinates along them (without ``whiten``). Defined only after ``fit`` with a linear dense network and
+        an objective without prior or sparsity penalty.
     explained_variance_ratio_ : ndarray of shape (n_components_,)
-        Share of the variance of X along each of them, in falling order; only beside ``components_``.
-
+        Fraction of the variance of X along each of ``components_``, in decreasing order.
     active_components_ : ndarray of shape (n_active,)
-        Columns of ``transform`` that are not collapsed, in falling order of their variance over the training samples;
-        only with a variational objective (by at most 4096 samples) or ``whiten=True``. A variational component has
-        collapsed if the variance of its means is at most 0.01 (Burda et al., 2016): the decoder does without it. Any
-        other has collapsed if its variance is rounding.
+        Indices of the components that have not collapsed, in decreasing order of their variance over the training
+        samples; defined only with a variational objective (from at most 4096 samples) or ``whiten=True``. A component
+        of a variational code has collapsed if the variance of its means is at most 0.01 (Burda et al., 2016), so that
+        the decoder does not use it. Other components have collapsed if their variance is 0 up to rounding errors.
 
     See Also
     --------
-    sklearn.decomposition.PCA : The best linear code; better with few rows, and much faster.
+    sklearn.decomposition.PCA : Linear dimensionality reduction; much faster, and better with few samples.
 
     Notes
     -----
-    A stored model tells something of its training samples: it holds the mean, variance, smallest and largest value of
-    each feature, the losses of each epoch and, unless the objective has a prior, the codes of up to 4096 samples, from
-    which the decoder rebuilds them approximately.
+    **When training ends**
+
+    ======================= ================================================================================
+    Parameter               Effect
+    ======================= ================================================================================
+    ``max_iter``            Maximum number of epochs.
+    ``tol``                 Minimum decrease of the monitored loss that counts as an improvement. With
+                            None, it is 0 if ``early_stopping=True``; otherwise, training does not stop early.
+    ``early_stopping``      If True, the validation loss is monitored, and the weights of the epoch with the
+                            smallest one are restored. If False, the training loss is monitored, and the
+                            weights of the last epoch are kept.
+    ``validation_fraction`` Fraction of X that is held out for validation with ``early_stopping=True``, if
+                            ``fit`` gets no ``X_val``. Not used otherwise.
+    ``n_iter_no_change``    Number of successive epochs without an improvement after which training stops.
+    ======================= ================================================================================
+
+    So training may stop before ``max_iter`` epochs if ``early_stopping=True`` or ``tol`` is a number. Then, if
+    ``max_iter`` is reached first, there is a ``ConvergenceWarning``. With the defaults, training ends after
+    ``max_iter`` epochs. ``X_val`` without ``early_stopping=True`` is evaluated after each epoch, but does not end
+    training. ``partial_fit`` always trains for one epoch. Callbacks such as skorch's ``EarlyStopping`` can stop
+    training too.
+
+    **Privacy.** A pickled model contains information about its training samples: the mean, variance, minimum and
+    maximum of each feature, the losses of each epoch and, unless the objective has a prior, the codes of at most 4096
+    samples, from which they can be reconstructed approximately.
 
     References
     ----------
@@ -238,9 +266,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         n_components: int | str = "auto",
         *,
         whiten: bool = False,
+        network: str | Network = "dense",
         hidden_layer_sizes: Any = "auto",
         activation: str = "silu",
-        network: str | Network = "dense",
         objective: str | Objective = "reconstruction",
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "swap",
@@ -257,18 +285,18 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         validation_fraction: float = 0.1,
         n_iter_no_change: int | str = "auto",
         warm_start: bool = False,
+        checkpoint: Any = None,
+        callbacks: list[Any] | None = None,
         device: str | torch.device = "auto",
         precision: str = "float32",
-        callbacks: list[Any] | None = None,
-        checkpoint: Any = None,
         random_state: Any = None,
         verbose: bool | int = False,
     ):
         self.n_components = n_components
         self.whiten = whiten
+        self.network = network
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
-        self.network = network
         self.objective = objective
         self.loss = loss
         self.corruption = corruption
@@ -285,26 +313,26 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.callbacks = callbacks
         self.device = device
         self.precision = precision
-        self.callbacks = callbacks
-        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> AutoencoderTransformer:
-        """Train on rows.
+        """Fit the autoencoder to X.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Training samples.
         y : Ignored
             Not used, present for API consistency by convention.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
-            Samples to validate on: their loss is recorded after each epoch, and ``early_stopping`` watches it. They
-            must have passed the same steps as X; a warning tells when they lie far from it. Behind a scaler write
+            Validation samples. Their loss is computed after each epoch, and ``early_stopping`` uses it. They must be
+            transformed in the same way as X; if they differ strongly from X, there is a warning. In a pipeline, use
             ``Pipeline(steps, transform_input=["X_val"])``, see the example below.
 
         Returns
@@ -315,11 +343,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Raises
         ------
         ValueError
-            If X holds anything but finite numbers, if parts do not fit together, or if the loss diverges.
+            If X contains NaN or infinity, if parameters are not compatible, or if the training diverges.
 
         Examples
         --------
-        A pipeline that sends ``X_val`` through its first step too:
+        A pipeline whose first step also transforms ``X_val``:
 
         >>> import sklearn
         >>> from sklearn.datasets import load_wine
@@ -340,55 +368,55 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     @available_unless(_needs_validation)
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> AutoencoderTransformer:
-        """Train for one epoch on these rows, with the scaling of the first call.
+        """Train for one epoch on X, with the scaling of the first call.
 
-        Not available with ``early_stopping``, which needs validation rows. ``whiten`` turns codes anew by the rows of
-        each call that has more of them than components; other calls keep the turn of the one before.
+        Not available with ``early_stopping``, which needs validation samples. With ``whiten``, the whitening is
+        computed from the samples of the last call that had more samples than components.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. The first call should see a fair sample, because it fixes the scaling, and with ``whiten`` more rows
-            than components.
+            Training samples. Those of the first call should be representative, because they determine the scaling.
+            With ``whiten``, the first call should have more samples than components.
         y : Ignored
             Not used, present for API consistency by convention.
 
         Returns
         -------
         self : AutoencoderTransformer
-            The transformer, one epoch further.
+            The fitted transformer.
         """
         self._partial_fit(check_rows(self, X, reset=not self.__sklearn_is_fitted__()))
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Give the code of each row.
+        """Encode samples.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         codes : ndarray of shape (n_samples, n_components_)
-            Codes; float32 for float32 rows, float64 for all others.
+            Latent codes; float32 if X is float32, otherwise float64.
         """
         X = self._check(X)
         return self._inference.encode(X)[0]
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """Give the row that each code stands for.
+        """Decode latent codes.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_components_)
-            Codes.
+            Latent codes.
 
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features_in_)
-            Rows in original units.
+            Decoded samples, in the units of the training set.
         """
         check_is_fitted(self)
         codes = check_array(X, dtype=FLOATS, estimator=self, input_name="X")
@@ -398,21 +426,20 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @available_unless(_objective_lacks("posterior"))
     def posterior(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Give the distribution of each row's code, with ``objective="variational"``.
+        """Compute the posterior of each sample's code, a Gaussian, with ``objective="variational"``.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         mean : ndarray of shape (n_samples, n_components_)
-            Means of the Gaussians, the codes that ``transform`` gives.
+            Means, which ``transform`` returns.
         std : ndarray of shape (n_samples, n_components_)
-            Their standard deviations, the square roots of the diagonals of their covariances. The components of a
-            Gaussian are independent, but with ``whiten=True``, which turns them, only nearly so. Collapsed components
-            then have 0.
+            Standard deviations. The components of the posterior are independent, except with ``whiten=True``, where
+            these are the square roots of the diagonal of the covariance, and 0 for collapsed components.
 
         Raises
         ------
@@ -425,22 +452,22 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @available_unless(_objective_lacks("log_likelihood"))
     def score_samples(self, X: Any) -> np.ndarray:
-        """Estimate the log-likelihood of each row, with ``objective="variational"``.
+        """Estimate the log-likelihood of each sample, with ``objective="variational"``.
 
-        200 codes are drawn from the posterior of each row, and weighted by how much likelier the model finds
-        them (importance sampling). The noise behind the draws is the same for all rows, drawn at fit and kept. The
-        estimate is a lower bound on average, and much tighter than the loss.
+        The estimate is computed by importance sampling, from 200 draws of the posterior of each sample. The noise of
+        the draws is the same for all samples and calls. The expectation of the estimate is a lower bound, which is much
+        tighter than the loss.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
 
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,)
-            In nats, summed over the features: of a density in the units of X, or of the probability of a row of
-            zeros and ones under the binary cross-entropy.
+            Log-likelihoods in nats, summed over the features: of a density in the units of X or, with the binary
+            cross-entropy, of the probability of a binary sample.
 
         References
         ----------
@@ -453,29 +480,29 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return scaled if self._plan.loss.discrete else scaled - np.log(self._affine.scale).sum()
 
     def sample(self, n_samples: int = 1, random_state: Any = None, *, noise: bool = False) -> np.ndarray:
-        """Draw new rows.
+        """Generate random samples.
 
-        Codes come from the standard normal if the objective is variational. Otherwise they come from a mixture of at
-        most 10 Gaussians, which is fitted in this call on the codes of at most 4096 training rows (of the last call's
-        rows with ``partial_fit``).
+        Codes are drawn from the standard normal distribution with ``objective="variational"``. Otherwise, they are
+        drawn from a mixture of at most 10 Gaussians, which is fitted to the codes of at most 4096 training samples
+        (with ``partial_fit``, those of the last call).
 
         Parameters
         ----------
         n_samples : int, default=1
-            How many rows.
+            Number of samples to generate.
         random_state : int, RandomState instance or None, default=None
-            Source of the draws.
+            Seed or generator of the random numbers.
         noise : bool, default=False
-            Whether to draw each cell around what the decoder makes of the code, which varies less than the training
-            samples. Cells are independent, and normal, or Laplace for the absolute error; their variance in a column is
-            what decoded codes lack of its variance in the training set (the first call's rows with ``partial_fit``).
-            Under the binary cross-entropy they are the smallest or the largest value of the column, with the decoder's
-            probability.
+            Whether to add noise to the decoded codes, whose variance is less than that of the training samples. The
+            noise is independent for all features, normal or, with the absolute error, Laplace. Its variance is the
+            difference between the variance of the feature in the training set (with ``partial_fit``, in the first
+            call) and that of decoded codes. With the binary cross-entropy, values are the minimum or the maximum of the
+            feature, with the probability that the decoder returns.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features_in_)
-            What the decoder makes of the codes, in original units, with noise if asked for.
+            Generated samples, in the units of the training set.
 
         References
         ----------
@@ -498,7 +525,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._with_noise(rows, source) if noise else rows
 
     def _decoded_draws(self, n_samples: int, source: np.random.RandomState) -> np.ndarray:
-        """Decode random codes, as they are before whitening."""
+        """Decode random codes, which are drawn before whitening."""
         if self._assembly.objective.has_prior:
             codes = source.normal(size=(n_samples, self.n_components_))
         else:
@@ -506,26 +533,27 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._inference.decode(codes, self._n_turns)[0]
 
     def _with_noise(self, rows: np.ndarray, source: np.random.RandomState) -> np.ndarray:
-        """Draw cells around decoded rows, so that columns get their variances in the training set."""
+        """Add noise to decoded samples, so that features have the same variances as in the training set."""
         center, scale = self._affine
         decoded = self._decoded_draws(N_CODES, np.random.RandomState(self._plan.seed))
         std = np.sqrt(np.maximum(0.0, self._statistics.variance - decoded.var(axis=0)))
         return self._plan.loss.draw((rows - center) / scale, std / scale, source) * scale + center
 
     def interpolate(self, a: Any, b: Any, n_steps: int = 10) -> np.ndarray:
-        """Walk from one row to another along the straight line between their codes.
+        """Interpolate between two samples in the latent space.
 
         Parameters
         ----------
         a, b : array-like of shape (n_features,) or (1, n_features)
-            The rows at both ends.
+            The two samples.
         n_steps : int, default=10
-            How many rows to return, at least 2.
+            Number of samples to return, at least 2.
 
         Returns
         -------
         X : ndarray of shape (n_steps, n_features_in_)
-            Decoded codes in equal steps, in original units: from the reconstruction of ``a`` to that of ``b``.
+            Decoded codes at equal distances on the line between the codes of ``a`` and ``b``, in the units of the
+            training set. The first and the last are reconstructions of ``a`` and ``b``.
         """
         n_steps = check_scalar(n_steps, "n_steps", numbers.Integral, min_val=2)
         rows = [self._check(one_row(row)) for row in (a, b)]
@@ -533,25 +561,25 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._inference.decode(np.linspace(first, last, n_steps))[0]
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean over the features of the share of their variance that the reconstruction explains.
+        """Return the fraction of variance explained by the reconstruction, averaged over the features.
 
-        The score of a feature is 1 minus its mean squared error, divided by its variance in the training set: 1 is
-        perfect, and the means of the training set have about 0. Each feature counts alike, whatever its unit, and no
-        parameter of the estimator changes the yardstick, so that a search can compare losses and scalings. Features
-        that were constant in the training set are left out.
+        The score of a feature is 1 - (mean squared error / variance in the training set). It is 1 for perfect
+        reconstructions, and about 0 for the means of the training set. All features have the same weight, whatever
+        their units. The score does not depend on loss and scaling, so that a search can compare them. Features that
+        were constant in the training set are ignored.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows.
+            Samples.
         y : Ignored
             Not used, present for API consistency by convention.
 
         Returns
         -------
         score : float
-            The mean, at most 1. No feature counts less than -1, so that one with rare values cannot decide. 0 if all
-            features were constant.
+            Mean score, at most 1. The scores of single features are clipped to at least -1, to limit the effect of
+            features with rare values. 0 if all features were constant.
         """
         X = self._check(X)
         sums = np.zeros(X.shape[1])
@@ -563,14 +591,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @own_modes()
     def to_torch(self) -> tuple[nn.Module, nn.Module]:
-        """Give the encoder and the decoder as plain torch modules in original units.
+        """Return the encoder and the decoder as torch modules that include the scaling.
 
         Returns
         -------
         encoder : torch.nn.Module
-            Maps (n, n_features_in_) raw rows of any float type to codes.
+            Maps samples (n, n_features_in_) of any float type to latent codes.
         decoder : torch.nn.Module
-            Maps (n, n_components_) codes to float64 rows in original units.
+            Maps latent codes (n, n_components_) to float64 samples in the units of the training set.
 
         Examples
         --------
@@ -604,7 +632,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _check_holding_out(self, n_rows: int) -> None:
         if self.early_stopping and n_rows < 2:
             raise ValueError(
-                "early_stopping=True holds out validation rows and needs at least 2 samples, got 1 sample; "
+                "early_stopping=True holds out validation samples and needs at least 2 samples, got 1 sample; "
                 "use early_stopping=False or pass X_val."
             )
 
@@ -616,7 +644,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _before_training(self, endless: bool) -> None:
         for name in ("_axes", "components_", "explained_variance_ratio_", "active_components_", "_whitening"):
-            # A stream keeps its axes until a call has enough samples for others.
+            # partial_fit keeps the whitening if a call has too few samples to compute a new one.
             if hasattr(self, name) and not (endless and name == "_whitening"):
                 delattr(self, name)
 
@@ -633,16 +661,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self._inference.turn_code(self._turns())
 
     def _turns(self) -> list[Axes]:
-        """Return the axes that codes are turned onto, one after the other."""
+        """Return the linear maps that are applied to codes one after the other."""
         return [getattr(self, name) for name in ("_axes", "_whitening") if hasattr(self, name)]
 
     @property
     def _n_turns(self) -> int:
-        """How many turns come before the whitening."""
+        """Number of linear maps before the whitening."""
         return int(hasattr(self, "_axes"))
 
     def _turn(self, X: np.ndarray) -> None:
-        """Turn the code of a linear network onto the principal axes of what it rebuilds."""
+        """Rotate the codes of a linear network to the principal axes of its reconstructions."""
         codes = self._inference.encode(X)[0].astype(np.float64, copy=False)
         corners = np.vstack([np.zeros(self.n_components_), np.eye(self.n_components_)])
         origin, *ends = self._inference.decode(corners)[0]
@@ -652,7 +680,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self._inference.turn_code(self._turns())
 
     def _whiten(self, X: np.ndarray) -> None:
-        """Turn codes onto axes on which those of these samples have the identity as covariance; too few keep others."""
+        """Compute the whitening from these samples; if there are too few, keep the previous one."""
         if not hasattr(self, "_whitening") or X.shape[0] > self.n_components_:
             codes = self._inference.encode(X, self._n_turns, dtype=np.float64)[0]
             self._whitening = whitening_axes(codes, least=ACTIVE if self._assembly.objective.has_prior else 0.0)
@@ -660,7 +688,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self._inference.turn_code(self._turns())
 
     def _keep_for_later(self, X: np.ndarray) -> None:
-        """Draw what methods need that must not be random: noise for likelihoods, or rows whose codes are kept."""
+        """Draw and store the noise for log-likelihoods, or the codes of some training samples."""
         order, draws = (np.random.default_rng([self._plan.seed, stream]) for stream in (_CODES, _DRAWS))
         chosen = np.sort(order.permutation(X.shape[0])[:N_CODES])
         codes = self._inference.encode(X[chosen], self._n_turns)[0]

@@ -1,4 +1,4 @@
-"""Encoders and decoders (torch only)."""
+"""Network architectures: encoders and decoders."""
 
 from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
 from sk_autoencoder.networks.convolutional import Convolutional

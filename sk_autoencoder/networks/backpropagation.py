@@ -1,4 +1,4 @@
-"""The chain rule of affine layers, written out: autograd's books cost more than the products of a small network."""
+"""Backpropagation through affine layers without autograd, whose bookkeeping dominates the time of small networks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sk_autoencoder.networks.activations import ACTIVATIONS
 
 
 class Layer(NamedTuple):
-    """One affine layer of all members, and the name of its activation."""
+    """Affine layer of all members, and the name of its activation."""
 
     weight: nn.Parameter  # (n_members, n_in, n_out)
     bias: nn.Parameter  # (n_members, 1, n_out)
     activation: str
-    turned: bool = False  # whether the weight is used transposed
+    turned: bool = False  # whether the weight is transposed
 
 
 class Step(NamedTuple):
-    """What a layer was given, and what it made of it before and after its activation, each (n_members, n, width)."""
+    """Input of a layer, and its output before and after the activation, each (n_members, n, width)."""
 
     rows: Tensor
     before: Tensor
@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
 
 def run(layers: Sequence[Layer], rows: Tensor) -> list[Step]:
-    """Send rows through all layers, and keep what each of them sees."""
+    """Forward pass; return the inputs and outputs of each layer."""
     steps = []
     for weight, bias, activation, turned in layers:
         before = torch.baddbmm(bias, rows, weight.mT if turned else weight)
@@ -40,7 +40,7 @@ def run(layers: Sequence[Layer], rows: Tensor) -> list[Step]:
 
 
 def backpropagate(layers: Sequence[Layer], steps: Sequence[Step], gradient: Tensor) -> None:
-    """Add to the weights' gradients, from that of the last layer's output."""
+    """Backward pass from the gradient of the last layer's output; gradients are added to those of the parameters."""
     for number in reversed(range(len(layers))):
         weight, bias, activation, turned = layers[number]
         rows, before, after = steps[number]

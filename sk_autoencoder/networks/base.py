@@ -1,6 +1,7 @@
-"""What every network is: an encoder and a decoder for one or several members.
+"""Base classes of networks: an encoder and a decoder for each ensemble member.
 
-Tensors are member-first: rows are (n_members, n_samples, n_features), codes (n_members, n_samples, n_components).
+The first axis of tensors is the member: samples are (n_members, n_samples, n_features), latent codes
+(n_members, n_samples, n_components).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sk_autoencoder.networks.backpropagation import Layer
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What a network is built from; plain values only, so that it can be stored.
+    """Sizes and options that a network is built from, all plain values that can be stored.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ class NetworkShape:
     n_components : int
         Size of the latent code.
     n_encoded : int
-        Number of outputs of the encoder: ``n_components``, or twice that for mean and spread.
+        Number of outputs of the encoder: ``n_components``, or twice that for means and log-variances.
     hidden_layer_sizes : tuple of int
         Widths of the hidden layers of the encoder; the decoder mirrors them.
     activation : str
@@ -37,13 +38,13 @@ class NetworkShape:
     out_activation : str
         Activation of the output.
     n_members : int, default=1
-        Number of networks that are trained side by side.
+        Number of networks that are trained in parallel.
     dtype : str, default="float32"
-        Type of the weights, "float32" or "float64".
+        Data type of the weights, "float32" or "float64".
     sample_shape : tuple of int or None, default=None
-        How networks with structure read a sample. None is one sequence of ``n_features`` steps.
+        Shape that convolutional networks reshape a sample to. None is one sequence of ``n_features`` steps.
     device : str, default="cpu"
-        Where new weights are stored. On "meta" they have sizes, but take no memory.
+        Device of new weights. On "meta" they have shapes, but take no memory.
     """
 
     n_features: int
@@ -59,7 +60,7 @@ class NetworkShape:
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """The type of the weights."""
+        """Data type of the weights."""
         return torch.float64 if self.dtype == "float64" else torch.float32
 
 
@@ -67,15 +68,14 @@ _NORMALISE_BATCHES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBat
 
 
 class Autoencoder(nn.Module):
-    """Abstract: the module that a network part builds.
+    """Abstract base class: the torch module that a ``Network`` builds.
 
-    ``noise`` holds one generator for each member during training, for layers that draw (dropout), and is None
-    otherwise.
+    During training, ``noise`` holds one random generator for each member, used by dropout. Otherwise it is None.
 
     Parameters
     ----------
     shape : NetworkShape
-        What the module was built from.
+        Sizes and options.
     """
 
     noise: list[Generator] | None = None
@@ -91,78 +91,81 @@ class Autoencoder(nn.Module):
 
     @property
     def fewest_rows(self) -> int:
-        """The smallest mini-batch that it can be trained on: two samples where batches are normalised, else one."""
+        """Size of the smallest mini-batch for training: 2 with batch normalization, 1 otherwise."""
         return 2 if any(isinstance(module, _NORMALISE_BATCHES) for module in self.modules()) else 1
 
     @property
     def n_multiplications(self) -> int:
-        """How many a sample takes, by all members together; an estimate, by which threads are chosen."""
+        """Estimated number of multiplications per sample, over all members; the number of threads depends on it."""
         return sum(weight.numel() for weight in self.parameters())
 
     @abstractmethod
     def encode(self, rows: Tensor) -> Tensor:
-        """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        """Encode samples, (n_members, n, n_features) -> (n_members, n, n_encoded)."""
 
     @abstractmethod
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
-        """(n_members, n, n_components) -> (n_members, n, n_features), before the output activation if ``logits``."""
+        """Decode latent codes, (n_members, n, n_components) -> (n_members, n, n_features).
+
+        With ``logits``, the output activation is not applied.
+        """
 
     @abstractmethod
     def for_inference(self) -> Autoencoder:
-        """Return a module with equal results in which a row's bits do not depend on its place in a block.
+        """Return an equivalent module whose outputs do not depend, bit by bit, on a sample's position in a block.
 
-        It also takes several blocks at once, (n_members * n_blocks, n, width), the blocks of a member side by side.
+        It also accepts several blocks at once, (n_members * n_blocks, n, width), where those of a member are adjacent.
         """
 
     @abstractmethod
     def plain(self) -> tuple[nn.Module, nn.Module]:
-        """Return the first member's encoder and decoder as plain modules on 2-D scaled rows."""
+        """Return the first member's encoder and decoder as modules that take scaled samples, (n, n_features)."""
 
     def layers(self, logits: bool = False) -> list[Layer] | None:
-        """Return all layers in their order, if the network is nothing but affine layers; None otherwise.
+        """Return all layers in order if the network consists of affine layers only, None otherwise.
 
-        Objectives then need no autograd. ``logits`` is that of ``decode``.
+        With layers, objectives can compute gradients without autograd. ``logits`` is that of ``decode``.
         """
         del logits
         return None
 
     def stages(self) -> list[Autoencoder]:
-        """One shallow autoencoder for each layer, over the same weights; [] where layers cannot learn one by one.
+        """Return a shallow autoencoder for each layer, with shared weights; [] if layers cannot be pretrained.
 
-        The rows of a stage are the codes of the one before.
+        The inputs of a stage are the codes of the previous one.
         """
         return []
 
     def of_member(self, tensors: dict[str, Tensor], member: int) -> dict[str, Tensor]:
-        """Return a member's share of tensors that are named and shaped as in ``state_dict()``, as views."""
+        """Select one member from tensors with the names and shapes of ``state_dict()``; returns views."""
         return {name: tensor[member] for name, tensor in tensors.items()}
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Reconstruct scaled rows."""
+        """Reconstruct scaled samples."""
         return self.decode(self.encode(rows)[..., : self.shape.n_components])
 
 
-OUT_ACTIVATION = [StrOptions({"auto", *ACTIVATIONS})]  # constraint of the parameter
+OUT_ACTIVATION = [StrOptions({"auto", *ACTIVATIONS})]  # constraint of the parameter ``out_activation``
 
 
 class Network(Part):
-    """Abstract: how an autoencoder's encoder and decoder are wired."""
+    """Abstract base class: the architecture of the encoder and the decoder."""
 
-    # Parameters that a child may have.
-    out_activation: str = "auto"  # "auto": that of the loss
-    sample_shape: Any = None  # how a network with structure reads a sample
-    layerwise_pretraining: bool = False  # whether layers learn one by one first, see ``Autoencoder.stages``
+    # Parameters that subclasses may have.
+    out_activation: str = "auto"  # "auto" is that of the loss
+    sample_shape: Any = None  # shape that samples are reshaped to
+    layerwise_pretraining: bool = False  # whether layers are pretrained one by one, see ``Autoencoder.stages``
 
     @abstractmethod
     def build(self, shape: NetworkShape, generators: list[Generator]) -> Autoencoder:
-        """Return a module on the CPU, each member's weights drawn from its own generator."""
+        """Build the module on the CPU, and draw the weights of each member from its own generator."""
 
     def auto_hidden_layer_sizes(self, n_features: int, n_layers: int) -> tuple[int, ...]:
-        """As wide as the row, but at least 128 and at most 512, and from there each layer half of the one before."""
+        """Return the number of features, at least 128 and at most 512, then half the previous width for each layer."""
         first = min(512, max(128, n_features))
         return tuple(first >> layer for layer in range(n_layers))
 
     @property
     def prevents_copying(self) -> bool:
-        """Whether the network itself keeps a code wider than the row from learning the identity."""
+        """Whether the network cannot learn the identity even if there are more components than features."""
         return False

@@ -1,4 +1,4 @@
-"""What a network is given of samples far outside the training set."""
+"""Compression of input values far outside the range of the training set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Bounds(NamedTuple):
-    """Scaled values that enter a network unchanged, and the unit in which others are compressed, (n_features,) each."""
+    """Interval of scaled values that are not changed, and the unit of the compression, (n_features,) each."""
 
     low: np.ndarray
     high: np.ndarray
@@ -19,9 +19,9 @@ class Bounds(NamedTuple):
 
 
 class InputBounds(nn.Module):
-    """Compress cells outside of bounds: ``bound + sign(d) * unit * log(1 + abs(d) / unit)``, d from the bound.
+    """Compress values outside the bounds: ``bound + sign(d) * unit * log(1 + abs(d) / unit)``, with d = value - bound.
 
-    Only the input of the network is bounded. Targets and residuals are not, so that outliers stay outliers.
+    Only the input of the network is compressed, not targets and residuals, so that outliers keep high outlier scores.
     """
 
     low: Tensor
@@ -34,17 +34,17 @@ class InputBounds(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=dtype, device="cpu"))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Bound scaled rows (..., n_features)."""
+        """Compress scaled samples, (..., n_features)."""
         inside = rows.clamp(self.low, self.high)
         return inside + _grown(rows - inside, self.unit)
 
     def needed(self, rows: Tensor, in_place: bool = False) -> Tensor:
-        """Return the same, but for rounding, without gradients; rows themselves, if no cell lies outside.
+        """Compute the same as ``forward`` up to rounding, without gradients; return ``rows`` if all are within bounds.
 
-        With ``in_place``, contiguous rows may be overwritten, which spares a copy of all for the sake of a few cells.
+        With ``in_place``, contiguous rows may be overwritten, to avoid a copy.
 
-        On the CPU logarithms take as long as a network, and are computed for cells outside only, which are few as a
-        rule. Rows are looked at in pieces that the processor's cache holds.
+        On the CPU, logarithms take as long as a network. They are computed only for the values out of bounds, which are
+        usually few, in blocks of rows that fit into the cache.
         """
         if rows.device.type != "cpu":
             return self(rows)
@@ -54,7 +54,7 @@ class InputBounds(nn.Module):
         for start in range(0, len(flat), step):
             piece = flat[start : start + step]
             inside = piece.clamp(self.low, self.high)
-            # numpy finds few among many several times faster than torch does.
+            # If few elements are nonzero, this is several times faster in numpy than in torch.
             places = torch.from_numpy(np.flatnonzero(inside.numpy() != piece.numpy()))
             if len(places):
                 bounded = flat.clone() if bounded is None else bounded
@@ -62,7 +62,7 @@ class InputBounds(nn.Module):
         return rows if bounded is None else bounded.view(rows.shape)
 
     def _bound(self, rows: Tensor, inside: Tensor, places: Tensor) -> None:
-        """Bound cells at some places of (n, n_features), which differ from those inside."""
+        """Compress the values of ``rows`` (n, n_features) at flat indices ``places``; ``inside`` are clamped rows."""
         cells, bounds = rows.view(-1), inside.view(-1)
         for some in places.split(_CELLS):
             bound = bounds[some]
@@ -72,7 +72,7 @@ class InputBounds(nn.Module):
 
 
 _CELLS_IN_CACHE = 1 << 18
-# Logarithms at once: too few for a second thread, and no rest that would take another path than whole vector registers.
+# Logarithms per call: they are computed by one thread and fill whole vector registers, so that bits are reproducible.
 _CELLS = 1 << 12
 
 

@@ -1,4 +1,4 @@
-"""Convolutional autoencoders for rows that are images or sequences, one member after the other."""
+"""Convolutional autoencoders for images and sequences; members are computed one after the other."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, N
 
 _FIRST_CHANNELS = 16
 
-# By the number of axes: one for sequences, two for images.
+# Keys are numbers of axes: 1 for sequences, 2 for images.
 _FUNCTIONS: dict[int, tuple[Any, Any]] = {1: (F.conv1d, F.conv_transpose1d), 2: (F.conv2d, F.conv_transpose2d)}
 _MODULES: dict[int, tuple[Any, Any]] = {1: (nn.Conv1d, nn.ConvTranspose1d), 2: (nn.Conv2d, nn.ConvTranspose2d)}
 
 
 class ConvolutionalAutoencoder(Autoencoder):
-    """Strided convolutions and an affine layer down to the code, and their mirror image up.
+    """Encoder of strided convolutions and an affine layer, and a mirrored decoder.
 
-    Kernels are (n_members, n_out, n_in, *patch) on the way down and (n_members, n_in, n_out, *patch) on the way up.
-    All weights are zero until ``draw`` is called.
+    Kernels are (n_members, n_out, n_in, *patch) in the encoder and (n_members, n_in, n_out, *patch) in the decoder. All
+    weights are zero until ``draw`` is called.
     """
 
     def __init__(self, shape: NetworkShape, kernel_size: int, stride: int, dropout: float):
         super().__init__(shape)
         self.kernel_size, self.stride, self.dropout = kernel_size, stride, dropout
         self.image = shape.sample_shape or (1, shape.n_features)  # (channels, *size)
-        self.sizes = [self.image[1:]]  # of the feature maps on the way down
+        self.sizes = [self.image[1:]]  # of the feature maps in the encoder
         for _ in shape.hidden_layer_sizes:
             self.sizes.append(tuple(-(-length // stride) for length in self.sizes[-1]))
         channels = (self.image[0], *shape.hidden_layer_sizes)
@@ -55,15 +55,15 @@ class ConvolutionalAutoencoder(Autoencoder):
 
     @property
     def n_multiplications(self) -> int:
-        """A kernel is applied once for each place of the smaller map."""
+        """Estimate in which a kernel is applied once for each position of the smaller feature map."""
         places = [prod(size) for size in self.sizes[1:]]
         pairs = [*zip(self.encoder_kernels, places, strict=True), *zip(self.decoder_kernels, places[::-1], strict=True)]
         return super().n_multiplications + sum((n - 1) * kernel.numel() for kernel, n in pairs)
 
     @torch.no_grad()
     def draw(self, generators: list[Generator]) -> None:
-        """Draw each member's weights from its generator."""
-        # With a stride, a cell of the finer map meets only one in so many cells of a patch.
+        """Draw the initial weights of each member from its generator."""
+        # With a stride, an entry of the larger feature map is multiplied by one in ``overlap`` entries of a kernel.
         overlap = self.stride**self.n_axes
         for kernel in self.encoder_kernels:
             self._draw(kernel, kernel[0, 0].numel(), kernel[0, :, 0].numel() / overlap, generators)
@@ -73,19 +73,19 @@ class ConvolutionalAutoencoder(Autoencoder):
             self._draw(kernel, kernel[0, :, 0].numel() / overlap, kernel[0, 0].numel(), generators)
 
     def encode(self, rows: Tensor) -> Tensor:
-        """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        """Encode samples, (n_members, n, n_features) -> (n_members, n, n_encoded)."""
         codes = [self._encode(block, index * self.shape.n_members // len(rows)) for index, block in enumerate(rows)]
         return torch.stack(codes)[..., : self.shape.n_encoded]
 
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
-        """(n_members, n, n_components) -> (n_members, n, n_features)."""
-        code = F.pad(code, (0, self.map_weight.shape[1] - code.shape[-1]))  # the padded copy
+        """Decode latent codes, (n_members, n, n_components) -> (n_members, n, n_features)."""
+        code = F.pad(code, (0, self.map_weight.shape[1] - code.shape[-1]))  # for the padded copy
         rows = [self._decode(block, index * self.shape.n_members // len(code)) for index, block in enumerate(code)]
         output = torch.stack(rows)
         return output if logits else ACTIVATIONS[self.shape.out_activation].function(output)
 
     def for_inference(self) -> ConvolutionalAutoencoder:
-        """Return a copy whose hidden channels and code are padded with zero weights to multiples of 16."""
+        """Return a copy in which the hidden channels and the code are padded to multiples of 16 by zero weights."""
         hidden = tuple(map(_round_up, self.shape.hidden_layer_sizes))
         n_components, n_encoded = _round_up(self.shape.n_components), _round_up(self.shape.n_encoded)
         shape = replace(self.shape, hidden_layer_sizes=hidden, n_components=n_components, n_encoded=n_encoded)
@@ -93,13 +93,13 @@ class ConvolutionalAutoencoder(Autoencoder):
         padded.to(self.code_weight.device).requires_grad_(False).eval()
         for grown, weight in zip(padded.parameters(), self.parameters(), strict=True):
             grown[tuple(map(slice, weight.shape))] = weight.detach()
-        for name, buffer in self.named_buffers(recurse=False):  # of the objective
+        for name, buffer in self.named_buffers(recurse=False):  # that the objective has registered
             padded.register_buffer(name, buffer)
         padded.shape = self.shape
         return padded
 
     def plain(self) -> tuple[nn.Module, nn.Module]:
-        """Return the first member as two ``nn.Sequential`` on flat rows."""
+        """Return the first member as two ``nn.Sequential`` that take flat samples."""
         options = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.kernel_size // 2}
         activation, kinds = ACTIVATIONS[self.shape.activation].module, _MODULES[self.n_axes]
         encoder: list[nn.Module] = [nn.Unflatten(1, self.image)]
@@ -118,12 +118,12 @@ class ConvolutionalAutoencoder(Autoencoder):
 
     @property
     def _output_paddings(self) -> list[tuple[int, ...]]:
-        """What each layer up adds at the end, so that it returns exactly the size that its mirror image was given."""
+        """Output padding of each decoder layer: its output has the size of the mirrored encoder layer's input."""
         sizes = reversed(list(pairwise(self.sizes)))
         return [tuple(n - (k - 1) * self.stride - 1 for n, k in zip(*pair, strict=True)) for pair in sizes]
 
     def _encode(self, rows: Tensor, member: int) -> Tensor:
-        """One member's block of rows (n, n_features) -> (n, n_encoded)."""
+        """Encode samples with one member, (n, n_features) -> (n, n_encoded)."""
         convolve, maps = _FUNCTIONS[self.n_axes][0], rows.unflatten(1, self.image)
         for kernel, bias in zip(self.encoder_kernels, self.encoder_biases, strict=True):
             maps = convolve(maps, kernel[member], bias[member], self.stride, self.kernel_size // 2)
@@ -131,7 +131,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         return torch.addmm(self.code_bias[member], maps.flatten(1), self.code_weight[member])
 
     def _decode(self, code: Tensor, member: int) -> Tensor:
-        """One member's block of codes (n, n_components) -> (n, n_features)."""
+        """Decode latent codes with one member, (n, n_components) -> (n, n_features)."""
         convolve, padding = _FUNCTIONS[self.n_axes][1], self.kernel_size // 2
         maps = torch.addmm(self.map_bias[member], code, self.map_weight[member])
         maps = maps.unflatten(1, (-1, *self.last_map[1:]))
@@ -144,7 +144,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         maps = ACTIVATIONS[self.shape.activation].function(maps)
         if not (self.dropout and self.training):
             return maps
-        assert self.noise is not None, "a network with dropout trains only inside the engine"
+        assert self.noise is not None, "a network with dropout needs the generators in ``noise`` for training"
         kept = torch.empty_like(maps).bernoulli_(1 - self.dropout, generator=self.noise[member])
         return maps * kept / (1 - self.dropout)
 
@@ -155,12 +155,12 @@ class ConvolutionalAutoencoder(Autoencoder):
 
 
 def _round_up(width: int) -> int:
-    """With channels in such multiples, each row's feature map begins at the same alignment in memory."""
+    """Round up to a multiple of 16, so that the feature maps of all samples have the same alignment in memory."""
     return width + -width % MULTIPLE
 
 
 def _filled(layer: nn.Module, weight: Tensor, bias: Tensor) -> nn.Module:
-    """Give a layer the first member's weights."""
+    """Set the weights of a layer to those of the first member."""
     layer.weight = nn.Parameter(weight[0].detach().clone())
     layer.bias = nn.Parameter(bias[0].detach().clone())
     return layer
@@ -172,26 +172,26 @@ def _linear(weight: Tensor, bias: Tensor) -> nn.Module:
 
 
 class Convolutional(Network):
-    """Strided convolutions from an image or a sequence to the code, and transposed ones back.
+    """Convolutional encoder with strided convolutions, and a mirrored decoder with transposed convolutions.
 
-    ``hidden_layer_sizes`` are channels: each layer divides the sides of its feature maps by ``stride``, rounded up, and
-    the decoder returns exactly the sizes that the encoder was given. An affine layer stands between the last map
-    and the code. "auto" is 16 channels, doubled from layer to layer.
+    ``hidden_layer_sizes`` are numbers of channels. Each layer divides the sides of its feature maps by ``stride``,
+    rounded up, and the decoder restores the sizes of the encoder. An affine layer maps the last feature map to the
+    code. "auto" is 16 channels in the first layer, and twice as many in each further layer.
 
     Parameters
     ----------
     kernel_size : int, default=3
-        Side of the patch that a cell sees, an odd number.
+        Side of the convolution kernels, an odd number.
     stride : int, default=2
-        What each layer divides the sides of its feature maps by.
+        Stride of the convolutions.
     dropout : float in [0, 1), default=0.0
-        Share of the cells of hidden feature maps that are silenced in each training step.
+        Fraction of the entries of hidden feature maps that are set to zero in each training step.
     out_activation : str, default="auto"
-        Activation of the output, a name that ``activation`` of the estimator takes. "auto" is "sigmoid" for the binary
-        cross-entropy, "identity" for other losses.
+        Activation of the output layer, one of the names of the estimator's ``activation``. "auto" is "sigmoid" for
+        the binary cross-entropy, "identity" for other losses.
     sample_shape : tuple of int or None, default=None
-        How a sample is read: (channels, height, width) or (channels, steps). X stays two-dimensional; a sample holds
-        its first channel first, row by row. None is one channel of ``n_features_in_`` steps.
+        Shape of a sample: (channels, height, width) or (channels, steps). X stays two-dimensional, each sample is
+        reshaped in C order. None is one channel of ``n_features_in_`` steps.
 
     References
     ----------
@@ -233,26 +233,29 @@ class Convolutional(Network):
 
     @property
     def prevents_copying(self) -> bool:
-        """Dropout does."""
+        """Whether there is dropout."""
         return self.dropout > 0
 
     def auto_hidden_layer_sizes(self, n_features: int, n_layers: int) -> tuple[int, ...]:
-        """Channels that double while the sides of the maps are halved; about the cost of the dense widths."""
+        """Return 16 channels for the first layer, and twice as many for each further layer."""
         del n_features
         return tuple(_FIRST_CHANNELS << layer for layer in range(n_layers))
 
     def build(self, shape: NetworkShape, generators: list[Generator]) -> ConvolutionalAutoencoder:
-        """Return the module for this shape."""
+        """Build the module, and draw its weights."""
         if self.kernel_size % 2 == 0:
-            raise ValueError(f"Convolutional(kernel_size={self.kernel_size}) has no middle; use an odd number.")
+            raise ValueError(
+                f"Convolutional needs an odd kernel_size, got {self.kernel_size}; use for example kernel_size=3."
+            )
         if not shape.hidden_layer_sizes:
             raise ValueError(
-                "Convolutional needs channels in hidden_layer_sizes, but got (); use 'auto', or network='dense'."
+                "Convolutional needs at least one number of channels in hidden_layer_sizes, got (); use 'auto', or "
+                "network='dense'."
             )
         if shape.sample_shape is not None and len(shape.sample_shape) not in (2, 3):
             raise ValueError(
-                f"Convolutional reads a row as (channels, steps) or (channels, height, width), but sample_shape="
-                f"{shape.sample_shape} has {len(shape.sample_shape)} numbers."
+                f"sample_shape of Convolutional must be (channels, steps) or (channels, height, width), got "
+                f"{shape.sample_shape}."
             )
         module = ConvolutionalAutoencoder(shape, self.kernel_size, self.stride, self.dropout)
         module.draw(generators)

@@ -1,4 +1,4 @@
-"""A user's own torch modules as encoder and decoder, one pair for each member."""
+"""User-defined torch modules as encoder and decoder, one pair for each member."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MATRIX = 2  # axes
 
 
 class CustomAutoencoder(Autoencoder):
-    """Pairs of modules; what they draw while they train comes from their member's private stream."""
+    """Pairs of modules; during training, the random numbers of a member come from its own generator."""
 
     def __init__(self, shape: NetworkShape, pairs: list[tuple[nn.Module, nn.Module]]):
         super().__init__(shape)
@@ -26,21 +26,21 @@ class CustomAutoencoder(Autoencoder):
 
     @property
     def n_multiplications(self) -> int:
-        """Kernels of convolutions are taken to be applied once for each feature."""
+        """Estimate in which convolution kernels are applied once for each feature."""
         often = (weight.numel() for weight in self.parameters() if weight.ndim > _MATRIX)
         return super().n_multiplications + (self.shape.n_features - 1) * sum(often)
 
     def encode(self, rows: Tensor) -> Tensor:
-        """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        """Encode samples, (n_members, n, n_features) -> (n_members, n, n_encoded)."""
         return self._run(self.encoders, rows)
 
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
-        """(n_members, n, n_components) -> (n_members, n, n_features)."""
+        """Decode latent codes, (n_members, n, n_components) -> (n_members, n, n_features)."""
         output = self._run(self.decoders, code)
         return output if logits else ACTIVATIONS[self.shape.out_activation].function(output)
 
     def for_inference(self) -> CustomAutoencoder:
-        """Return a frozen copy; what its modules compute may depend on the other rows of a block."""
+        """Return a frozen copy; the last bits of an output may depend on the other samples of a block."""
         return copy.deepcopy(self).requires_grad_(False).eval()
 
     def plain(self) -> tuple[nn.Module, nn.Module]:
@@ -49,7 +49,7 @@ class CustomAutoencoder(Autoencoder):
         return nn.Sequential(encoder), nn.Sequential(decoder, ACTIVATIONS[self.shape.out_activation].module())
 
     def of_member(self, tensors: dict[str, Tensor], member: int) -> dict[str, Tensor]:
-        """Return the tensors of the member's own modules, and its share of those that the objective keeps."""
+        """Select the tensors of the member's modules, and its part of the buffers of the objective."""
         shared = {name: tensor for name, tensor in tensors.items() if "." not in name}
         mine = (f"encoders.{member}.", f"decoders.{member}.")
         return {n: t for n, t in tensors.items() if n.startswith(mine)} | super().of_member(shared, member)
@@ -68,7 +68,7 @@ class CustomAutoencoder(Autoencoder):
 
 @contextmanager
 def _global_stream(private: Generator) -> Iterator[None]:
-    """Let torch's global generator of a device go on a private stream for a while, and be as before afterwards."""
+    """Replace the state of torch's global generator by that of another generator within the context."""
     device = private.device
     on_cuda = device.type == "cuda"
     shared = torch.cuda.default_generators[device.index or 0] if on_cuda else torch.default_generator
@@ -79,32 +79,35 @@ def _global_stream(private: Generator) -> Iterator[None]:
 
 
 class Custom(KeywordPart, Network):
-    """Encoder and decoder of one's own: classes, or functions, that make torch modules.
+    """Encoder and decoder from user-defined classes or functions that return torch modules.
 
     They are called as ``encoder(n_features, n_encoded, **kwargs)`` and ``decoder(n_components, n_features, **kwargs)``,
-    once for each member of an ensemble, and have to return modules that map (n, first number) to (n, second number).
-    ``n_encoded`` is ``n_components``, or twice that under a variational objective. The decoder's output goes through
-    ``out_activation``. The estimator's ``hidden_layer_sizes`` and ``activation`` are ignored: pass what the modules
-    need as ``**kwargs``.
-
-    Modules draw weights, and dropout if they have any, from torch's global generator. Building and training fork it, so
-    that a fit can be repeated and leaves the global state as it was, but such estimators must not be fitted from
-    several threads at once. With batch normalisation a last mini-batch of one sample is left out, another one in each
-    epoch. The last bits of a row's results may depend on the other rows of a call. There is no
-    name for this network, because it has no default.
-
-    A stored model keeps the makers by name, not by code, and opening it calls them, with two numbers and ``**kwargs``
-    from the file. Open such a file only if you trust it; ``trusted_types`` lists neither this class nor any maker.
+    once for each ensemble member. The first argument is the number of inputs of the returned module, the second the
+    number of its outputs. ``n_encoded`` is ``n_components``, or twice that with a variational objective.
+    ``out_activation`` is applied to the output of the decoder. The estimator's ``hidden_layer_sizes`` and
+    ``activation`` are ignored; use ``**kwargs`` for such options.
 
     Parameters
     ----------
     encoder, decoder : class or function
-        Makers of ``torch.nn.Module``. Modules that are already made are refused, because they could not be cloned and
-        drawn anew. To be pickled, makers must be importable: no lambdas, nothing from inside a function.
+        Called to create a ``torch.nn.Module``. Instances of modules are not accepted, because clones of the estimator
+        need modules with new weights. To pickle the estimator, the classes or functions must be importable, not lambdas
+        or nested functions.
     out_activation : str, default="auto"
         Activation of the output. "auto" is "sigmoid" for the binary cross-entropy, "identity" for other losses.
     **kwargs : dict
-        Passed to both makers. They are parameters of this object, and can be searched over: ``network__width``.
+        Further arguments of both calls. They are parameters of this object, for example ``network__width`` in a grid
+        search.
+
+    Notes
+    -----
+    Modules use torch's global random generator for initial weights and dropout. Its state is set for each member and
+    restored afterwards, so results are reproducible, but such estimators must not be fitted in several threads at the
+    same time. If a module has batch normalization, a last mini-batch of a single sample is skipped; it is a different
+    sample in each epoch. The last bits of an output may depend on the other samples of a call.
+
+    A pickle refers to the classes or functions by name. Loading it calls them with two integers and ``**kwargs`` from
+    the file, so load only files that you trust. ``trusted_types`` lists neither this class nor such functions.
 
     Examples
     --------
@@ -140,7 +143,7 @@ class Custom(KeywordPart, Network):
         self.kwargs = kwargs
 
     def build(self, shape: NetworkShape, generators: list[Generator]) -> CustomAutoencoder:
-        """Make a pair of modules for each member."""
+        """Create an encoder and a decoder for each member."""
         pairs = []
         for generator in generators:
             with _global_stream(generator), torch.device("cpu"):
@@ -150,25 +153,23 @@ class Custom(KeywordPart, Network):
         return CustomAutoencoder(shape, pairs)
 
     def _make(self, side: str, n_in: int, n_out: int, dtype: torch.dtype) -> nn.Module:
-        """Make one module and try it on two rows."""
+        """Create one module, and check the shape of its output for two samples."""
         maker = getattr(self, side)
         name = f"Custom({side}={getattr(maker, '__name__', type(maker).__name__)})"
         if isinstance(maker, nn.Module):
             raise ValueError(
-                f"{name} holds a module that is already made; give its class, or a function that makes it."
+                f"{name} got an instance of torch.nn.Module; pass its class, or a function that returns a module."
             )
         module = maker(n_in, n_out, **self.kwargs)
         if not isinstance(module, nn.Module):
-            raise ValueError(
-                f"{name} made an object of type {type(module).__name__}; it has to make a torch.nn.Module."
-            )
+            raise ValueError(f"{name} must return a torch.nn.Module, got an object of type {type(module).__name__}.")
         module = module.to(dtype)
         with torch.no_grad():
             result = module.eval()(torch.zeros(2, n_in, dtype=dtype))
         if not isinstance(result, Tensor) or result.shape != (2, n_out):
             found = tuple(result.shape) if isinstance(result, Tensor) else f"a {type(result).__name__}"
             raise ValueError(
-                f"{name} has to map {n_in} numbers to {n_out}, but two rows, (2, {n_in}), gave {found} instead of "
-                f"(2, {n_out})."
+                f"{name} must return a module with {n_in} inputs and {n_out} outputs, but for an input of shape "
+                f"(2, {n_in}) the output is {found} instead of (2, {n_out})."
             )
         return module

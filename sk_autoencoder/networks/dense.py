@@ -1,4 +1,4 @@
-"""Fully connected autoencoders of any depth, all members in one batched program."""
+"""Fully connected autoencoders; all members are computed in batched matrix products."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, N
 
 
 class DenseAutoencoder(Autoencoder):
-    """Two stacks of affine layers; weights are (n_members, n_in, n_out)."""
+    """Fully connected encoder and decoder; weights are (n_members, n_in, n_out)."""
 
     def __init__(self, shape: NetworkShape, generators: list[Generator], tied_weights: bool, dropout: float):
         super().__init__(shape)
@@ -37,24 +37,24 @@ class DenseAutoencoder(Autoencoder):
 
     @property
     def linear(self) -> bool:
-        """Without activations, or layers that have one."""
+        """Whether the output activation is the identity, and the hidden activation too if there are hidden layers."""
         bent = self.shape.hidden_layer_sizes and self.shape.activation != "identity"
         return not bent and self.shape.out_activation == "identity"
 
     def encode(self, rows: Tensor) -> Tensor:
-        """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        """Encode samples, (n_members, n, n_features) -> (n_members, n, n_encoded)."""
         encoded = self._run(rows, self._encoder)
         return ACTIVATIONS[self.code_activation].function(encoded[..., : self.shape.n_encoded])
 
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
-        """(n_members, n, n_components) -> (n_members, n, n_features)."""
+        """Decode latent codes, (n_members, n, n_components) -> (n_members, n, n_features)."""
         output = self._run(code, self._decoder)
         if not logits:
             output = ACTIVATIONS[self.shape.out_activation].function(output)
         return output[..., : self.shape.n_features]
 
     def for_inference(self) -> DenseAutoencoder:
-        """Return a copy, untied, in which every layer's output is padded by zero weights to a multiple of 16."""
+        """Return an untied copy, in which zero weights pad the output of each layer to a multiple of 16."""
         padded = copied(self)
         turned = [weight.mT for weight in reversed(self.encoder_weights)]
         decoder = turned if self.tied_weights else self.decoder_weights
@@ -74,7 +74,7 @@ class DenseAutoencoder(Autoencoder):
         return encoder, decoder
 
     def layers(self, logits: bool = False) -> list[Layer] | None:
-        """Return encoder and decoder as one list, unless dropout, or a child, does something between them."""
+        """Return all layers; None with dropout, or if a subclass overrides ``encode`` or ``decode``."""
         return self._plain_layers[logits] if self._plain_layers else None
 
     def _layers(self, pairs: list[tuple[nn.Parameter, nn.Parameter]], end: str, turned: bool) -> list[Layer]:
@@ -82,7 +82,7 @@ class DenseAutoencoder(Autoencoder):
         return [Layer(*pair, name, turned) for pair, name in zip(pairs, names, strict=True)]
 
     def stages(self) -> list[Autoencoder]:
-        """Each layer with its mirror image; what the whole network keeps of a layer is the stage's code."""
+        """Return a shallow autoencoder for each encoder layer and the mirrored decoder layer."""
         return [self._stage(layer) for layer in range(len(self._encoder))]
 
     def _stage(self, layer: int) -> DenseAutoencoder:
@@ -108,7 +108,7 @@ class DenseAutoencoder(Autoencoder):
         return stage
 
     def _link(self) -> None:
-        """List weights and biases in their order, which a step walks faster than a ParameterList."""
+        """Collect weights and biases in lists, because iterating over a ParameterList is slow."""
         self._encoder = list(zip(self.encoder_weights, self.encoder_biases, strict=True))
         back = reversed(self.encoder_weights) if self.tied_weights else self.decoder_weights
         self._decoder = list(zip(back, self.decoder_biases, strict=True))
@@ -132,7 +132,7 @@ class DenseAutoencoder(Autoencoder):
         return x
 
     def _drop(self, x: Tensor) -> Tensor:
-        assert self.noise is not None, "a network with dropout trains only inside the engine"
+        assert self.noise is not None, "a network with dropout needs the generators in ``noise`` for training"
         kept = torch.empty_like(x)
         for member, generator in zip(kept, self.noise, strict=True):
             member.bernoulli_(1 - self.dropout, generator=generator)
@@ -167,31 +167,32 @@ def _biases(sizes: tuple[int, ...], shape: NetworkShape) -> nn.ParameterList:
 
 
 def _pad_weights(weights: Iterable[Tensor]) -> nn.ParameterList:
-    """Grow all widths but the first, which is that of the rows: only the outputs of a product need full registers."""
+    """Pad all widths but the number of features: only the outputs of a product have to fill vector registers."""
     return nn.ParameterList(_pad(weight, weight.shape[1] if layer else 0) for layer, weight in enumerate(weights))
 
 
 def _pad(parameter: Tensor, n_in: int) -> Tensor:
-    """Append zeros to (n_members, n_in, n_out) up to multiples of 16."""
+    """Append zeros to the last axis up to a multiple of 16, and to the second one for that of ``n_in``."""
     return F.pad(parameter.detach(), (0, -parameter.shape[2] % MULTIPLE, 0, -n_in % MULTIPLE)).contiguous()
 
 
 class Dense(Network):
-    """Fully connected layers from the row to the code and, mirrored, back.
+    """Fully connected encoder, and a mirrored decoder.
 
     Parameters
     ----------
     tied_weights : bool, default=False
-        Let the decoder use the encoder's weights transposed, with biases of its own: half the weights.
+        Whether the decoder uses the transposed weights of the encoder, with its own biases.
     dropout : float in [0, 1), default=0.0
-        Share of the hidden units that are silenced in each training step.
+        Fraction of the hidden units that are set to zero in each training step.
     out_activation : str, default="auto"
-        Activation of the output, a name that ``activation`` of the estimator takes. "auto" is "sigmoid" for the binary
-        cross-entropy, "identity" for other losses.
+        Activation of the output layer, one of the names of the estimator's ``activation``. "auto" is "sigmoid" for
+        the binary cross-entropy, "identity" for other losses.
     layerwise_pretraining : bool, default=False
-        Train each layer alone first, as a shallow autoencoder (denoising, with a corruption) of the codes of the layer
-        below, then all layers together. Half of the epochs go to the layers in equal shares, at least one to each, and
-        the rest to the whole. Helps deep networks whose activations stop gradients, like "sigmoid".
+        Whether to pretrain the layers one after the other, each as a shallow autoencoder (denoising, with a corruption)
+        of the codes of the previous layer, before the whole network is trained. Half of the epochs are split equally
+        among the layers, with at least one epoch for each. This helps deep networks whose gradients vanish, for example
+        with "sigmoid".
 
     References
     ----------
@@ -229,14 +230,14 @@ class Dense(Network):
 
     @property
     def prevents_copying(self) -> bool:
-        """Dropout does."""
+        """Whether there is dropout."""
         return self.dropout > 0
 
     def build(self, shape: NetworkShape, generators: list[Generator]) -> DenseAutoencoder:
-        """Return the module for this shape."""
+        """Build the module, and draw its weights."""
         if self.tied_weights and shape.n_encoded != shape.n_components:
             raise ValueError(
-                f"Dense(tied_weights=True) needs an encoder as wide as the code ({shape.n_components}), but the "
-                f"objective asks for {shape.n_encoded} outputs; use tied_weights=False."
+                f"Dense(tied_weights=True) needs an encoder with n_components={shape.n_components} outputs, but the "
+                f"objective needs {shape.n_encoded}; use tied_weights=False."
             )
         return DenseAutoencoder(shape, generators, self.tied_weights, self.dropout)

@@ -1,4 +1,4 @@
-"""Training objectives (torch only)."""
+"""Training objectives: the function that is minimized."""
 
 from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, compare
 from sk_autoencoder.objectives.reconstruction import Reconstruction

@@ -1,4 +1,4 @@
-"""What a network is asked to do with a batch, and what it says of it afterwards."""
+"""Base class of objectives, their input and their result."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from sk_autoencoder.networks import Autoencoder
 
 @dataclass(frozen=True)
 class Batch:
-    """Scaled samples of each member.
+    """Mini-batch of scaled samples for each member.
 
     Parameters
     ----------
     corrupted : Tensor of shape (n_members, n_samples, n_features)
-        What the network is given.
+        Input of the network.
     clean : Tensor of shape (n_members, n_samples, n_features)
-        What it should return.
+        Target of the reconstruction.
     progress : float, default=1.0
-        Share of the training that is done; 1 outside training.
+        Fraction of the training steps that are done; 1 outside training.
     """
 
     corrupted: Tensor
@@ -36,7 +36,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an objective returns for a batch.
+    """Result of an objective for a batch.
 
     Parameters
     ----------
@@ -64,17 +64,17 @@ class Evaluation:
         return Evaluation(self.loss, terms, *map(function, (self.code, self.reconstruction, self.target)))
 
     def __getitem__(self, index: Any) -> Evaluation:
-        """Select members, rows, or both."""
+        """Select members, samples, or both."""
         return self.map(lambda tensor: tensor[index])
 
     @classmethod
     def without_terms(cls, code: Tensor, reconstruction: Tensor, target: Tensor) -> Evaluation:
-        """Return what a network says, when nobody asks what an objective makes of it."""
+        """Return the output of a network, without the terms of an objective."""
         return cls(code.new_full((len(code),), torch.nan), {}, code, reconstruction, target)
 
     @staticmethod
     def concatenate(evaluations: list[Evaluation], dim: int) -> Evaluation:
-        """Join everything but the losses along a dimension."""
+        """Concatenate everything but the losses along a dimension."""
         first = evaluations[0]
         terms = {name: torch.cat([e.terms[name] for e in evaluations], dim) for name in first.terms}
         tensors = (torch.cat([getattr(e, name) for e in evaluations], dim) for name in _TENSORS)
@@ -85,7 +85,7 @@ _TENSORS = ("code", "reconstruction", "target")
 
 
 class Objective(Part):
-    """Abstract: a loss of a network on a batch."""
+    """Abstract base class: the function of a network and a batch that is minimized."""
 
     terms: ClassVar[tuple[str, ...]]  # names of the terms in its evaluations
     encoded_per_component: ClassVar[int] = 1  # 2 when the encoder returns mean and spread
@@ -96,20 +96,20 @@ class Objective(Part):
     has_prior: ClassVar[bool] = False  # whether codes are trained to look like draws from the standard normal
 
     def extend(self, network: Autoencoder) -> None:
-        """Give a new network the running means that this objective keeps, as buffers (n_members, 1, width)."""
+        """Register running means of this objective as buffers of a new network, (n_members, 1, width)."""
 
     @abstractmethod
     def __call__(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
         """Evaluate the network on a batch."""
 
     def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation | None:
-        """Evaluate a training batch, without terms, and add to the weights' gradients; None leaves that to autograd."""
+        """Evaluate a training batch without terms, and add gradients to the weights; None means to use autograd."""
         del network, batch, loss
         return None
 
 
 def compare(network: Autoencoder, code: Tensor, batch: Batch, loss: Loss) -> tuple[Tensor, Tensor]:
-    """Decode and compare with the clean samples.
+    """Decode latent codes, and compute the loss of each entry.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ def compare(network: Autoencoder, code: Tensor, batch: Batch, loss: Loss) -> tup
     batch : Batch
         Samples to compare with.
     loss : Loss
-        Error of a cell.
+        Loss of each entry.
 
     Returns
     -------
     errors : Tensor of shape (n_members, n_samples, n_features)
-        Error of each cell.
+        Loss of each entry.
     reconstruction : Tensor of shape (n_members, n_samples, n_features)
         Reconstructions, scaled; logits during training with a loss on logits.
     """
@@ -139,12 +139,12 @@ _MOMENTUM = 0.1
 
 
 def follow(network: Autoencoder, name: str, batch_mean: Tensor) -> None:
-    """Move a running mean of the network towards the mean of this batch, (n_members, 1, width)."""
+    """Update a running mean of the network with the mean of this batch, (n_members, 1, width)."""
     running = network.get_buffer(name)
     running.lerp_(batch_mean.detach().to(running.dtype), _MOMENTUM)
 
 
 def followed(network: Autoencoder, name: str, rows: Tensor) -> Tensor:
-    """Return a running mean for rows of several blocks, (n_members * n_blocks, 1, width)."""
+    """Return a running mean, repeated for the blocks of samples of each member, (n_members * n_blocks, 1, width)."""
     running = network.get_buffer(name)
     return running.repeat_interleave(len(rows) // len(running), dim=0)

@@ -1,4 +1,4 @@
-"""The objective of every plain, denoising or sparse autoencoder: return the clean row."""
+"""Objective of plain, denoising and sparse autoencoders: reconstruct the clean sample."""
 
 from __future__ import annotations
 
@@ -17,35 +17,38 @@ _SMALLEST_ACTIVITY = 1e-6
 
 
 class Reconstruction(Objective):
-    """Minimise the loss between the clean row and what the network makes of the corrupted one.
+    """Reconstruct the clean sample from the corrupted one, optionally with a sparse code.
 
-    With ``sparsity`` few entries of the code answer to any one row, and a code wider than the row does not copy it.
+    With ``sparsity``, few components are active for each sample, and the network does not learn the identity even if
+    there are more components than features.
 
     Parameters
     ----------
     sparsity : {"l1", "kl"} or None, default=None
-        The penalty on the code, summed over its entries. "l1" is their absolute value. "kl" is the Kullback-Leibler
-        divergence between two coins, one that shows heads with ``sparsity_target`` and one with the mean activity of
-        the entry over a mini-batch.
+        Sparsity penalty, summed over the components of the code. "l1" is their absolute value. "kl" is the
+        Kullback-Leibler divergence between two Bernoulli distributions, with ``sparsity_target`` and with the mean
+        activity of the component over a mini-batch as their means.
     sparsity_weight : float, default=0.1
-        Price of the penalty, in the units of a loss that is summed over the features.
+        Weight of the penalty, relative to the loss summed over the features.
     sparsity_target : float in (0, 1), default=0.05
-        Mean activity that "kl" asks for.
+        Mean activity at which the penalty "kl" is zero.
     trim : float in [0, 1), default=0.0
-        Share of each mini-batch left out of the loss: the samples with the largest errors by a moving average of the
-        weights. Where a tenth of the training set are outliers, 0.15 lets the network learn less of them; it lowers
-        accuracy if the training set is clean.
+        Fraction of each mini-batch that is left out of the loss: the samples with the largest reconstruction errors
+        under a moving average of the weights. If a tenth of the training set are outliers, use for example 0.15.
+        Without outliers in the training set, trimming lowers the accuracy.
 
     Notes
     -----
-    The terms are "reconstruction" and, with ``sparsity``, "sparsity". Both are divided by the number of features, as
-    the loss is, so their balance is that of the sums in the papers.
+    The terms are "reconstruction" and, with ``sparsity``, "sparsity". Both are divided by the number of features, so
+    that their ratio is the same as for the sums in the papers.
 
-    The activity of an entry z is ``z ** 2 / (1 + z ** 2)``, from 0 for an entry that is silent to 1. Ng's units end in
-    a sigmoid; here the code is unbounded, and a sigmoid inside the penalty could be satisfied by moving all entries
-    far below zero. After training, and on validation rows, the mean activity is a running mean over mini-batches.
+    The activity of a component z is ``z ** 2 / (1 + z ** 2)``, which is 0 for z = 0 and less than 1. Ng uses units with
+    a sigmoid activation. Here the code is unbounded, and a sigmoid inside the penalty could be minimized by large
+    negative values of all components. For validation, and after training, the mean activity is a running mean over
+    mini-batches.
 
-    The decoder can undo a code that merely shrinks; weight decay (``alpha``) keeps it from doing so.
+    A small code with large weights of the decoder would minimize the penalty without sparsity; weight decay (``alpha``)
+    prevents this.
 
     References
     ----------
@@ -84,21 +87,21 @@ class Reconstruction(Objective):
 
     @property
     def terms(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The error and, if there is one, the penalty."""
+        """Names of the terms: "reconstruction" and, with a penalty, "sparsity"."""
         return ("reconstruction",) if self.sparsity is None else ("reconstruction", "sparsity")
 
     @property
     def prevents_copying(self) -> bool:  # type: ignore[override]
-        """A penalty does."""
+        """Whether there is a penalty."""
         return self.sparsity is not None
 
     @property
     def turnable(self) -> bool:  # type: ignore[override]
-        """A penalty looks at single entries."""
+        """Whether there is no penalty; penalties depend on the axes of the code."""
         return self.sparsity is None
 
     def extend(self, network: Autoencoder) -> None:
-        """Add the mean activity of each entry of the code."""
+        """Register the mean activity of each component with the penalty "kl"."""
         if self.sparsity == "kl":
             shape = (network.shape.n_members, 1, network.shape.n_components)
             start = torch.full(shape, self.sparsity_target, dtype=network.shape.torch_dtype, device="cpu")
@@ -109,7 +112,7 @@ class Reconstruction(Objective):
         code = network.encode(batch.corrupted)
         error, reconstruction = compare(network, code, batch, loss)
         terms = {"reconstruction": error.mean(dim=-1)}  # (m, n)
-        # One mean over both axes: gradients through two of them would take a third of a small network's step.
+        # One mean over both axes: gradients of two means would take a third of the time of a small network's step.
         total = error.mean(dim=(-2, -1))
         if self.sparsity is not None:
             penalty = code.abs() if self.sparsity == "l1" else self._divergence(network, code)
@@ -119,8 +122,8 @@ class Reconstruction(Objective):
 
     @torch.no_grad()
     def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation | None:
-        """Do without autograd where the network has plain layers and the code bears no penalty."""
-        plain = type(self).__call__ is Reconstruction.__call__ and self.sparsity is None  # a child may ask for more
+        """Compute gradients without autograd if the network has affine layers only and there is no penalty."""
+        plain = type(self).__call__ is Reconstruction.__call__ and self.sparsity is None  # no subclass
         layers = network.layers(logits=loss.on_logits) if plain else None
         if layers is None:
             return None
@@ -132,7 +135,7 @@ class Reconstruction(Objective):
         return Evaluation(mean, {}, steps[len(steps) // 2 - 1].after, output, batch.clean)
 
     def _divergence(self, network: Autoencoder, code: Tensor) -> Tensor:
-        """Return each entry's divergence from the target, the same for all rows of a member."""
+        """Return the divergence of each component from the target, equal for all samples of a member."""
         if network.training:
             squares = code.square()
             activity = (squares / (1 + squares)).mean(dim=1, keepdim=True)  # (m, 1, k)

@@ -1,4 +1,4 @@
-"""The variational autoencoder: a code with a distribution, and a loss that bounds the likelihood of the rows."""
+"""Objective of variational autoencoders: the negative evidence lower bound."""
 
 from __future__ import annotations
 
@@ -13,48 +13,49 @@ from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, compare, follow, followed
 
-# Log-variances of the code are cut here, where they are certain, or wider than any prior, for all purposes.
+# Clamp log-variances: beyond this range the code is deterministic or uninformative.
 _LOG_VARIANCES = (-20.0, 10.0)
-# Draws are decoded together as long as they have no more cells than this.
+# Maximum number of reconstructed entries, over all draws that are decoded at once.
 _CELLS_AT_ONCE = 1 << 20
-# Below this the spread of the reconstruction is rounding.
+# Lower limit of the spread of the reconstruction, of the order of rounding errors.
 _SMALLEST_SPREAD = 1e-6
 
 
 class Variational(Objective):
-    """Encode a row as a Gaussian, rebuild it from a draw, and keep the Gaussians near the standard normal.
+    """Variational autoencoder: a Gaussian posterior of the code, with a standard normal prior.
 
-    The loss is the negative evidence lower bound, with ``beta`` times the Kullback-Leibler divergence between
-    the Gaussian and the standard normal. Codes drawn from the standard normal decode to new rows, and
-    rows get a log-likelihood. ``transform`` gives the means and never draws.
+    The loss is the negative evidence lower bound, with the Kullback-Leibler divergence between posterior and prior
+    weighted by ``beta``. The estimator can then sample from the prior and estimate log-likelihoods. ``transform``
+    returns the means of the posteriors and is deterministic.
 
     Parameters
     ----------
     beta : float, default=1.0
-        Weight of the divergence. More than 1 asks for independent coordinates at the price of detail, less than 1 for
-        detail.
+        Weight of the divergence. Values above 1 favor independent components over accurate reconstructions, values
+        below 1 the opposite.
     warmup : float in [0, 1], default=0.0
-        Share of the training in which the weight of the divergence rises from 0 to ``beta``, so that the decoder
-        learns to use the code before it has to be simple. ``partial_fit``, which has no end, does without.
+        Fraction of the training in which the weight of the divergence increases linearly from 0 to ``beta``, which
+        can prevent collapsed components. ``partial_fit`` does not use it, because its number of steps is unknown.
     trim : float in [0, 1), default=0.0
-        Share of each mini-batch left out of the loss: the samples with the largest errors by a moving average of the
-        weights. Where a tenth of the training set are outliers, 0.15 lets the network learn less of them; it lowers
-        accuracy if the training set is clean.
+        Fraction of each mini-batch that is left out of the loss: the samples with the largest reconstruction errors
+        under a moving average of the weights. If a tenth of the training set are outliers, use for example 0.15.
+        Without outliers in the training set, trimming lowers the accuracy.
 
     Notes
     -----
-    The loss of the estimator is the likelihood of a cell: squared error is a Gaussian, absolute error a Laplace,
-    Huber's its own and binary cross-entropy a Bernoulli distribution. Gaussian and Laplace have one spread for all
-    cells, in scaled units: the mean error of the mini-batch, which is the most likely one (calibrated decoders). With a
-    fixed spread of 1, coordinates that explain less than a whole standardised column collapse into the prior. After
-    training, and on validation rows, the spread is a running mean over mini-batches.
+    The loss of the estimator determines the likelihood of each feature: the squared error that of a Gaussian, the
+    absolute error that of a Laplace, the Huber loss that of a Huber, and the binary cross-entropy that of a Bernoulli
+    distribution. Gaussian and Laplace have one scale for all features, in scaled units: the maximum-likelihood
+    estimate, which is the mean loss of the mini-batch (calibrated decoders). With a fixed scale of 1, components that
+    explain less than the variance of one standardized feature would collapse to the prior. For validation, and after
+    training, the scale is a running mean over mini-batches.
 
-    With a corruption, which the transformer has by default, the Gaussian is that of the corrupted row, the likelihood
-    that of the clean row: still a lower bound, and one that overfits less with few rows. ``corruption=None`` is the
-    variational autoencoder of the paper.
+    With a corruption, the default of both estimators, the posterior is that of the corrupted sample and the likelihood
+    that of the clean sample. This is still a lower bound, and overfits less with few samples. ``corruption=None`` is
+    the variational autoencoder of the paper.
 
-    The terms "reconstruction" and "kl" are in nats, divided by the number of features; their sum is the
-    negative bound. On validation rows, and after training, rows are rebuilt from their means.
+    The terms "reconstruction" and "kl" are in nats, divided by the number of features; their sum is the negative
+    evidence lower bound. For validation, and after training, reconstructions are decoded from the means.
 
     References
     ----------
@@ -91,7 +92,7 @@ class Variational(Objective):
         self.trim = trim
 
     def extend(self, network: Autoencoder) -> None:
-        """Add the mean error of a cell, the spread of the reconstruction."""
+        """Register the spread of the reconstruction: the mean loss of an entry."""
         shape = (network.shape.n_members, 1, 1)
         network.register_buffer("spread", torch.ones(shape, dtype=network.shape.torch_dtype, device="cpu"))
 
@@ -115,14 +116,15 @@ class Variational(Objective):
         return Evaluation(total, terms, mean, reconstruction, batch.clean)
 
     def posterior(self, network: Autoencoder, batch: Batch) -> Tensor:
-        """Return means and standard deviations of the codes side by side, (m, n, 2 * n_components)."""
+        """Return means and standard deviations of the posteriors, concatenated, (m, n, 2 * n_components)."""
         mean, log_variance = _split(network.encode(batch.corrupted))
         return torch.cat([mean, (0.5 * log_variance).exp()], dim=-1)
 
     def log_likelihood(self, network: Autoencoder, batch: Batch, loss: Loss, noise: Tensor) -> Tensor:
-        """Estimate the log-likelihood of the clean rows, (m, n, 1), from draws (n_draws, n_components) of a normal.
+        """Estimate the log-likelihood of the clean samples, (m, n, 1), by importance sampling.
 
-        The draws, moved to the posterior of each row, are weighted by how much likelier the model finds them.
+        ``noise`` (n_draws, n_components) are draws from the standard normal. They are shifted and scaled to draws from
+        the posterior of each sample, whose weights are ratios of the joint density to that of the posterior.
         """
         mean, log_variance = _split(network.encode(batch.corrupted))
         rows, weights = batch.clean, []
@@ -137,13 +139,13 @@ class Variational(Objective):
 
 
 def _split(encoded: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and logarithm of the variance of each code entry."""
+    """Split the output of the encoder into means and clamped log-variances."""
     mean, log_variance = encoded.chunk(2, dim=-1)
     return mean, log_variance.clamp(*_LOG_VARIANCES)
 
 
 def _drawn(network: Autoencoder, mean: Tensor, log_variance: Tensor) -> Tensor:
-    assert network.noise is not None, "a variational network trains only inside the engine"
+    assert network.noise is not None, "a variational network needs the generators in ``noise`` for training"
     noise = torch.empty_like(mean)
     for member, generator in zip(noise, network.noise, strict=True):
         member.normal_(generator=generator)

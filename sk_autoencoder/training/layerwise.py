@@ -1,4 +1,4 @@
-"""Greedy pretraining: each layer learns alone, on what the layers below make of the rows."""
+"""Greedy layer-wise pretraining: each layer is trained on the codes of the previous layers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from sk_autoencoder.training.seeding import stage_seed
 
 
 class CodeDataset(RowDataset):
-    """Rows as the layers below return them, computed when they are taken."""
+    """Codes of the previous layers, computed when they are accessed."""
 
     def __init__(self, rows: RowDataset, below: list[Autoencoder]):
-        # Codes have no bounds; training samples, which the layers below see, lie inside theirs.
+        # Codes have no bounds. Inputs of the previous layers are training samples, which are within their bounds.
         super().__init__(rows.X, rows.scaler, rows.positions, rows.source, None if below else rows.bounds)
         self.below = below
 
     def take(self, index: np.ndarray | slice) -> Tensor:
-        """Return (n_members, n, width) codes."""
+        """Return the codes of samples, (n_members, n, width)."""
         codes = super().take(index)
         with torch.no_grad():
             for stage in self.below:
@@ -36,7 +36,7 @@ class CodeDataset(RowDataset):
 
 
 def split_epochs(epochs: int, n_stages: int) -> tuple[int, int]:
-    """Epochs of each layer and of the whole: half of them for all layers together, and one at least."""
+    """Return the epochs of each layer, about half of all in equal shares, and of the whole network, at least 1 each."""
     each = max(1, epochs // (2 * n_stages))
     return each, max(1, epochs - each * n_stages)
 
@@ -44,10 +44,10 @@ def split_epochs(epochs: int, n_stages: int) -> tuple[int, int]:
 def pretrain(
     net: AutoencoderNet, rows: RowDataset, *, epochs: int, show: bool | int, **options: Any
 ) -> list[list[float]]:
-    """Train one layer after the other in place, each for some epochs, and return the loss curve of each.
+    """Train the layers one after the other in place, each for ``epochs`` epochs, and return their loss curves.
 
-    The first layer learns with the plan's loss, the others with the squared error of the codes that they are given.
-    With ``show``, each layer has a progress bar that names it.
+    The first layer is trained with the loss of the plan, the others with the squared error of their inputs. With
+    ``show``, each layer has a progress bar.
     """
     curves = []
     stages = net.module_.stages()

@@ -1,4 +1,4 @@
-"""Learning rates as functions of progress."""
+"""Learning-rate schedules: factors of ``learning_rate_init``, as functions of the fraction of steps done."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ Schedule = Callable[[float], float]
 
 
 def constant(progress: float) -> float:
-    """Stay at ``learning_rate_init``."""
+    """Constant learning rate."""
     del progress
     return 1.0
 
 
 def cosine(progress: float) -> float:
-    """Fall along half a cosine to zero (Loshchilov and Hutter, ICLR 2017)."""
+    """Cosine annealing from 1 to 0 (Loshchilov and Hutter, ICLR 2017)."""
     return 0.5 * (1.0 + cos(pi * progress))
 
 
@@ -23,7 +23,7 @@ _WARM_UP = 0.3
 
 
 def onecycle(progress: float) -> float:
-    """Rise from 1/25 to 1 over the first 30 % of the steps, then fall to zero, both along cosines (Smith, 2018)."""
+    """Increase from 1/25 to 1 in the first 30 % of the steps, then decrease to 0, both along cosines (Smith, 2018)."""
     if progress < _WARM_UP:
         return 1.0 - (1.0 - 1 / 25) * cosine(progress / _WARM_UP)
     return cosine((progress - _WARM_UP) / (1.0 - _WARM_UP))

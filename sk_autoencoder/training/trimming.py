@@ -1,4 +1,4 @@
-"""Robust training: rows that the network would rather not learn are left out of each mini-batch."""
+"""Robust training: samples with large reconstruction errors are left out of each mini-batch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives import Batch, Objective
 
-# How much of the slow weights stays in each step once training has gone on for a while.
+# Decay of the moving average of the weights after the first steps.
 _SLOWNESS = 0.99
 
 
 class Trimming:
-    """Judges rows by a slow average of the weights, which single outliers in a mini-batch hardly move."""
+    """Select samples by their errors under a moving average of the weights, which is robust to single outliers."""
 
     def __init__(self, network: Autoencoder, share: float):
         self.share, self.fewest = share, network.fewest_rows
@@ -28,7 +28,7 @@ class Trimming:
         self._steps = 0
 
     def __call__(self, batch: Batch, objective: Objective, loss: Loss) -> Batch:
-        """Return the batch without the share of each member's rows that are rebuilt worst."""
+        """Return the batch without the given fraction of each member's samples, those with the largest errors."""
         with torch.set_grad_enabled(objective.uses_gradients):
             evaluation = objective(self.slow, replace(batch, corrupted=batch.clean), loss)
         errors = evaluation.terms["reconstruction"].detach()  # (m, n)
@@ -39,7 +39,7 @@ class Trimming:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Move the slow weights towards the present ones; quickly at first, when all are far from anything."""
+        """Update the moving average of the weights; its decay increases during the first steps."""
         self._steps += 1
         slowness = min(_SLOWNESS, self._steps / (10 + self._steps))
         foreach_lerp(self._averages, self._weights, 1 - slowness)

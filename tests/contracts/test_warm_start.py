@@ -110,8 +110,8 @@ class TestRefusal:
     def test_names_old_and_new_values_and_the_way_out(self, rows):
         model = _trained(AutoencoderTransformer, rows).set_params(n_components=4, alpha=0.5, activation="tanh")
         message = (
-            r"cannot follow n_components=4 \(was 2\), activation='tanh' \(was 'silu'\)\. "
-            r"Restore the earlier value, or train new weights: fit with warm_start=False\."
+            r"cannot continue training with n_components=4 \(was 2\), activation='tanh' \(was 'silu'\)\. "
+            r"Restore the previous values, or train new weights by fit with warm_start=False\."
         )
         with pytest.raises(ValueError, match=message):
             model.fit(rows)
@@ -131,24 +131,24 @@ class TestRefusal:
 
     def test_loss_that_does_not_suit_the_scaled_samples(self, rows):
         model = _trained(AutoencoderTransformer, rows, scaling="standard", network=Dense(out_activation="sigmoid"))
-        with pytest.raises(ValueError, match="loss='binary_cross_entropy' needs rows in"):
+        with pytest.raises(ValueError, match="loss='binary_cross_entropy' needs values in"):
             model.set_params(loss="binary_cross_entropy").fit(rows)
 
     def test_parameter_of_a_part_that_was_changed_in_place(self, rows):
         model = _trained(AutoencoderTransformer, rows, objective=Reconstruction(sparsity="l1", sparsity_weight=0.1))
         with pytest.raises(
-            ValueError, match=r"cannot follow objective=Reconstruction\(.*0\.5\) \(was Reconstruction\("
+            ValueError, match=r"cannot continue training with objective=Reconstruction\(.*0\.5\) \(was Reconstruction\("
         ):
             model.set_params(objective__sparsity_weight=0.5).fit(rows)
 
     def test_partial_fit(self, rows):
         model = AutoencoderTransformer(2, random_state=0).partial_fit(rows)
-        with pytest.raises(ValueError, match=r"cannot follow n_components=3 \(was 2\)"):
+        with pytest.raises(ValueError, match=r"cannot continue training with n_components=3 \(was 2\)"):
             model.set_params(n_components=3).partial_fit(rows)
 
     def test_checkpoint(self, rows, tmp_path):
         model = _trained(AutoencoderTransformer, rows).set_params(checkpoint=tmp_path)
-        with pytest.raises(ValueError, match="checkpoint keeps one plain training; use it with warm_start=False"):
+        with pytest.raises(ValueError, match="checkpoint requires warm_start=False; change it, or"):
             model.fit(rows)
 
     def test_what_is_wrong_leaves_the_model_as_it_was(self, rows):
@@ -160,7 +160,7 @@ class TestRefusal:
     @pytest.mark.parametrize("network", [Dense(out_activation="tanh"), Dense(layerwise_pretraining=True)])
     def test_parameters_of_the_network(self, network, rows):
         model = _trained(AutoencoderTransformer, rows, network=Dense())
-        with pytest.raises(ValueError, match=r"cannot follow .*network=Dense\(.*\) \(was Dense\(\)\)"):
+        with pytest.raises(ValueError, match=r"cannot continue training with .*network=Dense\(.*\) \(was Dense\(\)\)"):
             model.set_params(network=network).fit(rows)
 
 
@@ -200,7 +200,7 @@ class TestGoesOn:
 
     def test_with_trimming(self, rows):
         model = _trained(AutoencoderOutlierDetector, rows, objective=Reconstruction())
-        with pytest.raises(ValueError, match="cannot follow objective=Reconstruction"):
+        with pytest.raises(ValueError, match="cannot continue training with objective=Reconstruction"):
             model.set_params(objective__trim=0.3).fit(rows)
 
     def test_with_a_scheduler(self, rows):

@@ -213,7 +213,7 @@ class TestRecalibrate:
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
-            ("nope", r"contamination='nope' is no rule; use a share in \(0, 0.5\] or \['auto'"),
+            ("nope", r"contamination='nope' is not valid; use a float in \(0, 0.5\] or one of \['auto'"),
             *((share, "'contamination' parameter of Quantile must be") for share in (0, 0.9, -1, True, [0.1])),
             (Conformal(2), "'alpha' parameter of Conformal must be"),
         ],
@@ -279,7 +279,9 @@ class TestNeeds:
 
     @pytest.mark.parametrize("score", ["reconstruction", "mahalanobis", "combined", Combined(["mahalanobis"])], ids=str)
     def test_objective_that_gives_nothing(self, score, X, untrained):
-        with pytest.raises(ValueError, match=r"needs \['reconstruction'\], but objective=Mute\(\) gives \[\]; choose"):
+        with pytest.raises(
+            ValueError, match=r"needs \['reconstruction'\], but objective=Mute\(\) has the terms \[\]; use"
+        ):
             detector(outlier_score=score, objective=Mute()).fit(X)
 
     def test_combined_needs_what_its_components_need(self, X, untrained):
@@ -331,7 +333,7 @@ class TestFeatureScores:
     def test_not_available_on_codes(self, X):
         assert not hasattr(detector(outlier_score=Combined(["code_distance"])), "feature_scores")
         message = (
-            "no attribute 'feature_scores': outlier_score=.* cannot be shared among features; these can: .*'residual"
+            "no attribute 'feature_scores': outlier_score=.* has no contributions of features; these have: .*'residual"
         )
         with pytest.raises(AttributeError, match=message):
             _ = detector(outlier_score="code_distance").fit(X).feature_scores
@@ -590,12 +592,12 @@ class TestMembers:
 
     def test_warm_start_refuses_fewer_members(self, X):
         model = detector(warm_start=True, n_estimators=3).fit(X)
-        with pytest.raises(ValueError, match=r"cannot follow n_estimators=2 \(was 3\)"):
+        with pytest.raises(ValueError, match=r"cannot continue training with n_estimators=2 \(was 3\)"):
             model.set_params(n_estimators=2).fit(X)
 
     def test_warm_start_does_not_add_members_beside_pretrained_ones(self, X):
         model = detector(warm_start=True, n_estimators=2, network=Dense(layerwise_pretraining=True), max_iter=4).fit(X)
-        with pytest.raises(ValueError, match=r"cannot follow n_estimators=3 \(was 2\)"):
+        with pytest.raises(ValueError, match=r"cannot continue training with n_estimators=3 \(was 2\)"):
             model.set_params(n_estimators=3).fit(X)
 
     def test_warm_start_goes_on(self, X):
@@ -654,7 +656,7 @@ class TestLength:
         assert len(model.validation_loss_curve_) == 3
 
     def test_tol_needs_an_end_of_patience(self, X):
-        with pytest.raises(ValueError, match=r"tol=0\.1 lets a member stop .* use for example n_iter_no_change=10"):
+        with pytest.raises(ValueError, match=r"tol=0\.1 has no effect .* use for example n_iter_no_change=10"):
             detector(tol=0.1).fit(X)
 
 

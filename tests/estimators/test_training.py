@@ -96,7 +96,7 @@ class TestPartialFit:
         assert not hasattr(model, "partial_fit")
         with pytest.raises(AttributeError) as caught:
             model.partial_fit  # noqa: B018  the look-up itself fails
-        assert "partial_fit sees no validation rows; use early_stopping=False" in str(caught.value)
+        assert "partial_fit has no validation samples; use early_stopping=False" in str(caught.value)
 
 
 class TestWarmStart:

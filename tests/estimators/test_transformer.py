@@ -273,7 +273,7 @@ class TestToTorch:
 class TestWideCodes:
     def test_warns_once_when_nothing_prevents_copying(self, rows):
         with pytest.warns(
-            UserWarning, match="n_components=8 exceeds the 5 features and nothing keeps the network"
+            UserWarning, match="n_components=8 exceeds the 5 features, and nothing prevents the network"
         ) as w:
             model = AutoencoderTransformer(8, corruption=None, max_iter=1).fit(rows)
         assert len(w) == 1

@@ -1,4 +1,4 @@
-"""X_val: how it is passed, what is refused, and when it looks unlike X."""
+"""X_val: how it is passed, what is refused, and when it differs from X."""
 
 import inspect
 import warnings
@@ -79,7 +79,7 @@ class TestUnlikeX:
         model = make_pipeline(StandardScaler(), quick(estimator))
         name = f"{estimator.__name__.lower()}__X_val"
         message = (
-            r"X_val looks unlike X: in 2 of 5 columns .* in column 1 more than 50\.1\. .*transform_input=\['X_val'\]"
+            r"X_val differs from X: in 2 of 5 columns, .* in column 1 more than 50\.1\. .*transform_input=\['X_val'\]"
         )
         with pytest.warns(UserWarning, match=message):
             model.fit(rows, **{name: rows[:20]})
@@ -96,16 +96,16 @@ class TestUnlikeX:
         X = load().data[np.random.default_rng(0).permutation(len(load().data))]
         scaled = StandardScaler().fit_transform(X)
         X, X_val = (scaled, X) if which == "X" else (X, scaled)
-        with pytest.warns(UserWarning, match="X_val looks unlike X"):
+        with pytest.warns(UserWarning, match="X_val differs from X"):
             quick().fit(X[:100], X_val=X_val[100:])
 
     def test_sparse(self, rows):
-        with pytest.warns(UserWarning, match="X_val looks unlike X"):
+        with pytest.warns(UserWarning, match="X_val differs from X"):
             quick().fit(sparse.csr_matrix(rows), X_val=sparse.csr_matrix(100 * rows))
 
     def test_a_warm_start_compares_with_the_first_training(self, rows):
         model = quick(warm_start=True).fit(rows, X_val=rows[:20])
-        with pytest.warns(UserWarning, match="X_val looks unlike X"):
+        with pytest.warns(UserWarning, match="X_val differs from X"):
             model.fit(rows, X_val=rows[:20] + 1e3)
 
 

@@ -243,7 +243,7 @@ def test_in_a_search():
         (0.95, r"n_components=0\.95 must be an integer or 'auto'.* PCA\(n_components=0\.95\)\.fit\(.*\.n_components_"),
         (0.8, r"PCA\(n_components=0\.8\)"),
         (np.float32(3), "The 'n_components' parameter of AutoencoderTransformer must be"),
-        (None, r"n_components=None has no meaning here.*write an integer, or n_components='auto'"),
+        (None, r"n_components=None is not supported.*use an integer, or n_components='auto'"),
     ],
 )
 def test_size_that_only_pca_takes(size, message):

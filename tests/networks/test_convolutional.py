@@ -122,9 +122,9 @@ class TestSampleShape:
     @pytest.mark.parametrize(
         ("sample_shape", "message"),
         [
-            ((2, 3), r"sample_shape=\(2, 3\) holds 2 x 3 = 6 numbers, but a row has 5 features"),
-            ((1, 2.5), r"sample_shape=\(1, 2.5\) must hold whole numbers from 1"),
-            ((-1, -5), r"sample_shape=\(-1, -5\) must hold whole numbers from 1"),
+            ((2, 3), r"sample_shape=\(2, 3\) has 2 x 3 = 6 entries, but X has 5 features"),
+            ((1, 2.5), r"sample_shape=\(1, 2.5\) must contain positive integers"),
+            ((-1, -5), r"sample_shape=\(-1, -5\) must contain positive integers"),
             (5, r"sample_shape' parameter of Convolutional must be an array-like or None"),
         ],
     )
@@ -134,17 +134,17 @@ class TestSampleShape:
 
     @pytest.mark.parametrize("sample_shape", [(5,), (1, 1, 1, 5)])
     def test_of_unknown_axes(self, sample_shape, rows):
-        with pytest.raises(ValueError, match=r"reads a row as \(channels, steps\) or \(channels, height, width\)"):
+        with pytest.raises(ValueError, match=r"must be \(channels, steps\) or \(channels, height, width\), got"):
             AutoencoderTransformer(2, network=Convolutional(sample_shape=sample_shape)).fit(rows)
 
 
 def test_even_kernel_is_refused(rows):
-    with pytest.raises(ValueError, match=r"Convolutional\(kernel_size=4\) has no middle; use an odd number"):
+    with pytest.raises(ValueError, match="Convolutional needs an odd kernel_size, got 4; use"):
         AutoencoderTransformer(2, network=Convolutional(kernel_size=4)).fit(rows)
 
 
 def test_no_layer_is_refused(rows):
-    with pytest.raises(ValueError, match=r"Convolutional needs channels in hidden_layer_sizes, but got \(\)"):
+    with pytest.raises(ValueError, match=r"Convolutional needs at least one number .* in hidden_layer_sizes, got \(\)"):
         AutoencoderTransformer(2, network="convolutional", hidden_layer_sizes=()).fit(rows)
 
 

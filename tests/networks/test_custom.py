@@ -169,9 +169,7 @@ class TestBatchesOfOne:
     def test_partial_fit(self, rows):
         fitted = model().partial_fit(rows).partial_fit(rows[:3])
         codes = fitted.transform(rows)
-        with pytest.raises(
-            ValueError, match=r"batch_size='auto' and 1 sample\(s\) to train on give 1; use a batch_size"
-        ):
+        with pytest.raises(ValueError, match=r"batch_size='auto' with 1 training sample\(s\) is 1; use a batch_size"):
             fitted.partial_fit(rows[:1])
         np.testing.assert_array_equal(fitted.transform(rows), codes)
 
@@ -180,7 +178,7 @@ class TestBatchesOfOne:
         for choice, X in (({"batch_size": 1}, rows), ({}, rows[:1])):
             refused = model(kind=kind, **choice)
             message = (
-                r"(?s)network=Custom\(.*\) has batch normalisation, which needs at least 2 .*batch_size of at least 2"
+                r"(?s)network=Custom\(.*\) has batch normalization, which needs at least 2 .*batch_size of at least 2"
             )
             with pytest.raises(ValueError, match=message):
                 refused.fit(X)
@@ -231,10 +229,13 @@ def test_frozen_weights_stay(rows):
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        (too_wide, r"Custom\(encoder=too_wide\) has to map 5 numbers to 2, but two rows, \(2, 5\), gave \(2, 3\)"),
-        (recurrent, r"Custom\(encoder=recurrent\) has to map 5 numbers to 2, but .* gave a tuple instead of \(2, 2\)"),
-        (not_a_module, r"Custom\(encoder=not_a_module\) made an object of type int; it has to make a torch.nn.Module"),
-        (nn.Linear(5, 2), r"Custom\(encoder=Linear\) holds a module that is already made; give its class"),
+        (too_wide, r"Custom\(encoder=too_wide\) must .* 5 inputs and 2 outputs, but .* \(2, 5\) .* is \(2, 3\)"),
+        (
+            recurrent,
+            r"Custom\(encoder=recurrent\) must .* 5 inputs and 2 outputs, but .* is a tuple instead of \(2, 2\)",
+        ),
+        (not_a_module, r"Custom\(encoder=not_a_module\) must return a torch.nn.Module, got an object of type int"),
+        (nn.Linear(5, 2), r"Custom\(encoder=Linear\) got an instance of torch.nn.Module; pass its class"),
         ("dense", r"The 'encoder' parameter of Custom must be a callable"),
     ],
 )
@@ -244,5 +245,5 @@ def test_what_does_not_fit_is_named_before_training(encoder, message, rows):
 
 
 def test_wrong_decoder_is_named(rows):
-    with pytest.raises(ValueError, match=r"Custom\(decoder=too_wide\) has to map 2 numbers to 5"):
+    with pytest.raises(ValueError, match=r"Custom\(decoder=too_wide\) must .* with 2 inputs and 5 outputs"):
         model(Custom(encoder=Perceptron, decoder=too_wide)).fit(rows)

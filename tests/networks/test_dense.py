@@ -58,7 +58,7 @@ class TestTiedWeights:
         torch.testing.assert_close(module.decode(code), code @ module.encoder_weights[0].mT)
 
     def test_wider_encoder_is_refused(self):
-        with pytest.raises(ValueError, match=r"Dense\(tied_weights=True\) needs an encoder as wide as the code \(3\)"):
+        with pytest.raises(ValueError, match=r"Dense\(tied_weights=True\) needs an encoder with n_components=3"):
             build(Dense(tied_weights=True), n_encoded=6)
 
     @pytest.mark.parametrize("solver", ["adam", "sgd"])

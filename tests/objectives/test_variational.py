@@ -109,7 +109,7 @@ def test_variances_cannot_overflow(batch):
 
 def test_tied_weights_say_why_not(rows):
     with pytest.raises(
-        ValueError, match=r"tied_weights=True\) needs an encoder as wide as the code .*use tied_weights=F"
+        ValueError, match=r"tied_weights=True\) needs an encoder with n_components=2 .*use tied_weights=F"
     ):
         AutoencoderTransformer(2, objective="variational", network=Dense(tied_weights=True)).fit(rows)
 

@@ -466,7 +466,7 @@ class TestRefused:
         ],
     )
     def test_trainings_that_are_more_than_one_net(self, other, without, rows, tmp_path):
-        with pytest.raises(ValueError, match=f"use it with {without}, or"):
+        with pytest.raises(ValueError, match=f"checkpoint requires {without}; change it, or"):
             AutoencoderOutlierDetector(2, **parameters(checkpoint=tmp_path, **other)).fit(rows)
 
 

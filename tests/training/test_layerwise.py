@@ -126,6 +126,6 @@ class Stageless(Dense):
 
 def test_other_networks_are_refused(rows):
     model = AutoencoderTransformer(2, network=Stageless(layerwise_pretraining=True))
-    with pytest.raises(ValueError, match="needs layers that can learn one by one, got Stageless"):
+    with pytest.raises(ValueError, match="layerwise_pretraining=True is not supported by network=Stageless"):
         model.fit(rows)
     assert not hasattr(model, "net_")

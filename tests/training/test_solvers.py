@@ -141,9 +141,9 @@ class TestCustom:
     @pytest.mark.parametrize(
         ("solver", "alpha", "message"),
         [
-            (Custom(torch.optim.Rprop), 0.1, r"Custom\(Rprop\) takes no weight_decay, but alpha=0.1; use alpha=0.0"),
+            (Custom(torch.optim.Rprop), 0.1, r"Custom\(Rprop\) does not support .*, got alpha=0.1; use alpha=0.0"),
             (Custom(torch.optim.LBFGS), 0.0, r"Custom\(LBFGS\) needs a closure in each step"),
-            (Custom(no_optimizer), 0.0, r"Custom\(no_optimizer\) made an object of type dict, no torch optimizer"),
+            (Custom(no_optimizer), 0.0, r"Custom\(no_optimizer\) must return a torch optimizer, got .* dict\."),
         ],
     )
     def test_what_cannot_be_used(self, solver, alpha, message, rows):
