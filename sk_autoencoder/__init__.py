@@ -13,6 +13,7 @@ from sk_autoencoder import (
     scores,
     solvers,
     thresholds,
+    windows,
 )
 from sk_autoencoder.displays import (
     FeatureScoresDisplay,
@@ -51,4 +52,5 @@ __all__ = [
     "solvers",
     "thresholds",
     "trusted_types",
+    "windows",
 ]

@@ -6,15 +6,18 @@ Corruptions act on scaled samples. With standard scaling, 0 is the mean of each 
 from __future__ import annotations
 
 from abc import abstractmethod
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from sklearn.base import clone
 from sklearn.utils import check_array, check_random_state
 from torch import Generator, Tensor
 
 from sk_autoencoder._parts import Part
-from sk_autoencoder._validation import FLOATS, check_parameters, reals
+from sk_autoencoder._validation import FLOATS, check_parameters, integers, reals
 
 __all__ = ["CORRUPTIONS", "Corruption", "Gaussian", "Masking", "Swap"]
 
@@ -26,7 +29,12 @@ class Corruption(Part):
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
         """Return corrupted samples of shape (n_samples, n_features), without changing the input."""
 
-    def corrupt(self, X: Any, random_state: Any = None) -> np.ndarray:
+    def shaped(self, sample_shape: tuple[int, ...] | None) -> Corruption:
+        """Return the corruption of samples that are read in this shape; None is a shape that is not known."""
+        del sample_shape
+        return self
+
+    def corrupt(self, X: Any, random_state: Any = None, sample_shape: Any = None) -> np.ndarray:
         """Corrupt an array, for example for plots.
 
         Parameters
@@ -35,6 +43,8 @@ class Corruption(Part):
             Samples, scaled as in training: an estimator applies the corruption after scaling.
         random_state : int, RandomState instance or None, default=None
             Seed or generator of the noise.
+        sample_shape : tuple of int or None, default=None
+            How a sample is read, as in the network: (sensors, steps), or (channels, height, width).
 
         Returns
         -------
@@ -45,7 +55,10 @@ class Corruption(Part):
         X = check_array(X, dtype=FLOATS)
         seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
         generator = Generator(device="cpu").manual_seed(seed)
-        return self(torch.tensor(X, device="cpu"), generator).numpy()
+        if sample_shape is not None and prod(sample_shape) != X.shape[1]:
+            raise ValueError(f"sample_shape={sample_shape!r} does not fit the {X.shape[1]} features of X.")
+        corruption = self.shaped(None if sample_shape is None else tuple(sample_shape))
+        return corruption(torch.tensor(X, device="cpu"), generator).numpy()
 
 
 def _uniform(rows: Tensor, generator: Generator) -> Tensor:
@@ -92,6 +105,10 @@ class Masking(Corruption):
         Probability that a value is set to 0.
     rescale : bool, default=False
         Whether to divide the other values by ``1 - rate``, which preserves expected values, as dropout does.
+    span : int, default=1
+        Side of the hidden areas. With more than 1, runs of ``span`` neighboring steps are hidden in all sensors of a
+        sample, or squares with this side in all channels of an image, at random places; ``rate`` stays the expected
+        fraction of hidden values. The network must have a ``sample_shape``.
 
     References
     ----------
@@ -105,16 +122,53 @@ class Masking(Corruption):
     array([[0., 0., 0., 2.]])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"rate": [reals(0, 1)], "rescale": ["boolean"]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "rate": [reals(0, 1)],
+        "rescale": ["boolean"],
+        "span": [integers(1)],
+    }
+    _sides: tuple[int, ...] | None = None  # steps, or height and width, of samples with a shape
 
-    def __init__(self, rate: float = 0.3, rescale: bool = False):
+    def __init__(self, rate: float = 0.3, rescale: bool = False, span: int = 1):
         self.rate = rate
         self.rescale = rescale
+        self.span = span
+
+    def shaped(self, sample_shape: tuple[int, ...] | None) -> Masking:
+        """Return one that knows the shape of the samples, if it needs to."""
+        if self.span == 1:
+            return self
+        sides = () if sample_shape is None else sample_shape[1:]
+        if len(sides) not in (1, 2):
+            raise ValueError(
+                f"Masking(span={self.span}) hides neighboring values and needs sample_shape=(sensors, steps) or "
+                f"(channels, height, width), but sample_shape={sample_shape}; set it in the network, or use span=1."
+            )
+        if self.span > min(sides):
+            raise ValueError(f"Masking(span={self.span}) exceeds a side of sample_shape={sample_shape}.")
+        shaped = clone(self)
+        shaped._sides = sides
+        return shaped
 
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
         """Return corrupted samples."""
-        kept = _uniform(rows, generator) >= self.rate
+        if self._sides is None:
+            kept = _uniform(rows, generator) >= self.rate
+        else:
+            kept = ~self._hidden(rows, generator, self._sides)
         return rows * kept / (1 - self.rate) if self.rescale else rows * kept
+
+    def _hidden(self, rows: Tensor, generator: Generator, sides: tuple[int, ...]) -> Tensor:
+        """Return which values lie in areas whose first corners are drawn, also before the first step."""
+        # An area covers a value if it begins at one of span ** n_axes places. Each place begins one with a probability
+        # such that no area covers a value with a probability of 1 - rate.
+        n_axes, margin = len(sides), self.span - 1
+        start = 1 - (1 - self.rate) ** (self.span**-n_axes)
+        places = torch.empty(len(rows), *(side + margin for side in sides), dtype=rows.dtype, device=rows.device)
+        begins = (places.uniform_(generator=generator) < start).to(rows.dtype)[:, None]
+        pool = F.max_pool1d if n_axes == 1 else F.max_pool2d
+        hidden = pool(begins, self.span, stride=1) > 0  # (n, 1, *sides)
+        return hidden.flatten(1).repeat(1, rows.shape[1] // prod(sides))
 
 
 class Swap(Corruption):

@@ -13,7 +13,7 @@ import sk_autoencoder
 FLOORS = {
     **dict.fromkeys(["_rounding", "_threads", "_torch", "_validation", "_warnings"], 0),
     **dict.fromkeys(["_parts", "blocks"], 0.5),
-    **dict.fromkeys(["losses", "scaling", "corruptions", "solvers", "thresholds", "networks"], 1),
+    **dict.fromkeys(["losses", "scaling", "corruptions", "solvers", "thresholds", "networks", "windows"], 1),
     **dict.fromkeys(["objectives"], 2),
     **dict.fromkeys(["_block_plan", "scores", "training", "export", "model_selection"], 3),
     **dict.fromkeys(["inference"], 3.5),

@@ -279,7 +279,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             _changes.refuse(self, changes, before, _changes.fixed(assembly, shape, device))
             for statistics in (self._statistics, *([] if assembly.scaling else [column_statistics(X)])):
                 _assembly.check_domain(self, assembly, *_assembly.scaled_range(self._affine, statistics))
-            plan = self._new_plan(assembly, mixed_precision(self.precision, device), self._plan.seed)
+            plan = self._new_plan(assembly, shape, mixed_precision(self.precision, device), self._plan.seed)
             self._assembly, self._shape, self._plan, self._given = assembly, shape, plan, now
             self._bounds = _assembly.input_bounds(self, self._affine, self._statistics)
         if self._shape.n_members > n_members:
@@ -338,7 +338,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if checkpoint and checkpoint.begun:
             seed = checkpoint.seed
         self._assembly, self._shape, self._given = assembly, shape, _changes.given(self)
-        self._plan = self._new_plan(assembly, mixed_precision(self.precision, device), seed)
+        self._plan = self._new_plan(assembly, shape, mixed_precision(self.precision, device), seed)
         self._affine, self._statistics = affine, statistics
         self._bounds = _assembly.input_bounds(self, affine, statistics)
         self._streams = False
@@ -351,11 +351,11 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 checkpoint.restore(net)
         self.net_, self.stage_loss_curves_ = net, []
 
-    def _new_plan(self, assembly: Assembly, mixed_precision: bool, seed: int) -> TrainingPlan:
+    def _new_plan(self, assembly: Assembly, shape: NetworkShape, mixed_precision: bool, seed: int) -> TrainingPlan:
         """Return the settings of a training with these parts."""
         return TrainingPlan(
             loss=assembly.loss,
-            corruption=assembly.corruption,
+            corruption=assembly.corruption and assembly.corruption.shaped(shape.sample_shape),
             solver=assembly.solver,
             alpha=float(self.alpha),
             mixed_precision=mixed_precision,

@@ -79,6 +79,8 @@ class Autoencoder(nn.Module):
     """
 
     noise: list[Generator] | None = None
+    # The training clips each member's gradients at this norm; weights then have the member as first axis.
+    max_gradient_norm: float | None = None
 
     def __init__(self, shape: NetworkShape):
         super().__init__()

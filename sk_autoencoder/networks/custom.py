@@ -95,6 +95,9 @@ class Custom(KeywordPart, Network):
         or nested functions.
     out_activation : str, default="auto"
         Activation of the output. "auto" is "sigmoid" for the binary cross-entropy, "identity" for other losses.
+    sample_shape : tuple of int or None, default=None
+        How a sample is read by corruptions with structure (``Masking(span=...)``), for example (channels, height,
+        width) or (sensors, steps). The layers do not use it. X stays two-dimensional.
     **kwargs : dict
         Further arguments of both calls. They are parameters of this object, for example ``network__width`` in a grid
         search.
@@ -127,6 +130,7 @@ class Custom(KeywordPart, Network):
         "encoder": [callable],
         "decoder": [callable],
         "out_activation": OUT_ACTIVATION,
+        "sample_shape": ["array-like", None],
     }
 
     def __init__(
@@ -135,11 +139,13 @@ class Custom(KeywordPart, Network):
         decoder: Callable[..., nn.Module],
         *,
         out_activation: str = "auto",
+        sample_shape: Any = None,
         **kwargs: Any,
     ):
         self.encoder = encoder
         self.decoder = decoder
         self.out_activation = out_activation
+        self.sample_shape = sample_shape
         self.kwargs = kwargs
 
     def build(self, shape: NetworkShape, generators: list[Generator]) -> CustomAutoencoder:

@@ -193,6 +193,9 @@ class Dense(Network):
         of the codes of the previous layer, before the whole network is trained. Half of the epochs are split equally
         among the layers, with at least one epoch for each. This helps deep networks whose gradients vanish, for example
         with "sigmoid".
+    sample_shape : tuple of int or None, default=None
+        How a sample is read by corruptions with structure (``Masking(span=...)``), for example (channels, height,
+        width) or (sensors, steps). The layers do not use it. X stays two-dimensional.
 
     References
     ----------
@@ -214,6 +217,7 @@ class Dense(Network):
         "dropout": [reals(0, 1)],
         "out_activation": OUT_ACTIVATION,
         "layerwise_pretraining": ["boolean"],
+        "sample_shape": ["array-like", None],
     }
 
     def __init__(
@@ -222,11 +226,13 @@ class Dense(Network):
         dropout: float = 0.0,
         out_activation: str = "auto",
         layerwise_pretraining: bool = False,
+        sample_shape: Any = None,
     ):
         self.tied_weights = tied_weights
         self.dropout = dropout
         self.out_activation = out_activation
         self.layerwise_pretraining = layerwise_pretraining
+        self.sample_shape = sample_shape
 
     @property
     def prevents_copying(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from torch import Tensor
 
 from sk_autoencoder.losses import SquaredError
@@ -53,7 +54,10 @@ def pretrain(
     stages = net.module_.stages()
     for layer, stage in enumerate(stages):
         loss = net.plan.loss if layer == 0 else SquaredError()
-        plan = replace(net.plan, loss=loss, seed=stage_seed(net.plan.seed, layer))
+        corruption = net.plan.corruption
+        if layer > 0 and corruption is not None:
+            corruption = clone(corruption)  # codes do not have the shape of the samples
+        plan = replace(net.plan, loss=loss, corruption=corruption, seed=stage_seed(net.plan.seed, layer))
         callbacks = [ProgressBar(f"layer {layer + 1} of {len(stages)}")] if show else []
         shallow = AutoencoderNet(
             stage,

@@ -28,6 +28,9 @@ from sk_autoencoder.training.trimming import Trimming
 __all__ = ["AutoencoderNet", "StopTraining", "TrainingPlan"]
 
 
+_SMALLEST_NORM = 1e-6  # as in torch.nn.utils.clip_grad_norm_
+
+
 @dataclass(frozen=True)
 class TrainingPlan:
     """How a net trains, every choice resolved."""
@@ -209,6 +212,8 @@ class AutoencoderNet(NeuralNet):
             with self._precision():
                 batch = self._trimming(batch, self.criterion_, self.plan.loss)
         evaluation = self._evaluate_with_gradients(batch)
+        if self.module_.max_gradient_norm is not None:
+            self._clip(self.module_.max_gradient_norm)
         if self._notify_gradients:
             for named in self._weights_by_member():
                 self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
@@ -244,6 +249,16 @@ class AutoencoderNet(NeuralNet):
             if evaluation.loss.requires_grad:  # not all weights are frozen
                 evaluation.loss.backward(torch.ones_like(evaluation.loss))
         return evaluation
+
+    def _clip(self, largest: float) -> None:
+        """Scale down the gradients of each member whose norm over all weights exceeds the largest one."""
+        gradients = [weight.grad for weight in self._trained if weight.grad is not None]
+        if not gradients:
+            return
+        squares = [gradient.flatten(1).square().sum(dim=1) for gradient in gradients]
+        factors = (largest / (sum(squares).sqrt() + _SMALLEST_NORM)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(factors.view(-1, *[1] * (gradient.ndim - 1)))
 
     def _weights_by_member(self) -> Iterator[list[tuple[str, Tensor]]]:
         """The named weights and gradients of each member, so that callbacks (clipping) treat it as if it were alone."""

@@ -54,6 +54,7 @@ class TestParameters:
             "encoder": Perceptron,
             "decoder": Perceptron,
             "out_activation": "auto",
+            "sample_shape": None,
             "width": 5,
         }
         assert network.set_params(width=6, dropout=0.1) is network

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import skorch
+import skorch.callbacks
 import torch
 from skorch.callbacks import Callback
 
-from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.networks import Dense
 from sk_autoencoder.training import SCHEDULES
 
 
@@ -63,3 +65,54 @@ def test_history_is_plain_values(choice, rows):
         for name, value in epoch.items():
             if name != "batches":
                 assert isinstance(value, int | float | bool | list), name
+
+
+class Clipped(Dense):
+    """A network whose gradients are clipped."""
+
+    largest = 1e-3
+
+    def build(self, shape, generators):
+        module = super().build(shape, generators)
+        module.max_gradient_norm = self.largest
+        return module
+
+
+class Norms(skorch.callbacks.Callback):
+    """Record the norm of each member's gradients."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.norms_ = []
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        self.norms_.append(float(sum(w.grad.square().sum() for _, w in named_parameters if w.grad is not None) ** 0.5))
+
+
+class TestClipping:
+    def test_norm_of_each_member(self, rows):
+        parameters = {"max_iter": 2, "n_estimators": 3, "random_state": 0, "callbacks": [("norms", Norms())]}
+        clipped, plain = (
+            AutoencoderOutlierDetector(2, network=network, **parameters).fit(rows) for network in (Clipped(), Dense())
+        )
+        norms, free = (dict(model.net_.callbacks_)["norms"].norms_ for model in (clipped, plain))
+        assert len(norms) == len(free) == 6
+        assert min(free) > 0.01
+        np.testing.assert_allclose(norms, 1e-3, rtol=1e-2)
+
+    def test_members_are_clipped_alone(self, rows):
+        first, sixth = (
+            AutoencoderOutlierDetector(
+                2, network=Clipped(), solver="sgd", n_estimators=n, max_iter=3, random_state=0
+            ).fit(rows)
+            for n in (1, 6)
+        )
+        weights = (model.net_.module_.encoder_weights[0][0].detach() for model in (first, sixth))
+        torch.testing.assert_close(*weights)
+
+    def test_small_gradients_stay_as_they_are(self, rows, monkeypatch):
+        monkeypatch.setattr(Clipped, "largest", 1e6)
+        clipped, plain = (
+            AutoencoderTransformer(2, network=network, max_iter=2, random_state=0).fit(rows)
+            for network in (Clipped(), Dense())
+        )
+        np.testing.assert_array_equal(clipped.transform(rows), plain.transform(rows))
