@@ -184,7 +184,7 @@ def check_parameters(holder: BaseEstimator) -> None:
     holder._validate_params()
 
 
-_NUMBERS = (numbers.Number, np.bool_, type(None))
+_NUMBERS_OR_MISSING = (numbers.Number, np.bool_, type(None))
 _OBJECT = "O"  # the kind of numpy's object dtype, and of most extension dtypes of pandas
 # Kinds of numpy dtypes that are not numeric: timedelta, datetime, bytes, fixed-width string and variable-width string.
 _NON_NUMERIC_KINDS = frozenset("mMSUT")
@@ -192,7 +192,7 @@ _NON_NUMERIC_KINDS = frozenset("mMSUT")
 _NON_NUMERIC_NAMES = ("category", "string", "str", "date", "time")
 
 
-def _column_kinds(X: Any) -> list[tuple[str, str]]:
+def _non_numeric_columns(X: Any) -> list[tuple[str, str]]:
     """Return names and dtypes of the non-numeric columns of a pandas or polars DataFrame; [] if X is something else."""
     if hasattr(X, "schema") and hasattr(X, "to_numpy"):  # polars
         return [(str(n), str(t)) for n, t in X.schema.items() if not (t.is_numeric() or str(t) in ("Boolean", "Null"))]
@@ -203,7 +203,7 @@ def _column_kinds(X: Any) -> list[tuple[str, str]]:
         kind = getattr(dtype, "kind", _OBJECT)
         # Objects may be numbers, but also strings, dates, periods or intervals: check all values.
         has_other_objects = kind == _OBJECT and not all(
-            isinstance(value, _NUMBERS) or _is_missing(value) for value in X.iloc[:, position]
+            isinstance(value, _NUMBERS_OR_MISSING) or _is_missing(value) for value in X.iloc[:, position]
         )
         if kind in _NON_NUMERIC_KINDS or has_other_objects or str(dtype).startswith(_NON_NUMERIC_NAMES):
             kinds.append((str(name), str(dtype)))
@@ -215,7 +215,7 @@ def _as_array(estimator: BaseEstimator, X: Any) -> Any:
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
-    wrong = _column_kinds(X)
+    wrong = _non_numeric_columns(X)
     if wrong:
         listed = ", ".join(f"{name!r} ({kind})" for name, kind in wrong)
         raise ValueError(
@@ -232,9 +232,9 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = 
     """
     X = _as_array(estimator, X)
     options |= {"dtype": FLOATS, "accept_sparse": "csr", "ensure_all_finite": False}
-    with _explained(estimator, X, "X"):
+    with _with_advice(estimator, X, "X"):
         X = validate_data(estimator, X, reset=reset, **options)
-    if finite and not _sums_up(X):
+    if finite and not _sum_is_finite(X):
         check_finite(X, type(estimator).__name__)
     return X
 
@@ -244,7 +244,7 @@ def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:
     try:
         X_val = _as_array(estimator, X_val)
         options = {"dtype": FLOATS, "accept_sparse": "csr", "ensure_all_finite": False}
-        with _explained(estimator, X_val, "X_val"):
+        with _with_advice(estimator, X_val, "X_val"):
             checked = check_array(X_val, estimator=estimator, input_name="X_val", **options)
         if checked.shape[1] != estimator.n_features_in_:
             raise ValueError(f"X_val has {checked.shape[1]} features, but X has {estimator.n_features_in_}.")
@@ -257,7 +257,7 @@ def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:
 
 
 @contextmanager
-def _explained(estimator: BaseEstimator, X: Any, name: str) -> Iterator[None]:
+def _with_advice(estimator: BaseEstimator, X: Any, name: str) -> Iterator[None]:
     """Add advice to errors about missing values and about arrays with more than two dimensions."""
     try:
         yield
@@ -293,7 +293,7 @@ def check_finite(X: Any, estimator_name: str, input_name: str = "X") -> None:
     assert_all_finite(X, estimator_name=estimator_name, input_name=input_name)
 
 
-def _sums_up(X: Any) -> bool:
+def _sum_is_finite(X: Any) -> bool:
     """Fast check with all threads: whether the sum of X is finite, and thus all its values; False if not supported."""
     suits_torch = isinstance(X, np.ndarray) and X.flags.writeable and X.flags.forc
     return suits_torch and bool(torch.from_numpy(X).sum().isfinite())

@@ -39,7 +39,7 @@ class Folds:
         return np.arange(self.n_members) % self.n_folds
 
     @property
-    def cover(self) -> bool:
+    def all_held_out(self) -> bool:
         """Whether there are several folds, and each is held out by at least one member."""
         return self.n_folds > 1 and self.n_members >= self.n_folds
 
@@ -50,7 +50,7 @@ class Folds:
         These indices are also those of the folds, since member k holds out fold k for all k < n_folds. Without
         ``cover``, the index of each member itself, (n_members, 1).
         """
-        if not self.cover:
+        if not self.all_held_out:
             return np.arange(self.n_members)[:, None]
         return np.stack([np.delete(np.arange(self.n_folds), fold) for fold in self.of_member])
 
@@ -80,7 +80,7 @@ class Folds:
         With ``cover``, they alternate between the folds that the member was trained on. The samples of a fold are the
         same for all members, so that distances to them can be computed once for all.
         """
-        if not self.cover:
+        if not self.all_held_out:
             generators = [np.random.default_rng([self.seed, N_FOLDS, member]) for member in range(self.n_members)]
             drawn = [rng.permutation(trained) for rng, trained in zip(generators, self.trained(), strict=True)]
             return np.stack(drawn)[:, :_N_REFERENCES]

@@ -370,11 +370,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
                 f"has the terms {sorted(objective.terms)}; use another score or objective."
             )
         threshold = self._threshold(self.contamination)
-        new = not self._continues()
-        before = None if new else self._training_samples
+        from_scratch = not self._continues()
+        earlier = None if from_scratch else self._training_samples
         self._fit(X, X_val)
         self._score = score.settled()
-        self._calibrate(X, new=new, before=before)
+        self._calibrate(X, from_scratch, earlier)
         self.offset_ = _offset(threshold, -self.training_scores_, self.calibration_scores_)
         return self
 
@@ -471,11 +471,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         voters = self._voters(X)
         scores = -self._score_samples(X, voters)
         n_held_out = len(self.calibration_scores_)
-        as_strange = self.calibration_scores_ + rounding(self.calibration_scores_)
-        stranger = n_held_out - np.searchsorted(as_strange, scores, side="left")
+        upper = self.calibration_scores_ + rounding(self.calibration_scores_)
+        at_least_as_large = n_held_out - np.searchsorted(upper, scores, side="left")
         # The held-out scores include those of training samples themselves.
         new = 1 if voters is None else ~voters.any(axis=0)
-        return np.maximum(new + stranger, 1) / (new + n_held_out)
+        return np.maximum(new + at_least_as_large, 1) / (new + n_held_out)
 
     def recalibrate(
         self, X: Any = None, contamination: float | str | Threshold | None = None
@@ -610,9 +610,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         if self._training_samples is None:
             return None
         folds = self._training_samples.find(X)
-        return self._voting(folds) if folds.any() else None
+        return self._members_holding_out(folds) if folds.any() else None
 
-    def _voting(self, folds: np.ndarray) -> np.ndarray:
+    def _members_holding_out(self, folds: np.ndarray) -> np.ndarray:
         """Return which members score samples with the given bits of folds, (n_members, n_samples)."""
         of_member = (np.arange(self._shape.n_members) % self._n_folds).astype(np.uint8)
         return (folds >> of_member[:, None]) & 1 > 0
@@ -627,10 +627,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         votes: Callable[[Evaluation, State], torch.Tensor],
         combine: Callable[[torch.Tensor], torch.Tensor],
     ) -> np.ndarray:
-        objective = self._read_objective()
+        objective = self._objective_for_score()
         return self._inference.score(X, objective, self._plan.loss, votes, combine, self._score.uses_references, voters)
 
-    def _read_objective(self) -> Objective | None:
+    def _objective_for_score(self) -> Objective | None:
         """Return the objective if the score uses its terms, otherwise None."""
         return self._assembly.objective if self._score.uses_terms else None
 
@@ -646,35 +646,42 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     def _folds(self, n_rows: int) -> Folds:
         return Folds.draw(np.arange(n_rows), self._shape.n_members, self._n_folds, self._plan.seed)
 
-    def _calibrate(self, X: np.ndarray, new: bool, before: TrainingSamples | None) -> None:
+    def _calibrate(self, X: np.ndarray, from_scratch: bool, earlier: TrainingSamples | None) -> None:
         """Fit the score of each member with held-out samples of other members, and score all training samples.
 
-        ``before`` identifies the samples of the previous training; ``new`` is true if there was none.
+        ``earlier`` identifies the samples that the members were trained on before, unless they start ``from_scratch``.
         """
-        n_samples = X.shape[0]
-        folds = self._folds(n_samples)
-        read = partial(self._inference.evaluate, X, objective=self._read_objective(), loss=self._plan.loss)
-        held_out = read(folds.held_out())
-        references = read(folds.references()) if self._score.uses_references else held_out[:, :0]
+        folds = self._folds(X.shape[0])
+        evaluate = partial(self._inference.evaluate, X, objective=self._objective_for_score(), loss=self._plan.loss)
+        held_out = evaluate(folds.held_out())
+        references = evaluate(folds.references()) if self._score.uses_references else held_out[:, :0]
         others = torch.from_numpy(folds.others).to(held_out.target.device)
         # Time is dominated by scores that compare samples with references.
         with threads(4 * references.target.numel() * held_out.target.shape[1], SCORING):
             state = self._score.fit(references, held_out, others)
             self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
         self._load_score_state()
-        self._training_samples = None
-        if folds.cover:
-            samples = TrainingSamples.remember(X, folds.of_samples(n_samples), self._statistics.varies)
-            # Keys are not valid if members were trained on other samples before, which may include held-out samples.
-            if new or (before is not None and before.equal(samples)):
-                self._training_samples = samples
+        self._training_samples = self._identified(X, folds, from_scratch, earlier)
         self.training_scores_ = self._score_samples(X, self._voters(X))
         if self._training_samples is None and folds.n_folds > 1:
-            self.calibration_scores_ = np.sort(self._crossed(references, held_out)[: folds.n_folds].ravel())
+            # Members beyond the number of folds hold out the same folds again.
+            scores = self._cross_fitted_scores(references, held_out)[: folds.n_folds].ravel()
+            self.calibration_scores_ = np.sort(scores)
         else:
             self.calibration_scores_ = np.sort(-self.training_scores_)
 
-    def _crossed(self, references: Evaluation, held_out: Evaluation) -> np.ndarray:
+    def _identified(
+        self, X: np.ndarray, folds: Folds, from_scratch: bool, earlier: TrainingSamples | None
+    ) -> TrainingSamples | None:
+        """Return the keys of training samples if, for each of them, there are members that were not trained on it."""
+        if not folds.all_held_out:
+            return None
+        samples = TrainingSamples.remember(X, folds.of_samples(X.shape[0]), self._statistics.varies)
+        # Members that were trained on other samples before may have been trained on samples that they hold out now.
+        known = from_scratch or (earlier is not None and earlier.equal(samples))
+        return samples if known else None
+
+    def _cross_fitted_scores(self, references: Evaluation, held_out: Evaluation) -> np.ndarray:
         """Score held-out samples of each member, (n_members, n), each half with a state fitted to the other half."""
         half = held_out.target.shape[1] // 2
         halves = held_out[:, :half], held_out[:, half:]

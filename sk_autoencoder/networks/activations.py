@@ -63,7 +63,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def initial_std(activation: str, fan_in: float, fan_out: float) -> float:
-    """Spread of a layer's first weights: LeCun's for SELU, Glorot's for all others.
+    """Return the standard deviation of initial weights: LeCun's for SELU, Glorot's for all others.
 
     He's wider weights for rectifiers suit layers that read rectified values; those beside row and code do not, and
     the narrow code makes them wider still.

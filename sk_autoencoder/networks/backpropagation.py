@@ -17,7 +17,7 @@ class Layer(NamedTuple):
     weight: nn.Parameter  # (n_members, n_in, n_out)
     bias: nn.Parameter  # (n_members, 1, n_out)
     activation: str
-    turned: bool = False  # whether the weight is transposed
+    transposed: bool = False  # whether the weight is transposed
 
 
 class Step(NamedTuple):
@@ -31,8 +31,8 @@ class Step(NamedTuple):
 def run(layers: Sequence[Layer], rows: Tensor) -> list[Step]:
     """Forward pass; return the inputs and outputs of each layer."""
     steps = []
-    for weight, bias, activation, turned in layers:
-        before = torch.baddbmm(bias, rows, weight.mT if turned else weight)
+    for weight, bias, activation, transposed in layers:
+        before = torch.baddbmm(bias, rows, weight.mT if transposed else weight)
         after = ACTIVATIONS[activation].function(before)
         steps.append(Step(rows, before, after))
         rows = after
@@ -42,13 +42,13 @@ def run(layers: Sequence[Layer], rows: Tensor) -> list[Step]:
 def backpropagate(layers: Sequence[Layer], steps: Sequence[Step], gradient: Tensor) -> None:
     """Backward pass from the gradient of the last layer's output; gradients are added to those of the parameters."""
     for number in reversed(range(len(layers))):
-        weight, bias, activation, turned = layers[number]
+        weight, bias, activation, transposed = layers[number]
         rows, before, after = steps[number]
         gradient = ACTIVATIONS[activation].derivative(gradient, before, after)
         _add(bias, gradient.sum(dim=1, keepdim=True))
-        _add(weight, torch.bmm(gradient.mT, rows) if turned else torch.bmm(rows.mT, gradient))
+        _add(weight, torch.bmm(gradient.mT, rows) if transposed else torch.bmm(rows.mT, gradient))
         if number > 0:
-            gradient = torch.bmm(gradient, weight if turned else weight.mT)
+            gradient = torch.bmm(gradient, weight if transposed else weight.mT)
 
 
 def _add(parameter: nn.Parameter, gradient: Tensor) -> None:

@@ -33,7 +33,7 @@ class DenseAutoencoder(Autoencoder):
         self.encoder_biases = _biases(down, shape)
         self.decoder_weights = nn.ParameterList() if tied_weights else _weights(up, shape, generators)
         self.decoder_biases = _biases(up, shape)
-        self._link()
+        self._list_layers()
 
     @property
     def linear(self) -> bool:
@@ -56,15 +56,15 @@ class DenseAutoencoder(Autoencoder):
     def for_inference(self) -> DenseAutoencoder:
         """Return an untied copy, in which zero weights pad the output of each layer to a multiple of 16."""
         padded = copied(self)
-        turned = [weight.mT for weight in reversed(self.encoder_weights)]
-        decoder = turned if self.tied_weights else self.decoder_weights
+        transposed = [weight.mT for weight in reversed(self.encoder_weights)]
+        decoder = transposed if self.tied_weights else self.decoder_weights
         padded.tied_weights = False
         padded._activation = ACTIVATIONS[self.shape.activation].in_place or self._activation
         padded.encoder_weights, padded.decoder_weights = _pad_weights(self.encoder_weights), _pad_weights(decoder)
         padded.encoder_biases, padded.decoder_biases = (
             nn.ParameterList(_pad(bias, 0) for bias in biases) for biases in (self.encoder_biases, self.decoder_biases)
         )
-        padded._link()
+        padded._list_layers()
         return padded.requires_grad_(False).eval()
 
     def plain(self) -> tuple[nn.Module, nn.Module]:
@@ -77,9 +77,9 @@ class DenseAutoencoder(Autoencoder):
         """Return all layers; None with dropout, or if a subclass overrides ``encode`` or ``decode``."""
         return self._plain_layers[logits] if self._plain_layers else None
 
-    def _layers(self, pairs: list[tuple[nn.Parameter, nn.Parameter]], end: str, turned: bool) -> list[Layer]:
+    def _layers(self, pairs: list[tuple[nn.Parameter, nn.Parameter]], end: str, transposed: bool) -> list[Layer]:
         names = [self.shape.activation] * (len(pairs) - 1) + [end]
-        return [Layer(*pair, name, turned) for pair, name in zip(pairs, names, strict=True)]
+        return [Layer(*pair, name, transposed) for pair, name in zip(pairs, names, strict=True)]
 
     def stages(self) -> list[Autoencoder]:
         """Return a shallow autoencoder for each encoder layer and the mirrored decoder layer."""
@@ -87,10 +87,10 @@ class DenseAutoencoder(Autoencoder):
 
     def _stage(self, layer: int) -> DenseAutoencoder:
         stage = copied(self)
-        down, up = slice(layer, layer + 1), len(self._encoder) - 1 - layer
-        stage.encoder_weights, stage.encoder_biases = self.encoder_weights[down], self.encoder_biases[down]
-        stage.decoder_weights = self.decoder_weights[up : up + 1]
-        stage.decoder_biases = self.decoder_biases[up : up + 1]
+        number_from_end = len(self._encoder) - 1 - layer
+        own, mirror = slice(layer, layer + 1), slice(number_from_end, number_from_end + 1)
+        stage.encoder_weights, stage.encoder_biases = self.encoder_weights[own], self.encoder_biases[own]
+        stage.decoder_weights, stage.decoder_biases = self.decoder_weights[mirror], self.decoder_biases[mirror]
         n_in, n_out = (self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)[
             layer : layer + 2
         ]
@@ -102,12 +102,12 @@ class DenseAutoencoder(Autoencoder):
             hidden_layer_sizes=(),
             out_activation=self.shape.activation if layer > 0 else self.shape.out_activation,
         )
-        if up > 0:
+        if number_from_end > 0:  # the codes of this stage are hidden activations of the whole network
             stage.code_activation = self.shape.activation
-        stage._link()
+        stage._list_layers()
         return stage
 
-    def _link(self) -> None:
+    def _list_layers(self) -> None:
         """Collect weights and biases in lists, because iterating over a ParameterList is slow."""
         self._encoder = list(zip(self.encoder_weights, self.encoder_biases, strict=True))
         back = reversed(self.encoder_weights) if self.tied_weights else self.decoder_weights
@@ -116,17 +116,17 @@ class DenseAutoencoder(Autoencoder):
         changed = kind.encode is not DenseAutoencoder.encode or kind.decode is not DenseAutoencoder.decode
         self._plain_layers: tuple[list[Layer], ...] = ()  # without and with logits
         if not (self.dropout or changed):
-            encoder = self._layers(self._encoder, self.code_activation, turned=False)
+            encoder = self._layers(self._encoder, self.code_activation, transposed=False)
             ends = (self.shape.out_activation, "identity")
-            decoders = [self._layers(self._decoder, end, turned=self.tied_weights) for end in ends]
+            decoders = [self._layers(self._decoder, end, transposed=self.tied_weights) for end in ends]
             self._plain_layers = tuple(encoder + decoder for decoder in decoders)
 
     def _run(self, x: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:
-        turned = self.tied_weights and layers is self._decoder
+        transposed = self.tied_weights and layers is self._decoder
         last = len(layers) - 1
         for layer, (weight, bias) in enumerate(layers):
             hidden = layer < last
-            x = affine(x, weight.mT if turned else weight, bias, self._activation if hidden else None)
+            x = affine(x, weight.mT if transposed else weight, bias, self._activation if hidden else None)
             if hidden and self.dropout and self.training:
                 x = self._drop(x)
         return x
