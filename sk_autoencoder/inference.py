@@ -65,7 +65,9 @@ class Inference:
         self._widths = (self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
         # Of other networks, widths do not tell the sizes of intermediate results.
         batched = self.shape.n_members == 1 and bool(self.network.layers())
-        self._plan = BlockPlan.of(device.type, self.shape.n_members, self.shape.n_features, max(self._widths), batched)
+        self._plan = BlockPlan.of(
+            device.type, self.shape.n_members, self.shape.n_features, self.network.widest, batched
+        )
 
     def turn_code(self, turns: Iterable[Axes]) -> None:
         """Use new axes for codes in ``encode`` and ``decode``; the changes are applied in their order."""

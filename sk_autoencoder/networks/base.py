@@ -101,6 +101,11 @@ class Autoencoder(nn.Module):
         """Estimated number of multiplications per sample, over all members; the number of threads depends on it."""
         return sum(weight.numel() for weight in self.parameters())
 
+    @property
+    def widest(self) -> int:
+        """Number of values of the largest layer for one sample; an estimate, by which memory is planned."""
+        return max(self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
+
     @abstractmethod
     def encode(self, rows: Tensor) -> Tensor:
         """Encode samples, (n_members, n, n_features) -> (n_members, n, n_encoded)."""
