@@ -179,7 +179,7 @@ class AttentionAutoencoder(Autoencoder):
         """Return sines and cosines of the number of each token, (n_members, n_tokens, width)."""
         tokens = torch.arange(self.n_tokens, dtype=torch.float64, device=self.shape.device)[:, None]
         columns = torch.arange(width, device=self.shape.device)
-        angles = tokens * torch.exp(-log(_LONGEST_PERIOD) * 2 * (columns // 2) / width)
+        angles = tokens * torch.exp(-log(_LONGEST_PERIOD) * 2 * (columns // 2).double() / width)
         values = torch.sin(angles + (columns % 2).double() * (pi / 2)).to(self.shape.torch_dtype)
         return values.repeat(self.shape.n_members, 1, 1)
 
