@@ -112,6 +112,23 @@ def test_estimators_document_each_name_of_a_registry(estimator, axis):
     assert [name for name in AXES[axis] if f'"{name}"' not in described] == []
 
 
+# Parameters and attributes that mean something else, or are more, in another estimator.
+DOCUMENTED_APART = {
+    *("n_components", "hidden_layer_sizes", "corruption", "input_margin", "learning_rate", "alpha", "max_iter"),
+    *("n_iter_no_change", "warm_start", "callbacks", "net_", "loss_curve_"),
+}
+
+
+def test_estimators_document_what_they_share_in_the_same_words():
+    def entries(estimator):
+        text = "".join(_sections(estimator)[section] for section in ("Parameters", "Attributes"))
+        return dict(re.findall(r"^(\w+) : (.*\n(?: .*\n?|\n)*)", text, flags=re.MULTILINE))
+
+    first, *others = map(entries, ESTIMATORS)
+    for other in others:
+        assert {name for name in first.keys() & other.keys() if first[name] != other[name]} == DOCUMENTED_APART
+
+
 @pytest.mark.parametrize("name", [*METHODS, *FUNCTIONS])
 def test_functions_document_each_parameter_and_what_they_return(name):
     function = {**METHODS, **FUNCTIONS}[name]
