@@ -122,7 +122,8 @@ DOCUMENTED_APART = {
 def test_estimators_document_what_they_share_in_the_same_words():
     def entries(estimator):
         text = "".join(_sections(estimator)[section] for section in ("Parameters", "Attributes"))
-        return dict(re.findall(r"^(\w+) : (.*\n(?: .*\n?|\n)*)", text, flags=re.MULTILINE))
+        found = re.findall(r"^(\w+) : (.*\n(?: .*\n?|\n)*)", text, flags=re.MULTILINE)
+        return {name: entry.strip() for name, entry in found}
 
     first, *others = map(entries, ESTIMATORS)
     for other in others:
