@@ -9,11 +9,11 @@ from sk_autoencoder.blocks import BLOCK_ROWS
 # Samples of a block. On the CPU the number of blocks changes no bit; other devices choose kernels by it, and always get
 # the same number.
 _BLOCK_ROWS = {"cpu": BLOCK_ROWS, "cuda": 4 * BLOCK_ROWS}
-# Cells of a layer that exist at once, for all members together, and for a single one that no score looks at.
+# Cells of a layer that exist at once, for all members together, and for a single network without a score (CPU).
 _CELLS = {"cpu": 1 << 20, "cuda": 1 << 22}
-_CELLS_ALONE, _ROWS_ALONE = 1 << 22, 1 << 14
+_CELLS_NETWORK_ONLY, _ROWS_NETWORK_ONLY = 1 << 22, 1 << 14
 _CELLS_IN_CACHE = 1 << 18  # of scaled samples
-_FEWEST_COLUMNS = 128  # samples count as this wide at least, since scores compare them with thousands of references
+_FEWEST_COLUMNS = 128  # lower limit of the width, since scores compare samples with thousands of references
 
 
 @dataclass
@@ -21,7 +21,7 @@ class BlockPlan:
     """Sizes in which arrays go through a network.
 
     An array is cut into parts of ``n_blocks`` blocks for each member. A block has ``block_rows`` samples; the last ones
-    are padded. All sizes but ``block_rows`` are powers of two, which keep two or four threads equally busy.
+    are padded. All sizes are powers of two, which keep two or four threads equally busy.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class BlockPlan:
         block_rows = _BLOCK_ROWS.get(device, BLOCK_ROWS)
         cells, widest = _CELLS.get(device, _CELLS["cpu"]) // n_members, max(widest, _FEWEST_COLUMNS)
         n_blocks = _power_of_two(cells // (block_rows * widest))
-        blocks_that_fit = min(_ROWS_ALONE, _CELLS_ALONE // widest) // (n_blocks * block_rows)
+        blocks_that_fit = min(_ROWS_NETWORK_ONLY, _CELLS_NETWORK_ONLY // widest) // (n_blocks * block_rows)
         return cls(
             block_rows=block_rows,
             n_blocks=n_blocks,

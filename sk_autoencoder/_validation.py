@@ -263,7 +263,7 @@ def _with_advice(estimator: BaseEstimator, X: Any, name: str) -> Iterator[None]:
         yield
     except TypeError:
         if any(map(_is_missing, np.asarray(X, dtype=object).ravel())):  # numpy cannot convert these to NaN
-            check_finite(np.array([np.nan]), type(estimator).__name__, name)
+            check_finite(np.array([np.nan]), type(estimator).__name__, name)  # scikit-learn's error about NaN
         raise
     except ValueError as error:
         if str(error).startswith("Found array with dim"):

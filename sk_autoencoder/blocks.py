@@ -34,7 +34,7 @@ _ONEDNN = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_ca
 _MOST_ADDENDS = 1 << 14  # maximum n_in; the sum of a longer row (from 20000 on) is split between threads
 # Layers that oneDNN's kernels are tested with, (n_in, n_out, number of blocks). The first has the maximum number of
 # rows, the last has the maximum n_in.
-_TESTED = ((3, 16, 512), (128, 784, 16), (784, 128, 32), (_MOST_ADDENDS - 1, 16, 5))
+_TEST_LAYERS = ((3, 16, 512), (128, 784, 16), (784, 128, 32), (_MOST_ADDENDS - 1, 16, 5))
 _DISTINCT = 37  # distinct rows in a test; they are repeated, so that each occurs at all positions within a block
 # Fused activations: oneDNN computes them with the product, with the same result as torch.
 _FUSED: dict[Activation | None, str] = {torch.relu: "relu", torch.relu_: "relu"}
@@ -138,7 +138,7 @@ def results_of(product: Product) -> bytes | None:
     """Return the results of test layers as bytes; None if they are wrong, or if a row depends on the other rows."""
     generator = torch.Generator("cpu").manual_seed(0)
     try:
-        results = [_result_of(product, *layer, generator) for layer in _TESTED]
+        results = [_result_of(product, *layer, generator) for layer in _TEST_LAYERS]
     except (AttributeError, RuntimeError, TypeError):  # torch lacks the product, or its arguments differ
         return None
     return None if None in results else b"".join(results)  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def _result_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator
     def draw(n_cells: int) -> Tensor:
         return torch.empty(n_cells, dtype=torch.float32, device="cpu").uniform_(-1, 1, generator=generator)
 
-    rows = draw(n_in + _DISTINCT - 1).unfold(0, n_in, 1)
+    rows = draw(n_in + _DISTINCT - 1).unfold(0, n_in, 1)  # overlapping windows: distinct rows of few numbers
     weight, bias = draw(n_in * n_out).view(n_in, n_out), draw(n_out)
     blocks = torch.from_numpy(np.resize(rows.numpy(), (n_blocks, BLOCK_ROWS, n_in)))
     result = product(blocks, weight.mT, bias, "none").numpy()

@@ -161,7 +161,7 @@ class Masking(Corruption):
     def _hidden(self, rows: Tensor, generator: Generator, sides: tuple[int, ...]) -> Tensor:
         """Return which values lie in areas whose first corners are drawn, also before the first step."""
         # An area covers a value if it begins at one of span ** n_axes places. Each place begins one with a probability
-        # such that no area covers a value with a probability of 1 - rate.
+        # such that the probability that no area covers a value is 1 - rate.
         n_axes, margin = len(sides), self.span - 1
         start = 1 - (1 - self.rate) ** (self.span**-n_axes)
         places = torch.empty(len(rows), *(side + margin for side in sides), dtype=rows.dtype, device=rows.device)

@@ -28,7 +28,7 @@ from sk_autoencoder.training.rows import Scaler, dense
 # kernel: a row's bits would depend on its batch.
 _MOST_THREADS = 2
 _PASSES = 64  # cost of elementwise work for each cell of samples and layers, in multiplications
-_KEPT = 2  # samples are kept in multiples of this, since a single row is summed in another order
+_KEPT_MULTIPLE = 2  # samples are kept in multiples of this, since a single row is summed in another order
 
 
 class Axes(NamedTuple):
@@ -63,7 +63,7 @@ class Inference:
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
         self._on_cpu = device.type == "cpu"
         self._widths = (self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
-        # Of other networks, widths do not tell the sizes of intermediate results.
+        # Where there are no such layers, ``widest`` is an estimate.
         batched = self.shape.n_members == 1 and bool(self.network.layers())
         self._plan = BlockPlan.of(
             device.type, self.shape.n_members, self.shape.n_features, self.network.widest, batched
@@ -242,7 +242,7 @@ class Inference:
         return evaluation.map(lambda tensor: self._rows(tensor, n_kept))
 
     def _scaling_reader(self) -> Callable[[np.ndarray], Tensor]:
-        """Return what scales parts of an array into the same memory: fresh memory takes longer than the scaling.
+        """Return a function that scales parts of an array into one buffer: new memory takes longer than the scaling.
 
         Each part overwrites the one before; callers that keep parts use ``_gathering_reader``.
         """
@@ -328,9 +328,8 @@ class Inference:
     ) -> Iterator[tuple[slice, Any]]:
         """Yield consecutive parts of X and what a function makes of their blocks; the last samples may be padding.
 
-        The function is also told how many samples to keep: on the CPU an even number, since the
-        padding is not worth its time. With ``network_only``,
-        the function runs the network alone, without objective and references, and more blocks may go at once.
+        The function is also told how many samples to keep, on the CPU few of the padding. With ``network_only``, it
+        runs the network alone, without objective and references, and more blocks may go at once.
         """
         start = 0
         while start < X.shape[0]:
@@ -353,7 +352,9 @@ class Inference:
             try:
                 with own_modes(), torch.inference_mode(), self._threads(X.shape[0]):
                     blocks = self._blocks(read(dense(X[part])))
-                    n_kept = _size(part) + _size(part) % _KEPT if self._on_cpu else self._plan.rows(network_only)
+                    n_kept = (
+                        _size(part) + _size(part) % _KEPT_MULTIPLE if self._on_cpu else self._plan.rows(network_only)
+                    )
                     result = function(blocks, n_kept)
             except torch.OutOfMemoryError:
                 if not self._plan.halve():

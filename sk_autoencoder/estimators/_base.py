@@ -330,6 +330,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         assembly = _assembly.assemble(self)
         statistics = column_statistics(X)
         affine = _assembly.fit_scaling(self, assembly, X, statistics)
+        # Scaled validation samples may exceed the domain, which is that of the training samples.
         if X_val is not None and assembly.scaling is None:
             _assembly.check_domain(self, assembly, *_assembly.scaled_range(affine, column_statistics(X_val)))
         shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
@@ -341,7 +342,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self._plan = self._new_plan(assembly, shape, mixed_precision(self.precision, device), seed)
         self._affine, self._statistics = affine, statistics
         self._bounds = _assembly.input_bounds(self, affine, statistics)
-        self._streams = False
+        self._streams = False  # whether partial_fit was called
         net = self._new_net(device)
         if assembly.network.layerwise_pretraining and not net.module_.stages():
             raise ValueError(f"layerwise_pretraining=True is not supported by network={self.network!r}.")

@@ -48,7 +48,7 @@ class Folds:
         """For each member, one member for each other fold, which holds it out, (n_members, n_others).
 
         These indices are also those of the folds, since member k holds out fold k for all k < n_folds. Without
-        ``cover``, the index of each member itself, (n_members, 1).
+        ``all_held_out``, the index of each member itself, (n_members, 1).
         """
         if not self.all_held_out:
             return np.arange(self.n_members)[:, None]
@@ -77,8 +77,8 @@ class Folds:
     def references(self) -> np.ndarray:
         """Positions of samples that each member was trained on, at most 4096, in random order, (n_members, n).
 
-        With ``cover``, they alternate between the folds that the member was trained on. The samples of a fold are the
-        same for all members, so that distances to them can be computed once for all.
+        With ``all_held_out``, they alternate between the folds that the member was trained on. The samples of a fold
+        are the same for all members, so that distances to them can be computed once for all.
         """
         if not self.all_held_out:
             generators = [np.random.default_rng([self.seed, N_FOLDS, member]) for member in range(self.n_members)]

@@ -178,7 +178,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     labels_ : ndarray of shape (n_samples,)
         Labels of the training samples: 1 for inliers, -1 for outliers. ``recalibrate`` updates them.
     calibration_scores_ : ndarray of shape (n_held_out,)
-        Sorted outlier scores of held-out samples: all training samples, or a fifth of them with ``n_estimators=1``.
+        Sorted outlier scores of held-out samples: all training samples, or a fifth of them, at
+        most 2000, with ``n_estimators=1``.
         With fewer than 10 training samples, these are the scores of all of them, and none is held out.
     net_ : AutoencoderNet
         The trained skorch net; ``net_.module_`` is the torch module of all members.
@@ -661,16 +662,16 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             state = self._score.fit(references, held_out, others)
             self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
         self._load_score_state()
-        self._training_samples = self._identified(X, folds, from_scratch, earlier)
+        self._training_samples = self._remembered(X, folds, from_scratch, earlier)
         self.training_scores_ = self._score_samples(X, self._voters(X))
-        if self._training_samples is None and folds.n_folds > 1:
+        if self._training_samples is None and folds.n_folds > 1:  # a single member, or other samples with warm_start
             # Members beyond the number of folds hold out the same folds again.
             scores = self._cross_fitted_scores(references, held_out)[: folds.n_folds].ravel()
             self.calibration_scores_ = np.sort(scores)
         else:
             self.calibration_scores_ = np.sort(-self.training_scores_)
 
-    def _identified(
+    def _remembered(
         self, X: np.ndarray, folds: Folds, from_scratch: bool, earlier: TrainingSamples | None
     ) -> TrainingSamples | None:
         """Return the keys of training samples if, for each of them, there are members that were not trained on it."""
@@ -678,8 +679,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             return None
         samples = TrainingSamples.remember(X, folds.of_samples(X.shape[0]), self._statistics.varies)
         # Members that were trained on other samples before may have been trained on samples that they hold out now.
-        known = from_scratch or (earlier is not None and earlier.equal(samples))
-        return samples if known else None
+        never_trained_on = from_scratch or (earlier is not None and earlier.equal(samples))
+        return samples if never_trained_on else None
 
     def _cross_fitted_scores(self, references: Evaluation, held_out: Evaluation) -> np.ndarray:
         """Score held-out samples of each member, (n_members, n), each half with a state fitted to the other half."""

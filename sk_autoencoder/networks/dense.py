@@ -75,7 +75,7 @@ class DenseAutoencoder(Autoencoder):
 
     def layers(self, logits: bool = False) -> list[Layer] | None:
         """Return all layers; None with dropout, or if a subclass overrides ``encode`` or ``decode``."""
-        return self._plain_layers[logits] if self._plain_layers else None
+        return self._listed_layers[logits] if self._listed_layers else None
 
     def _layers(self, pairs: list[tuple[nn.Parameter, nn.Parameter]], end: str, transposed: bool) -> list[Layer]:
         names = [self.shape.activation] * (len(pairs) - 1) + [end]
@@ -114,12 +114,12 @@ class DenseAutoencoder(Autoencoder):
         self._decoder = list(zip(back, self.decoder_biases, strict=True))
         kind = type(self)
         changed = kind.encode is not DenseAutoencoder.encode or kind.decode is not DenseAutoencoder.decode
-        self._plain_layers: tuple[list[Layer], ...] = ()  # without and with logits
+        self._listed_layers: tuple[list[Layer], ...] = ()  # without and with logits
         if not (self.dropout or changed):
             encoder = self._layers(self._encoder, self.code_activation, transposed=False)
             ends = (self.shape.out_activation, "identity")
             decoders = [self._layers(self._decoder, end, transposed=self.tied_weights) for end in ends]
-            self._plain_layers = tuple(encoder + decoder for decoder in decoders)
+            self._listed_layers = tuple(encoder + decoder for decoder in decoders)
 
     def _run(self, x: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:
         transposed = self.tied_weights and layers is self._decoder

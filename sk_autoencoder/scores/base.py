@@ -26,11 +26,10 @@ class OutlierScore(Part):
     uses_references: ClassVar[bool] = True  # whether ``fit`` reads ``references``; if not, they are empty
     explains_features: ClassVar[bool] = False  # whether the score has ``feature_scores``
     is_log_scale: ClassVar[bool] = False  # whether the score is a logarithm, such as a log-likelihood
-    n_votes: ClassVar[int] = 1  # numbers that a member returns for each sample, see ``votes``
     is_local: ClassVar[bool] = True  # True: compared with nearby samples; False: with the whole distribution
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Reset the flags if a subclass overrides the method that they describe."""
+        """Set the flags to True if a subclass overrides the method that they describe."""
         super().__init_subclass__(**kwargs)
         for method, flag in (("__call__", "uses_terms"), ("fit", "uses_references")):
             if method in vars(cls) and flag not in vars(cls):
@@ -40,11 +39,10 @@ class OutlierScore(Part):
         """Learn the state.
 
         ``references`` (n_members, n, ...) are samples that each member was trained on, ``held_out`` are samples that it
-        was not trained on. ``others`` (n_members, n_others) are indices of members: the state of member i is learnt
-        from the held-out samples of members ``others[i]``, which hold out different samples than member i. So a member
-        scores its own held-out samples in the same way as new samples. The references are drawn from the samples that
-        ``others[i]`` hold out, alternating between them. None means that each member learns from its own held-out
-        samples.
+        was not trained on. Without ``others``, each member learns from its own held-out samples. With ``others``,
+        (n_members, n_others) indices, member i learns from the held-out samples of members ``others[i]``, which are not
+        those of member i, so that it scores its own held-out samples in the same way as new samples. Its references
+        alternate between the samples that ``others[i]`` hold out.
         """
         del references, held_out, others
         return {}

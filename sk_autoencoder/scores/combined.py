@@ -88,7 +88,7 @@ class Combined(OutlierScore):
     R. A. Fisher, "Statistical Methods for Research Workers", 1932; L. H. C. Tippett, "The Methods of Statistics", 1931.
     """
 
-    _settled: list[OutlierScore] | None = None
+    _resolved: list[OutlierScore] | None = None
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "scores": [list, tuple, None],
         "n_largest": [integers(1), None],
@@ -121,7 +121,7 @@ class Combined(OutlierScore):
         return any(score.explains_features for score in self._scores())
 
     @property
-    def n_votes(self) -> int:  # type: ignore[override]
+    def n_votes(self) -> int:
         """Number of surprises: one for each component; a nested Combined has one for each of its own components."""
         return sum(component.n_votes for component in self._components().values())
 
@@ -193,12 +193,12 @@ class Combined(OutlierScore):
     def settled(self) -> Combined:
         """Return a copy whose components are resolved once, instead of in each call."""
         settled = Combined(self.scores, self.n_largest, self.damped)
-        settled._settled = settled._scores()
+        settled._resolved = settled._scores()
         return settled
 
     def _scores(self) -> list[OutlierScore]:
-        if self._settled is not None:
-            return self._settled
+        if self._resolved is not None:
+            return self._resolved
         chosen = _default(self.damped) if self.scores is None else self.scores
         if not chosen:
             raise ValueError("Combined needs at least one score, for example Combined(['mahalanobis']).")
@@ -216,7 +216,7 @@ class Combined(OutlierScore):
         }
 
     def _split_bounded(self, votes: Tensor) -> Iterator[tuple[Combined | _Surprise, Tensor]]:
-        """Pair each component with its part of the votes (..., n_votes)."""
+        """Limit votes (..., n_votes) from below, and pair each component with its own."""
         components = list(self._components().values())
         sizes = [component.n_votes for component in components]
         return zip(components, _at_least_median(votes).split(sizes, dim=-1), strict=True)
@@ -247,9 +247,10 @@ class _Surprise:
     def votes(self, evaluation: Evaluation, state: State) -> Tensor:
         """Negative logarithm of the fraction of normal samples with a score at least as large, optionally damped.
 
-        NaN for scores below nearly all held-out scores: the member was trained on the sample, or on a near copy of it.
+        NaN for scores below nearly all held-out scores, which is taken as a sign that the member was trained on the
+        sample or on a near copy of it.
         """
-        logs = self._log(self.score.votes(evaluation, state))
+        logs = self._log(self.score(evaluation, state))[..., None]
         start, scale, base, lowest = (state[name][:, None, None] for name in (*_TAIL, "lowest"))
         surprise = (logs - start) / scale + base
         surprise = damp(surprise) if self.damped else surprise

@@ -109,7 +109,7 @@ class AutoencoderNet(NeuralNet):
         schedule: Schedule,
         endless: bool = False,
     ) -> None:
-        """Train for some epochs more; an interrupt by the user is raised again once the weights are in order.
+        """Train for ``epochs``, less those of a restored checkpoint; Ctrl-C is raised again after ``on_train_end``.
 
         With ``endless`` (``partial_fit``), the number of steps is unknown, and the progress is 1.
         """
@@ -121,8 +121,9 @@ class AutoencoderNet(NeuralNet):
         self._trimming = Trimming(self.module_, self.criterion_.trim) if self.criterion_.trim else None
         self._rate, self.foreign_rate_ = self.optimizer_.param_groups[0]["lr"], None
         self.notify("on_train_begin", X=rows, y=None)
+        interrupts = Interrupts()
         try:
-            with repeatable(torch.device(self.device)), Interrupts() as interrupts:
+            with repeatable(torch.device(self.device)), interrupts:
                 self.fit_loop(rows, epochs=epochs - done)
         except StopTraining:
             pass
@@ -251,7 +252,7 @@ class AutoencoderNet(NeuralNet):
         return evaluation
 
     def _clip(self, largest: float) -> None:
-        """Scale down the gradients of each member whose norm over all weights exceeds the largest one."""
+        """Scale down the gradients of each member whose norm over all weights exceeds ``largest``."""
         gradients = [weight.grad for weight in self._trained if weight.grad is not None]
         if not gradients:
             return

@@ -477,6 +477,22 @@ class TestCombined:
         expected = (scored(group) + scored(Combined(["sample_distance"]))) / 2
         np.testing.assert_allclose(scored(score), expected, rtol=1e-12)
 
+    def test_a_score_with_several_votes_is_one_component(self):
+        class Halves(SampleDistance):
+            """The sum of two votes."""
+
+            uses_terms = False
+
+            def votes(self, evaluation, state):
+                half = self(evaluation, state)[..., None] / 2
+                return torch.cat([half, half], dim=-1)
+
+            def combine(self, votes):
+                return votes.sum(dim=-1)
+
+        found = scored(Combined([Halves(3), "mahalanobis"]))
+        np.testing.assert_array_equal(found, scored(Combined([SampleDistance(3), "mahalanobis"])))
+
     def test_components_of_a_group_stand_in_its_place(self):
         score = Combined(
             [Combined(["mahalanobis", SampleDistance(1)]), SampleDistance(9), Combined([SampleDistance(5)])]
