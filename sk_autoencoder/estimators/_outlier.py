@@ -88,7 +88,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Number of ensemble members, whose scores are averaged. They differ in initial weights, mini-batches, noise and
         held-out samples. There are as many folds as members, but at most 5. A single member holds out a fifth of the
         samples; then all training samples are scored by this member, also those that it was trained on.
-    network : {"dense", "convolutional"} or Network, default="dense"
+    network : {"dense", "convolutional", "recurrent"} or Network, default="dense"
         Architecture of encoder and decoder. Objects have further parameters, for example
         ``Dense(tied_weights=True, dropout=0.2)``, ``Dense(layerwise_pretraining=True)`` or
         ``Convolutional(sample_shape=(1, 8, 8))``, and the activation of the output layer (``out_activation``).

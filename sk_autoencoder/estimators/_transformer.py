@@ -85,7 +85,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         helps estimators that expect features of equal scale. Collapsed components become 0, see
         ``active_components_``. Training and ``reconstruct`` are not affected; ``inverse_transform`` loses the variation
         along components that are 0.
-    network : {"dense", "convolutional"} or Network, default="dense"
+    network : {"dense", "convolutional", "recurrent"} or Network, default="dense"
         Architecture of encoder and decoder. Objects have further parameters, for example
         ``Dense(tied_weights=True, dropout=0.2)``, ``Dense(layerwise_pretraining=True)`` or
         ``Convolutional(sample_shape=(1, 8, 8))``, and the activation of the output layer (``out_activation``).

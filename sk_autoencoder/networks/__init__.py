@@ -4,8 +4,9 @@ from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
 from sk_autoencoder.networks.convolutional import Convolutional
 from sk_autoencoder.networks.custom import Custom
 from sk_autoencoder.networks.dense import Dense
+from sk_autoencoder.networks.recurrent import Recurrent
 
-NETWORKS: dict[str, type[Network]] = {"dense": Dense, "convolutional": Convolutional}
+NETWORKS: dict[str, type[Network]] = {"dense": Dense, "convolutional": Convolutional, "recurrent": Recurrent}
 
 __all__ = [
     "NETWORKS",
@@ -15,4 +16,5 @@ __all__ = [
     "Dense",
     "Network",
     "NetworkShape",
+    "Recurrent",
 ]
