@@ -170,6 +170,10 @@ class Network(Part):
         first = min(512, max(128, n_features))
         return tuple(first >> layer for layer in range(n_layers))
 
+    def warn(self, shape: NetworkShape) -> None:
+        """Warn, before training, of a shape that the network can be built with, but hardly trained."""
+        del shape
+
     @property
     def prevents_copying(self) -> bool:
         """Whether the network cannot learn the identity even if there are more components than features."""

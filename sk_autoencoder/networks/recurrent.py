@@ -379,15 +379,14 @@ class Recurrent(Network):
             )
         if shape.sample_shape is not None and len(shape.sample_shape) != _N_AXES:
             raise ValueError(f"sample_shape of Recurrent must be (sensors, steps), got {shape.sample_shape}.")
-        if shape.device != "meta":  # there a stored model's sizes are checked
-            self._warn(shape)
         module = RecurrentAutoencoder(shape, self.cell, self.bidirectional, self.feedback, self.dropout)
         module.max_gradient_norm = self.max_gradient_norm
         module.draw(generators)
         return module
 
-    def _warn(self, shape: NetworkShape) -> None:
-        n_steps = shape.sample_shape[1] if shape.sample_shape else shape.n_features
+    def warn(self, shape: NetworkShape) -> None:
+        """Warn of long sequences, and of dropout that has no effect."""
+        n_steps = (shape.sample_shape or (shape.n_features,))[-1]
         if n_steps > _MANY_STEPS:
             warn(
                 f"Recurrent reads samples of {n_steps} steps, one after the other: training is slow above "
