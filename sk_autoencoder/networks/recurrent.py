@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from sk_autoencoder._validation import StrOptions, reals
@@ -70,6 +71,7 @@ class RecurrentLayer(nn.Module):
 
         Returns the states, (n_steps, n, n_directions * n_units), and the last ones, (n_directions, n, n_units).
         """
+        steps = _widened(steps, weights)
         if start is None:
             zeros = steps.new_zeros(self.n_directions, steps.shape[1], weights[1].shape[1])
             first = [zeros] * _N_STATES[self.cell]
@@ -83,6 +85,7 @@ class RecurrentLayer(nn.Module):
 
     def step(self, x: Tensor, state: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
         """Compute the state after a single step, (n, n_in), with one member."""
+        x = _widened(x, weights)
         if self.cell == "lstm":
             return list(torch.lstm_cell(x, state, *weights))
         return [torch.gru_cell(x, *state, *weights)]
@@ -91,8 +94,8 @@ class RecurrentLayer(nn.Module):
 class RecurrentAutoencoder(Autoencoder):
     """Recurrent layers, an affine layer from the last states to the code, and a decoder in reverse order of time.
 
-    All weights are zero until ``draw`` is called. With ``padded``, all widths but those of the two first layers' inputs
-    are multiples of 16.
+    All weights are zero until ``draw`` is called. With ``padded``, states, outputs and codes have widths that are
+    multiples of 16, and the inputs of the first layers even ones.
     """
 
     encoder: Any  # nn.ModuleList of RecurrentLayer
@@ -110,14 +113,15 @@ class RecurrentAutoencoder(Autoencoder):
         units = tuple(map(rounded, shape.hidden_layer_sizes))
         n_directions = 2 if bidirectional else 1
 
-        inputs = ((1, self.n_sensors), *((n_directions, width) for width in units[:-1]))
+        even = _round_up_to_even if padded else int
+        inputs = ((1, even(self.n_sensors)), *((n_directions, width) for width in units[:-1]))
         self.encoder = nn.ModuleList(
             RecurrentLayer(shape, cell, n_in, width, n_directions) for n_in, width in zip(inputs, units, strict=True)
         )
         n_encoded = rounded(shape.n_encoded)
         self.code_weight = _zeros(shape, n_directions, units[-1], n_encoded)
         self.code_bias = _zeros(shape, 1, n_encoded)
-        up = (self.n_sensors if feedback else shape.n_components, *reversed(units))
+        up = (even(self.n_sensors if feedback else shape.n_components), *reversed(units))
         self.decoder = nn.ModuleList(RecurrentLayer(shape, cell, (1, n_in), width) for n_in, width in pairwise(up))
         self.output_weight = _zeros(shape, units[0], rounded(self.n_sensors))
         self.output_bias = _zeros(shape, rounded(self.n_sensors))
@@ -267,6 +271,17 @@ class RecurrentAutoencoder(Autoencoder):
 
 def _zeros(shape: NetworkShape, *size: int) -> nn.Parameter:
     return nn.Parameter(torch.zeros(shape.n_members, *size, dtype=shape.torch_dtype, device=shape.device))
+
+
+def _widened(x: Tensor, weights: list[Tensor]) -> Tensor:
+    """Append zeros to the inputs of a padded layer."""
+    missing = weights[0].shape[1] - x.shape[-1]
+    return F.pad(x, (0, missing)) if missing else x
+
+
+def _round_up_to_even(width: int) -> int:
+    """Round up: of products in float64 with an odd number of addends, rows at other positions had other bits."""
+    return width + width % 2 if width > 1 else width
 
 
 def _round_up(width: int) -> int:

@@ -216,14 +216,14 @@ class TestDropout:
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize(
     ("bidirectional", "feedback", "sample_shape", "sizes"),
-    [(False, False, (3, 9), (40,)), (True, False, (2, 6), (5, 7)), (False, True, (2, 6), (5, 7))],
+    [(False, False, (5, 9), (30,)), (True, False, (2, 6), (5, 7)), (False, True, (2, 6), (5, 7))],
 )
 def test_row_in_any_batch(bidirectional, feedback, sample_shape, sizes, cell, precision, n_threads, monkeypatch):
     """On one thread and on two."""
     X = np.random.default_rng(0).normal(size=(2 * BLOCK_ROWS + 10, int(np.prod(sample_shape))))
     network = Recurrent(cell, bidirectional, feedback, sample_shape=sample_shape)
     shapes = {"hidden_layer_sizes": sizes, "precision": precision}
-    model = AutoencoderTransformer(3, network=network, max_iter=1, random_state=0, **shapes).fit(X)
+    model = AutoencoderTransformer(5, network=network, max_iter=1, random_state=0, **shapes).fit(X)
     codes, decoded = model.transform(X), model.reconstruct(X)
     for share in (_threads._LEAST_SHARE, 1e-9):
         monkeypatch.setattr(_threads, "_LEAST_SHARE", share)
