@@ -64,7 +64,8 @@ class RecurrentLayer(nn.Module):
         split = [part.flatten(0, 1).unbind() for part in parts]  # n_members * n_directions each
         flat = [weight for direction in zip(*split, strict=True) for weight in direction]
         size = len(parts) * self.n_directions
-        return [flat[start : start + size] for start in range(0, len(flat), size)]
+        members = [flat[start : start + size] for start in range(0, len(flat), size)]
+        return [in_one_chunk(weights) for weights in members] if self.input_weight.is_cuda else members
 
     def run(self, steps: Tensor, weights: list[Tensor], start: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Compute a whole sequence, (n_steps, n, n_in), with one member.
@@ -269,6 +270,17 @@ class RecurrentAutoencoder(Autoencoder):
         return states * kept / (1 - self.dropout)
 
 
+def in_one_chunk(weights: list[Tensor]) -> list[Tensor]:
+    """Copy the weights of a layer into consecutive memory, all matrices before all biases, as cuDNN has them.
+
+    From other places it copies them itself, with a warning.
+    """
+    order = sorted(range(len(weights)), key=lambda index: weights[index].ndim == 1)
+    pieces = torch.cat([weights[index].flatten() for index in order]).split([weights[index].numel() for index in order])
+    placed = {index: piece.view_as(weights[index]) for index, piece in zip(order, pieces, strict=True)}
+    return [placed[index] for index in range(len(weights))]
+
+
 def _zeros(shape: NetworkShape, *size: int) -> nn.Parameter:
     return nn.Parameter(torch.zeros(shape.n_members, *size, dtype=shape.torch_dtype, device=shape.device))
 
@@ -322,7 +334,8 @@ class Recurrent(Network):
     Notes
     -----
     The time of a training step grows with the number of steps of a sequence, and gradients of long sequences vanish:
-    above 256 steps there is a warning.
+    above 256 steps there is a warning. cuDNN's kernels have no second derivatives, so objectives that need them
+    (contractive penalties) train on the CPU.
 
     References
     ----------
