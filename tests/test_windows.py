@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.networks import NETWORKS
 from sk_autoencoder.windows import cut_windows, from_samples, join_windows, to_samples
 
 X = np.random.default_rng(0).normal(size=(50, 3))
@@ -39,6 +41,28 @@ def test_samples_hold_one_sensor_after_the_other():
     np.testing.assert_array_equal(from_samples(samples, 3), sequences)
     windows = cut_windows(X, 10, 10)
     np.testing.assert_array_equal(windows.reshape(5, -1), samples)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_takes_the_same_windows(name):
+    """The window in which the second sensor stands still is the most outlying one."""
+    steps = np.arange(400)[:, None]
+    series = np.sin(0.4 * steps + [0, 1]) + 0.05 * np.random.default_rng(0).normal(size=(400, 2))
+    windows = cut_windows(series, window_size=16, step=2)
+    samples = windows.reshape(len(windows), -1)
+    network = NETWORKS[name](sample_shape=windows.shape[1:])
+    settings = {"network": network, "hidden_layer_sizes": (32,), "corruption": None, "random_state": 0}
+    settings |= {"batch_size": 32, "learning_rate_init": 0.01, "max_iter": 40}
+
+    model = AutoencoderTransformer(4, **settings).fit(samples)
+    assert model.transform(samples).shape == (len(windows), 4)
+    rebuilt = join_windows(model.reconstruct(samples).reshape(windows.shape), step=2)
+    assert np.mean((rebuilt - series) ** 2) < 0.5 * series.var()
+
+    broken = windows.copy()
+    broken[50, 1] = broken[50, 1, 0]
+    detector = AutoencoderOutlierDetector(4, n_estimators=2, outlier_score="reconstruction", **settings).fit(samples)
+    assert np.argmin(detector.score_samples(broken.reshape(len(windows), -1))) == 50
 
 
 @pytest.mark.parametrize(

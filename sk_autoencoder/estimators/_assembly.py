@@ -103,7 +103,7 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
             f"n_components={n_components} exceeds the {n_features} features, and nothing prevents the network "
             "from learning the identity; use a corruption (for example corruption='masking') or fewer components.",
         )
-    return NetworkShape(
+    shape = NetworkShape(
         n_features=n_features,
         n_components=n_components,
         n_encoded=n_components * assembly.objective.encoded_per_component,
@@ -114,6 +114,8 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
         dtype="float64" if estimator.precision == "float64" else "float32",
         sample_shape=_sample_shape(assembly.network.sample_shape, n_features),
     )
+    assembly.network.warn(shape)
+    return shape
 
 
 def _sample_shape(choice: Any, n_features: int) -> tuple[int, ...] | None:

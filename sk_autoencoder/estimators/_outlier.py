@@ -88,14 +88,15 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Number of ensemble members, whose scores are averaged. They differ in initial weights, mini-batches, noise and
         held-out samples. There are as many folds as members, but at most 5. A single member holds out a fifth of the
         samples; then all training samples are scored by this member, also those that it was trained on.
-    network : {"dense", "convolutional", "attention"} or Network, default="dense"
+    network : {"dense", "convolutional", "recurrent", "attention"} or Network, default="dense"
         Architecture of encoder and decoder. Objects have further parameters, for example
-        ``Dense(tied_weights=True, dropout=0.2)``, ``Dense(layerwise_pretraining=True)`` or
-        ``Convolutional(sample_shape=(1, 8, 8))``, and the activation of the output layer (``out_activation``).
+        ``Dense(tied_weights=True, dropout=0.2)``, ``Dense(layerwise_pretraining=True)``,
+        ``Convolutional(sample_shape=(1, 8, 8))`` or ``Recurrent(sample_shape=(2, 32))``, and the activation of the
+        output layer (``out_activation``).
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Numbers of units in the hidden layers of the encoder; the decoder mirrors them. ``()`` means no hidden layers.
         "auto" is one layer: the number of features, but at least 128 and at most 512. For ``Convolutional``, these are
-        numbers of channels, and "auto" is 16.
+        numbers of channels, and "auto" is 16. For ``Recurrent``, "auto" is 64.
     activation : str, default="silu"
         Activation function of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu",
         "mish", "softplus", "tanh" or "sigmoid". For other functions, use ``networks.Custom``.

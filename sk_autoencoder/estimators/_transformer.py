@@ -85,14 +85,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         helps estimators that expect features of equal scale. Collapsed components become 0, see
         ``active_components_``. Training and ``reconstruct`` are not affected; ``inverse_transform`` loses the variation
         along components that are 0.
-    network : {"dense", "convolutional", "attention"} or Network, default="dense"
+    network : {"dense", "convolutional", "recurrent", "attention"} or Network, default="dense"
         Architecture of encoder and decoder. Objects have further parameters, for example
-        ``Dense(tied_weights=True, dropout=0.2)``, ``Dense(layerwise_pretraining=True)`` or
-        ``Convolutional(sample_shape=(1, 8, 8))``, and the activation of the output layer (``out_activation``).
+        ``Dense(tied_weights=True, dropout=0.2)``, ``Dense(layerwise_pretraining=True)``,
+        ``Convolutional(sample_shape=(1, 8, 8))`` or ``Recurrent(sample_shape=(2, 32))``, and the activation of the
+        output layer (``out_activation``).
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Numbers of units in the hidden layers of the encoder; the decoder mirrors them. ``()`` means no hidden layers.
         "auto" is three layers: the number of features, but at least 128 and at most 512, then a half and a quarter of
-        it. For ``Convolutional``, these are numbers of channels, and "auto" is (16, 32, 64).
+        it. For ``Convolutional``, these are numbers of channels, and "auto" is (16, 32, 64). For
+        ``Recurrent``, "auto" is (64, 64, 64).
     activation : str, default="silu"
         Activation function of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu",
         "mish", "softplus", "tanh" or "sigmoid". For other functions, use ``networks.Custom``.

@@ -5,8 +5,14 @@ from sk_autoencoder.networks.base import Autoencoder, Network, NetworkShape
 from sk_autoencoder.networks.convolutional import Convolutional
 from sk_autoencoder.networks.custom import Custom
 from sk_autoencoder.networks.dense import Dense
+from sk_autoencoder.networks.recurrent import Recurrent
 
-NETWORKS: dict[str, type[Network]] = {"dense": Dense, "convolutional": Convolutional, "attention": Attention}
+NETWORKS: dict[str, type[Network]] = {
+    "dense": Dense,
+    "convolutional": Convolutional,
+    "recurrent": Recurrent,
+    "attention": Attention,
+}
 
 __all__ = [
     "NETWORKS",
@@ -17,4 +23,5 @@ __all__ = [
     "Dense",
     "Network",
     "NetworkShape",
+    "Recurrent",
 ]

@@ -42,7 +42,8 @@ class NetworkShape:
     dtype : str, default="float32"
         Data type of the weights, "float32" or "float64".
     sample_shape : tuple of int or None, default=None
-        Shape that convolutional networks reshape a sample to. None is one sequence of ``n_features`` steps.
+        Shape that convolutional and recurrent networks reshape a sample to. None is one sequence of ``n_features``
+        steps.
     device : str, default="cpu"
         Device of new weights. On "meta" they have shapes, but take no memory.
     """
@@ -81,6 +82,8 @@ class Autoencoder(nn.Module):
     noise: list[Generator] | None = None
     # The training clips each member's gradients at this norm; weights then have the member as first axis.
     max_gradient_norm: float | None = None
+    # Whether ``decode`` takes the target of the reconstruction, ``clean``, during training.
+    uses_targets: bool = False
 
     def __init__(self, shape: NetworkShape):
         super().__init__()
@@ -171,6 +174,10 @@ class Network(Part):
         """Return the number of features, at least 128 and at most 512, then half the previous width for each layer."""
         first = min(512, max(128, n_features))
         return tuple(first >> layer for layer in range(n_layers))
+
+    def warn(self, shape: NetworkShape) -> None:
+        """Warn, before training, of a shape that the network can be built with, but hardly trained."""
+        del shape
 
     @property
     def prevents_copying(self) -> bool:

@@ -129,7 +129,8 @@ def compare(network: Autoencoder, code: Tensor, batch: Batch, loss: Loss) -> tup
     reconstruction : Tensor of shape (n_members, n_samples, n_features)
         Reconstructions, scaled; logits during training with a loss on logits.
     """
-    output = network.decode(code, logits=loss.on_logits)
+    given = {"clean": batch.clean} if network.uses_targets and network.training else {}
+    output = network.decode(code, logits=loss.on_logits, **given)
     reconstruction = output.sigmoid() if loss.on_logits and not network.training else output
     return loss(output, batch.clean), reconstruction
 
