@@ -18,19 +18,22 @@ from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, N
 _WIDTH = 64  # of a layer, by default
 _MLP_FACTOR = 2  # units of a layer's perceptron, in widths
 _LONGEST_PERIOD = 1e4  # of sinusoidal positions, in 2 pi tokens
-_POSITION_STD = 0.02  # of initial learned positions
+_POSITION_STD = 0.7  # of initial learned positions, as of sines
+_RESIDUAL = 0.3  # factor of initial weights whose products are added to tokens, so that training begins gently
+_MAX_GRADIENT_NORM = 1.0
 _AXES = 2  # sensors and steps
 
 
 class _Affine(nn.Module):
     """An affine layer of each member, whose outputs may be padded."""
 
-    def __init__(self, n_in: int, n_out: int, shape: NetworkShape, generators: list[Generator]):
+    def __init__(self, n_in: int, n_out: int, shape: NetworkShape, generators: list[Generator], factor: float = 1.0):
         super().__init__()
         self.n_out = n_out
+        std = factor * initial_std(shape.activation, n_in, n_out)
         weight = torch.empty(len(generators), n_in, n_out, dtype=shape.torch_dtype, device=shape.device)
         for member, generator in zip(weight, generators, strict=True):
-            member.normal_(std=initial_std(shape.activation, n_in, n_out), generator=generator)
+            member.normal_(std=std, generator=generator)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(len(generators), 1, n_out, dtype=shape.torch_dtype, device=shape.device))
 
@@ -56,9 +59,9 @@ class _Layer(nn.Module):
         self.activation = ACTIVATIONS[shape.activation].function
         self.entrance = _Affine(n_in, width, shape, generators) if n_in != width else None
         self.queries_keys_values = _Affine(width, 3 * width, shape, generators)
-        self.mixed = _Affine(width, width, shape, generators)
+        self.mixed = _Affine(width, width, shape, generators, _RESIDUAL)
         self.inner = _Affine(width, _MLP_FACTOR * width, shape, generators)
-        self.outer = _Affine(_MLP_FACTOR * width, width, shape, generators)
+        self.outer = _Affine(_MLP_FACTOR * width, width, shape, generators, _RESIDUAL)
 
     def forward(self, x: Tensor, n_tokens: int, network: AttentionAutoencoder) -> Tensor:
         """(n_blocks, n * n_tokens, n_in) -> (n_blocks, n * n_tokens, width)."""
@@ -89,6 +92,7 @@ class AttentionAutoencoder(Autoencoder):
     def __init__(self, shape: NetworkShape, generators: list[Generator], part: Attention):
         super().__init__(shape)
         n_sensors, n_steps = shape.sample_shape or (1, shape.n_features)
+        self.max_gradient_norm = _MAX_GRADIENT_NORM
         self.dropout, self.patch = part.dropout, (n_sensors, part.patch_size)
         self.n_tokens = n_steps // part.patch_size
         token, widths = n_sensors * part.patch_size, shape.hidden_layer_sizes
@@ -97,7 +101,7 @@ class AttentionAutoencoder(Autoencoder):
         self.to_code = _Affine(widths[-1], shape.n_encoded, shape, generators)
         self.from_code = _Affine(shape.n_components, widths[-1], shape, generators)
         self.decoder_layers = _layers(widths[::-1], part.n_heads, shape, generators)
-        self.to_token = _Affine(widths[0], token, shape, generators)
+        self.to_token = _Affine(widths[0], token, shape, generators, _RESIDUAL)
         for name, width in (("encoder_positions", widths[0]), ("decoder_positions", widths[-1])):
             if part.positions == "learned":
                 self.register_parameter(name, nn.Parameter(self._drawn_positions(width, generators)))
