@@ -33,7 +33,8 @@ class Adversarial(Objective):
     weight : float, default=0.2
         Weight of the encoder's loss against the discriminator, in units of the reconstruction loss of the mini-batch,
         so that it does not depend on the scaling. Higher values bring the codes nearer to the standard normal
-        distribution. With 0, the discriminator has no effect on the codes.
+        distribution; from about 1 on, the training may become unstable. With 0, the discriminator has no effect on the
+        codes.
     hidden_layer_sizes : int or tuple of int, default=(64,)
         Numbers of units in the hidden layers of the discriminator; ``()`` means a linear one.
     trim : float in [0, 1), default=0.0
@@ -48,7 +49,7 @@ class Adversarial(Objective):
     encoder minimizes ``softplus(-l)`` for codes (the non-saturating loss of Goodfellow et al.). Both take their steps
     at the same time, with one optimizer. Each loss has gradients for its own weights only, so with Adam this equals two
     optimizers with the same learning rate. Reversed gradients of the cross-entropy (Ganin et al.) nearly vanish while
-    the discriminator recognizes all codes; on digits they needed three to ten times the weight for codes as near to
+    the discriminator recognizes all codes; on digits they needed two to ten times the weight for codes as near to
     N(0, I).
 
     The terms are "reconstruction" and "discriminator". In training, the second is the binary cross-entropy, the mean of
@@ -57,8 +58,7 @@ class Adversarial(Objective):
     codes and draws apart. Encoder and discriminator work against each other, so the sum of their losses says little;
     loss curves, early stopping and ``tol`` follow the reconstruction loss.
 
-    A code that is wider than the number of features can copy the sample and still be distributed like N(0, I); use a
-    corruption against this.
+    The discriminator does not keep a code with more components than features from copying the sample; use a corruption.
 
     References
     ----------

@@ -13,8 +13,10 @@ class Discriminator(OutlierScore):
     """How surely the discriminator takes the latent code for none of the standard normal distribution.
 
     The score is the logarithm of the odds that the code is that of a sample, and not a draw from the standard normal
-    distribution. It judges the code alone: a sample with a large reconstruction error has a low score if its code is
-    an ordinary one. Scores are at least -708, minus the logarithm of the largest number of float64.
+    distribution. Scores are at least -708, minus the logarithm of the largest number of float64.
+
+    The score judges the code alone. Samples of an unknown kind often have codes near the origin, and low scores; in
+    tests on digits without one of the classes, this class had lower scores than the others.
 
     References
     ----------

@@ -259,6 +259,14 @@ def test_a_code_of_a_detector_is_as_narrow_as_a_variational_one(rows):
     assert widths[0] == widths[1] == 3
 
 
+def test_a_wide_code_can_copy(rows):
+    """The distribution of the codes does not limit what each of them contains."""
+    assert not Adversarial().prevents_copying
+    assert not Adversarial().turnable
+    with pytest.warns(match="nothing prevents the network from learning the identity"):
+        AutoencoderTransformer(8, objective="adversarial", corruption=None, **SHORT).fit(rows)
+
+
 def test_stored(rows):
     model = AutoencoderTransformer(2, objective=Adversarial(hidden_layer_sizes=(7, 5)), warm_start=True, **SHORT)
     copy = pickle.loads(pickle.dumps(model.fit(rows)))
