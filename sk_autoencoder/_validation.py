@@ -28,6 +28,7 @@ __all__ = [
     "check_validation_rows",
     "fit_context",
     "integers",
+    "layer_sizes",
     "own_modes",
     "plain",
     "reals",
@@ -177,6 +178,14 @@ _KINDS: list[tuple[Any, Any]] = [
     (numbers.Integral, int),
     (numbers.Real, float),
 ]
+
+
+def layer_sizes(given: Any) -> tuple[int, ...]:
+    """Return the widths of hidden layers as a tuple; an integer stands for one layer."""
+    widths = tuple(np.atleast_1d(given).tolist())
+    if not all(isinstance(width, int) and width >= 1 for width in widths):
+        raise ValueError(f"hidden_layer_sizes={given!r} must contain positive integers; use () for no hidden layer.")
+    return widths
 
 
 def check_parameters(holder: BaseEstimator) -> None:

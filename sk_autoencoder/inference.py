@@ -53,7 +53,7 @@ class Inference:
         device: torch.device,
         check: Callable[[np.ndarray], None],
     ):
-        self.network, self._bounds = network.for_inference(), bounds
+        self.network, self._bounds = _inference_copy(network), bounds
         self.shape, self.device, self._check = network.shape, device, check
         self.state: State = {}
         self._turns: list[tuple[Tensor, ...]] = []
@@ -385,6 +385,15 @@ class Inference:
             f"The memory of {self.device} was full; samples now go through the network in blocks of "
             f"{self._plan.block_rows}, {n_blocks} at once. Their last bits may differ from those of earlier calls.",
         )
+
+
+def _inference_copy(network: Autoencoder) -> Autoencoder:
+    """Return the network's copy for inference, with the weights that an objective has registered on the network."""
+    result = network.for_inference()
+    for name, weight in network.named_parameters(recurse=False):
+        if not hasattr(result, name):
+            result.register_parameter(name, torch.nn.Parameter(weight.detach(), requires_grad=False))
+    return result
 
 
 def _size(part: slice) -> int:

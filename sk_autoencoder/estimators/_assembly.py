@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sk_autoencoder._parts import resolve
-from sk_autoencoder._validation import plain
+from sk_autoencoder._validation import layer_sizes, plain
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _auto
@@ -84,20 +84,18 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
     """Determine the sizes of the network; warn if it can learn the identity because of too many components."""
     size, widths = estimator.n_components, estimator.hidden_layer_sizes
     if _is_auto(widths):
-        hidden = assembly.network.auto_hidden_layer_sizes(n_features, estimator._hidden_layers)
-    else:
-        hidden = tuple(np.atleast_1d(widths).tolist())
-    if not all(isinstance(width, int) and width >= 1 for width in hidden):
-        raise ValueError(f"hidden_layer_sizes={widths!r} must contain positive integers; use () for no hidden layer.")
+        widths = assembly.network.auto_hidden_layer_sizes(n_features, estimator._hidden_layers)
+    hidden = layer_sizes(widths)
 
-    denoises = assembly.corruption is not None and not assembly.objective.prevents_copying
+    objective = assembly.objective
+    denoises = assembly.corruption is not None and not (objective.prevents_copying or objective.has_prior)
     if not _is_auto(size):
         n_components = int(size)
     elif estimator._wide_code and denoises and hidden:
         n_components = hidden[0]
     else:
         n_components = _auto.n_components(n_features)
-    prevented = assembly.corruption or assembly.network.prevents_copying or assembly.objective.prevents_copying
+    prevented = assembly.corruption or assembly.network.prevents_copying or objective.prevents_copying
     if n_components > n_features and not prevented:
         warn(
             f"n_components={n_components} exceeds the {n_features} features, and nothing prevents the network "
@@ -106,7 +104,7 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
     shape = NetworkShape(
         n_features=n_features,
         n_components=n_components,
-        n_encoded=n_components * assembly.objective.encoded_per_component,
+        n_encoded=n_components * objective.encoded_per_component,
         hidden_layer_sizes=hidden,
         activation=plain(estimator.activation),
         out_activation=assembly.out_activation,

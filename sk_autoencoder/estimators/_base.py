@@ -34,6 +34,7 @@ from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.networks.bounds import Bounds, InputBounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
+from sk_autoencoder.objectives.base import extend
 from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics, Scaling, column_statistics
 from sk_autoencoder.solvers import SOLVERS, Solver
 from sk_autoencoder.training import (
@@ -384,8 +385,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _new_net(self, device: torch.device) -> AutoencoderNet:
         """Create an initialized net for the current shape and plan."""
         shape, plan = self._shape, self._plan
-        module = self._assembly.network.build(shape, weight_generators(plan.seed, shape.n_members))
-        self._assembly.objective.extend(module)
+        generators = weight_generators(plan.seed, shape.n_members)
+        module = self._assembly.network.build(shape, generators)
+        extend(module, self._assembly.objective, generators)
         net = AutoencoderNet(
             module.to(device),
             self._assembly.objective,

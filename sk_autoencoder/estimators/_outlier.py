@@ -80,6 +80,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         - "feature_tails": tail probabilities of each feature.
         - "kl": divergence of the posterior from the prior, with ``objective="variational"``.
         - "elbo": negative evidence lower bound, with ``objective="variational"``.
+        - "discriminator": how surely the code is no draw of the prior, with ``objective="adversarial"``.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Rule for the threshold of outlier scores. A float in (0, 0.5] is the fraction of outliers in the training set.
         "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the scores of held-out
@@ -100,10 +101,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     activation : str, default="silu"
         Activation function of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu",
         "mish", "softplus", "tanh" or "sigmoid". For other functions, use ``networks.Custom``.
-    objective : {"reconstruction", "variational"} or Objective, default="reconstruction"
+    objective : {"reconstruction", "variational", "adversarial"} or Objective, default="reconstruction"
         Function that is minimized. "reconstruction" is the reconstruction loss, with an optional sparsity penalty
         (``Reconstruction(sparsity="l1")``). "variational" is the negative evidence lower bound of a variational
-        autoencoder (``Variational(beta=1.0)``).
+        autoencoder (``Variational(beta=1.0)``). "adversarial" adds a discriminator, which tells latent codes from
+        draws of the standard normal distribution (``Adversarial(weight=0.2)``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
         Reconstruction loss, averaged over the features in scaled units.
     corruption : {"gaussian", "masking", "swap"}, Corruption or None, default="gaussian"
@@ -193,7 +195,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     n_iter_ : int
         Number of epochs of training.
     loss_curve_ : list of float
-        Training loss of each epoch, the mean over members, samples and features.
+        Training loss of each epoch, the mean over members, samples and features. With the adversarial objective, the
+        curves and ``best_loss_`` are of the reconstruction loss.
     validation_loss_curve_ : list of float
         Validation loss of each epoch; empty without validation samples.
     loss_curves_ : dict of list of float

@@ -9,6 +9,8 @@ import numpy as np
 from torch import Generator
 
 from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
+from sk_autoencoder.objectives import OBJECTIVES, Objective
+from sk_autoencoder.objectives.base import extend
 
 
 def check_version(kind: str, state: dict[str, Any], version: int) -> None:
@@ -22,11 +24,11 @@ def check_version(kind: str, state: dict[str, Any], version: int) -> None:
 
 def check_sizes(estimator: Any, weights: dict[str, np.ndarray]) -> None:
     """Raise an error if the stored arrays do not match the stored shape, before memory is allocated for the network."""
-    shape, network = estimator._shape, estimator._assembly.network
+    shape, network, objective = estimator._shape, estimator._assembly.network, estimator._assembly.objective
     n_stored = sum(array.size for array in weights.values())
     fits = shape.n_features == len(estimator._affine.center) and 1 <= shape.n_members <= n_stored
     if fits and type(network) in NETWORKS.values():  # a user's network may not support the "meta" device
-        fits = _fits(network, shape, weights)
+        fits = _fits(network, objective if type(objective) in OBJECTIVES.values() else None, shape, weights)
     if not fits:
         raise ValueError(
             f"The arrays of this stored {type(estimator).__name__} do not have the expected shapes, so the file is "
@@ -34,10 +36,13 @@ def check_sizes(estimator: Any, weights: dict[str, np.ndarray]) -> None:
         )
 
 
-def _fits(network: Network, shape: NetworkShape, weights: dict[str, np.ndarray]) -> bool:
+def _fits(network: Network, objective: Objective | None, shape: NetworkShape, weights: dict[str, np.ndarray]) -> bool:
     """Whether the weights of a network of this shape have the stored shapes; uses no memory for weights."""
+    generators = [Generator()] * shape.n_members
     try:
-        module = network.build(replace(shape, device="meta"), [Generator()] * shape.n_members)
+        module = network.build(replace(shape, device="meta"), generators)
+        if objective is not None:
+            extend(module, objective, generators)
     except RuntimeError:  # the size exceeds torch's limits
         return False
     return all(name in weights and weights[name].shape == weight.shape for name, weight in module.named_parameters())

@@ -98,10 +98,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     activation : str, default="silu"
         Activation function of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu",
         "mish", "softplus", "tanh" or "sigmoid". For other functions, use ``networks.Custom``.
-    objective : {"reconstruction", "variational"} or Objective, default="reconstruction"
+    objective : {"reconstruction", "variational", "adversarial"} or Objective, default="reconstruction"
         Function that is minimized. "reconstruction" is the reconstruction loss, with an optional sparsity penalty
         (``Reconstruction(sparsity="l1")``). "variational" is the negative evidence lower bound of a variational
-        autoencoder (``Variational(beta=1.0)``).
+        autoencoder (``Variational(beta=1.0)``). "adversarial" adds a discriminator, which tells latent codes from
+        draws of the standard normal distribution (``Adversarial(weight=0.2)``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
         Reconstruction loss, averaged over the features in scaled units.
     corruption : {"gaussian", "masking", "swap"}, Corruption or None, default="swap"
@@ -184,7 +185,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     n_iter_ : int
         Number of epochs of training.
     loss_curve_ : list of float
-        Training loss of each epoch, the mean over samples and features.
+        Training loss of each epoch, the mean over samples and features. With the adversarial objective, the
+        curves and ``best_loss_`` are of the reconstruction loss.
     validation_loss_curve_ : list of float
         Validation loss of each epoch; empty without validation samples.
     loss_curves_ : dict of list of float
@@ -201,9 +203,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Fraction of the variance of X along each of ``components_``, in decreasing order.
     active_components_ : ndarray of shape (n_active,)
         Indices of the components that have not collapsed, in decreasing order of their variance over the training
-        samples; defined only with a variational objective (from at most 4096 samples) or ``whiten=True``. A component
-        of a variational code has collapsed if the variance of its means is at most 0.01 (Burda et al., 2016), so that
-        the decoder does not use it. Other components have collapsed if their variance is 0 up to rounding errors.
+        samples; defined only with a variational or adversarial objective (from at most 4096 samples) or
+        ``whiten=True``. With these objectives, a component has collapsed if the variance of its codes, which are means
+        with a variational objective, is at most 0.01 (Burda et al., 2016), so that the decoder does not use it. Other
+        components have collapsed if their variance is 0 up to rounding errors.
 
     See Also
     --------
@@ -484,9 +487,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def sample(self, n_samples: int = 1, random_state: Any = None, *, noise: bool = False) -> np.ndarray:
         """Generate random samples.
 
-        Codes are drawn from the standard normal distribution with ``objective="variational"``. Otherwise, they are
-        drawn from a mixture of at most 10 Gaussians, which is fitted to the codes of at most 4096 training samples
-        (with ``partial_fit``, those of the last call).
+        Codes are drawn from the standard normal distribution with ``objective="variational"`` or "adversarial".
+        Otherwise, they are drawn from a mixture of at most 10 Gaussians, which is fitted to the codes of at most 4096
+        training samples (with ``partial_fit``, those of the last call).
 
         Parameters
         ----------
@@ -697,7 +700,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if not self._assembly.objective.has_prior:
             self._codes = codes
             return
-        self._draws = draws.normal(size=(_N_DRAWS, self.n_components_))
+        if hasattr(self._assembly.objective, "log_likelihood"):
+            self._draws = draws.normal(size=(_N_DRAWS, self.n_components_))
         if not self.whiten:
             self.active_components_ = active_components(codes)
 

@@ -71,7 +71,8 @@ _NORMALISE_BATCHES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBat
 class Autoencoder(nn.Module):
     """Abstract base class: the torch module that a ``Network`` builds.
 
-    During training, ``noise`` holds one random generator for each member, used by dropout. Otherwise it is None.
+    During training, and while an objective extends a new network, ``noise`` holds one random generator for each member.
+    Otherwise it is None.
 
     Parameters
     ----------

@@ -91,7 +91,8 @@ class ConvolutionalAutoencoder(Autoencoder):
         shape = replace(self.shape, hidden_layer_sizes=hidden, n_components=n_components, n_encoded=n_encoded)
         padded = ConvolutionalAutoencoder(shape, self.kernel_size, self.stride, self.dropout)
         padded.to(self.code_weight.device).requires_grad_(False).eval()
-        for grown, weight in zip(padded.parameters(), self.parameters(), strict=True):
+        for name, grown in padded.named_parameters():
+            weight = self.get_parameter(name)
             grown[tuple(map(slice, weight.shape))] = weight.detach()
         for name, buffer in self.named_buffers(recurse=False):  # that the objective has registered
             padded.register_buffer(name, buffer)

@@ -1,9 +1,14 @@
 """Training objectives: the function that is minimized."""
 
+from sk_autoencoder.objectives.adversarial import Adversarial
 from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, compare
 from sk_autoencoder.objectives.reconstruction import Reconstruction
 from sk_autoencoder.objectives.variational import Variational
 
-OBJECTIVES: dict[str, type[Objective]] = {"reconstruction": Reconstruction, "variational": Variational}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "reconstruction": Reconstruction,
+    "variational": Variational,
+    "adversarial": Adversarial,
+}
 
-__all__ = ["OBJECTIVES", "Batch", "Evaluation", "Objective", "Reconstruction", "Variational", "compare"]
+__all__ = ["OBJECTIVES", "Adversarial", "Batch", "Evaluation", "Objective", "Reconstruction", "Variational", "compare"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from sk_autoencoder._parts import Part
 from sk_autoencoder.losses import Loss
@@ -94,9 +94,14 @@ class Objective(Part):
     uses_gradients: ClassVar[bool] = False  # whether it computes gradients itself; else none are tracked after training
     trim: float = 0.0  # parameter of children: share of each mini-batch that is left out, where it is largest
     has_prior: ClassVar[bool] = False  # whether codes are trained to look like draws from the standard normal
+    monitored: ClassVar[str | None] = None  # term that loss curves and early stopping follow; None: the whole loss
 
     def extend(self, network: Autoencoder) -> None:
-        """Register running means of this objective as buffers of a new network, (n_members, 1, width)."""
+        """Register what this objective keeps on a new network, the member first, under names without a dot.
+
+        Running means are buffers, (n_members, 1, width). Weights that are trained are parameters, which are drawn on
+        the CPU from ``network.noise``.
+        """
 
     @abstractmethod
     def __call__(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
@@ -106,6 +111,13 @@ class Objective(Part):
         """Evaluate a training batch without terms, and add gradients to the weights; None means to use autograd."""
         del network, batch, loss
         return None
+
+
+def extend(network: Autoencoder, objective: Objective, generators: list[Generator]) -> None:
+    """Have an objective extend a new network, with the generators that the network's weights were drawn from."""
+    network.noise = generators
+    objective.extend(network)
+    network.noise = None
 
 
 def compare(network: Autoencoder, code: Tensor, batch: Batch, loss: Loss) -> tuple[Tensor, Tensor]:
@@ -133,6 +145,15 @@ def compare(network: Autoencoder, code: Tensor, batch: Batch, loss: Loss) -> tup
     output = network.decode(code, logits=loss.on_logits, **given)
     reconstruction = output.sigmoid() if loss.on_logits and not network.training else output
     return loss(output, batch.clean), reconstruction
+
+
+def normal_like(network: Autoencoder, values: Tensor) -> Tensor:
+    """Draw from the standard normal, (n_members, ...) as ``values``, each member from its own generator."""
+    assert network.noise is not None, "this objective needs the generators in ``noise``"
+    drawn = torch.empty_like(values)
+    for member, generator in zip(drawn, network.noise, strict=True):
+        member.normal_(generator=generator)
+    return drawn
 
 
 # Share of the newest batch in a running mean, as in batch normalization.

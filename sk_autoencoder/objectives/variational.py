@@ -11,7 +11,7 @@ from torch import Tensor
 from sk_autoencoder._validation import reals
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
-from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, compare, follow, followed
+from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, compare, follow, followed, normal_like
 
 # Clamp log-variances: beyond this range the code is deterministic or uninformative.
 _LOG_VARIANCES = (-20.0, 10.0)
@@ -145,8 +145,4 @@ def _split(encoded: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _drawn(network: Autoencoder, mean: Tensor, log_variance: Tensor) -> Tensor:
-    assert network.noise is not None, "a variational network needs the generators in ``noise`` for training"
-    noise = torch.empty_like(mean)
-    for member, generator in zip(noise, network.noise, strict=True):
-        member.normal_(generator=generator)
-    return mean + (0.5 * log_variance).exp() * noise
+    return mean + (0.5 * log_variance).exp() * normal_like(network, mean)

@@ -199,7 +199,10 @@ class AutoencoderNet(NeuralNet):
         with torch.set_grad_enabled(self.criterion_.uses_gradients):
             evaluation = self.criterion_(self.module_, Batch(corrupted, clean), self.plan.loss)
         self._accumulate("valid", evaluation)
-        return {"loss": evaluation.loss.mean().detach(), "y_pred": evaluation.reconstruction.detach().transpose(0, 1)}
+        return {
+            "loss": self._monitored(evaluation).mean(),
+            "y_pred": evaluation.reconstruction.detach().transpose(0, 1),
+        }
 
     def evaluation_step(self, batch: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
         """Reconstruct a chunk, for skorch callbacks that predict."""
@@ -285,10 +288,15 @@ class AutoencoderNet(NeuralNet):
         """Add up losses on the device, weighted by rows, without waiting for it."""
         n_rows = evaluation.target.shape[1]
         self._rows[split] += n_rows
-        self._add(f"{split}_member_loss", evaluation.loss, n_rows)
+        self._add(f"{split}_member_loss", self._monitored(evaluation), n_rows)
         if len(evaluation.terms) > 1:
             for name, term in evaluation.terms.items():
                 self._add(f"{split}_{name}", term.mean(dim=-1), n_rows)
+
+    def _monitored(self, evaluation: Evaluation) -> Tensor:
+        """Return what curves and early stopping follow, (n_members,): a term that the objective names, or its loss."""
+        name = self.criterion_.monitored
+        return (evaluation.loss if name is None else evaluation.terms[name].mean(dim=-1)).detach()
 
     def _add(self, name: str, mean: Tensor, n_rows: int) -> None:
         if name not in self._sums:

@@ -17,6 +17,7 @@ from sk_autoencoder.losses import LOSSES
 from sk_autoencoder.networks import NETWORKS, NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Batch
+from sk_autoencoder.objectives.base import extend
 from sk_autoencoder.scaling import SCALINGS, column_statistics
 from sk_autoencoder.solvers import SOLVERS
 from sk_autoencoder.training import SCHEDULES
@@ -225,7 +226,7 @@ class TestObjectives:
         objective = OBJECTIVES[name]()
         shape = NetworkShape(4, 2, 2 * objective.encoded_per_component, (8,), "tanh", LOSSES[loss].out_activation, 3)
         network = NETWORKS["dense"]().build(shape, weight_generators(0, 3)).eval()
-        objective.extend(network)
+        extend(network, objective, weight_generators(1, 3))
         clean = torch.rand(3, 10, 4, generator=_generator())
         evaluation = objective(network, Batch(clean, clean), LOSSES[loss]())
         assert evaluation.loss.shape == (3,)
