@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder._validation import Interval, StrOptions, plain
 from sk_autoencoder.corruptions import Gaussian
-from sk_autoencoder.networks import Convolutional, Custom
+from sk_autoencoder.networks import Convolutional, Custom, Dense
 from sk_autoencoder.scaling import MinMax, column_statistics
 
 from .test_parts import REGISTRIES
@@ -80,8 +80,11 @@ def test_every_parameter_of_every_estimator(case, rows):
         assert_same(*models, rows)
 
 
-# Sizes that numbers of heads and of steps divide.
-FITTING = {"attention": ({"hidden_layer_sizes": (12, 12)}, 3)}
+# What some parameters need beside them (sizes that heads and steps divide, a shape), and how many features.
+FITTING = {
+    "attention": ({"hidden_layer_sizes": (12, 12)}, 3),
+    "masking": ({"network": Dense(sample_shape=(1, 5))}, 5),
+}
 PARTS = {
     f"{axis}={line}-{name}": (axis, line, name, python, numpy)
     for axis, registry in REGISTRIES.items()
