@@ -80,7 +80,6 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         - "feature_tails": tail probabilities of each feature.
         - "kl": divergence of the posterior from the prior, with ``objective="variational"``.
         - "elbo": negative evidence lower bound, with ``objective="variational"``.
-        - "discriminator": how surely the code is no draw of the prior, with ``objective="adversarial"``.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Rule for the threshold of outlier scores. A float in (0, 0.5] is the fraction of outliers in the training set.
         "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the scores of held-out

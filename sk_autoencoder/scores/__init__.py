@@ -5,7 +5,6 @@ random order), and held-out samples, which show how large errors are on new samp
 a dict of tensors. Scores are float64. The score of a sample does not depend on the other samples in the batch.
 """
 
-from sk_autoencoder.scores.adversarial import Discriminator
 from sk_autoencoder.scores.base import OutlierScore, of_others
 from sk_autoencoder.scores.combined import PLAIN_SCORES, Combined
 from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, SampleDistance
@@ -20,7 +19,6 @@ __all__ = [
     "SCORES",
     "CodeDistance",
     "Combined",
-    "Discriminator",
     "Divergence",
     "FeatureTails",
     "Mahalanobis",

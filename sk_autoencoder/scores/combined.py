@@ -14,7 +14,6 @@ from sk_autoencoder._rounding import ROUNDING, rounding
 from sk_autoencoder._validation import integers
 from sk_autoencoder.blocks import mean_of, mean_of_votes
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.adversarial import Discriminator
 from sk_autoencoder.scores.base import SMALLEST_SPREAD, OutlierScore, State, of_others
 from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, SampleDistance
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, SampleIsolation
@@ -37,7 +36,6 @@ PLAIN_SCORES: dict[str, type[OutlierScore]] = {
     "feature_tails": FeatureTails,
     "kl": Divergence,
     "elbo": NegativeELBO,
-    "discriminator": Discriminator,
 }
 
 

@@ -13,9 +13,8 @@ from sklearn.datasets import load_digits
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.losses import AbsoluteError, SquaredError
 from sk_autoencoder.networks import Convolutional, Custom, Dense, NetworkShape
-from sk_autoencoder.objectives import Adversarial, Batch, Evaluation
+from sk_autoencoder.objectives import Adversarial, Batch
 from sk_autoencoder.objectives.base import extend
-from sk_autoencoder.scores import Discriminator
 from sk_autoencoder.training.net import AutoencoderNet
 from sk_autoencoder.training.seeding import weight_generators
 
@@ -220,35 +219,6 @@ def test_members_are_those_trained_alone(network):
         assert alone.keys() == of_each[member].keys()
         for name, gradient in alone.items():
             torch.testing.assert_close(gradient, of_each[member][name])
-
-
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_score_is_minus_the_logit_of_the_code(network, precision, rows):
-    detector = AutoencoderOutlierDetector(
-        2, objective="adversarial", outlier_score="discriminator", n_estimators=2, network=network, precision=precision
-    ).set_params(hidden_layer_sizes=(8,), **SHORT)
-    detector.fit(rows)
-    new = np.vstack([rows + 0.1, 1e3 * rows[:5]])
-    module = detector.net_.module_.double().eval()
-    scaled = torch.tensor((new - detector._affine.center) / detector._affine.scale)
-    code = module.encode(scaled.expand(2, -1, -1))
-    # Codes that are surely draws are no further apart than the smallest number of float64.
-    expected = logits_by_hand(module, code).detach().clamp(max=-np.log(np.finfo(float).tiny)).mean(dim=0).numpy()
-    np.testing.assert_allclose(detector.score_samples(new), expected, rtol=1e-3, atol=1e-4)
-
-
-def test_score_needs_the_discriminator(rows):
-    with pytest.raises(ValueError, match=r"needs \['discriminator'\]"):
-        AutoencoderOutlierDetector(outlier_score="discriminator").fit(rows)
-
-
-def test_scores_of_codes_far_from_the_prior_and_deep_inside_are_finite():
-    logits = torch.tensor([[1e4, 600.0, 50.0, 1.0, 0.0, -1.0, -50.0, -1e4]])
-    evaluation = Evaluation(torch.zeros(1), {"discriminator": F.softplus(-logits.double())}, *torch.zeros(3, 1, 8, 1))
-    scores = Discriminator()(evaluation, {})
-    torch.testing.assert_close(scores[:, 1:], -logits[:, 1:].double())
-    assert -1e4 < scores[0, 0] < -700
 
 
 def test_a_code_of_a_detector_is_as_narrow_as_a_variational_one(rows):
