@@ -119,7 +119,7 @@ def tumours(out: Path) -> None:
         f(test[[strangest]]) for f in (detector.feature_scores, detector.p_values, detector.predict)
     )
     verdict = {-1: "outlier", 1: "normal"}[label]
-    title = f"the strangest tumour: {verdict}, p = {p:.2g}"
+    title = f"most outlying tumour:\n{verdict}, p = {p:.2g}"
     display = FeatureScoresDisplay(
         shares,
         values=test[strangest],

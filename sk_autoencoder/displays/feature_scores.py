@@ -216,7 +216,7 @@ class FeatureScoresDisplay:
         ax.tick_params(axis="y", length=0)
         ax.axvline(0, color="0.15", linewidth=1.0, zorder=3)
         meaning = "left: less outlying, right: more outlying" if (widths < 0).any() else "larger = more outlying"
-        ax.set_xlabel(f"Contribution to the outlier score ({meaning})")
+        ax.set_xlabel(f"Contribution to the outlier score\n({meaning})")
         if self.title is not None:
             shade = None if self.is_outlier is None else verdict.colour(self.is_outlier)
             ax.set_title(self.title, color=shade, loc="left", fontsize="medium", fontweight="bold")
