@@ -152,7 +152,7 @@ class AttentionAutoencoder(Autoencoder):
         return padded
 
     def plain(self) -> tuple[nn.Module, nn.Module]:
-        """Return the first member's halves, for 2-D samples."""
+        """Return encoder and decoder of the first member, for 2-D samples; their modules are those of this package."""
         return nn.Sequential(_Half(self._first(), "encode")), nn.Sequential(_Half(self._first(), "decode"))
 
     def drop(self, x: Tensor) -> Tensor:
@@ -214,8 +214,8 @@ class Attention(Network):
     """Transformer layers that encode a sequence, and decode it from the code and the positions.
 
     A sample of shape (sensors, steps) is cut into patches of steps, the tokens. ``hidden_layer_sizes`` are the widths
-    of the encoder's layers; the decoder mirrors them. The code is an affine function of the mean of the last layer's
-    tokens. The decoder starts from the code and the position of each token.
+    of the encoder's layers, and "auto" is 64 for each; the decoder mirrors them. The code is an affine function of the
+    mean of the last layer's tokens. The decoder starts from the code and the position of each token.
 
     Parameters
     ----------

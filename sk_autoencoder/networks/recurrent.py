@@ -186,9 +186,9 @@ class RecurrentAutoencoder(Autoencoder):
         options = (self.cell, self.bidirectional, self.uses_targets, self.dropout)
         padded = RecurrentAutoencoder(self.shape, *options, padded=True)
         padded.to(self.code_weight.device).requires_grad_(False).eval()
-        weights = dict(self.named_parameters())  # also those that the objective has registered
         for name, grown in padded.named_parameters():
-            grown[tuple(map(slice, weights[name].shape))] = weights[name].detach()
+            weight = self.get_parameter(name)
+            grown[tuple(map(slice, weight.shape))] = weight.detach()
         for name, buffer in self.named_buffers(recurse=False):  # that the objective has registered
             padded.register_buffer(name, buffer)
         return padded
