@@ -8,8 +8,9 @@ from math import ceil, sqrt
 TRAINING_STEPS = 3000
 LARGEST_BATCH = 128
 
-# The time of a step is proportional to the number of features. For more than WIDE features, there are fewer steps.
-WIDE, FEWEST_STEPS = 2000, 100
+# Multiplications per sample above which there are fewer steps, in inverse proportion, since a step takes longer. Dense
+# networks with default layers reach this number at about 2300 features.
+MULTIPLICATIONS, FEWEST_STEPS = 3_000_000, 100
 
 # Patience of early stopping: a fraction of the epochs, since improvements are small during the warm-up.
 SHORTEST_PATIENCE = 10
@@ -32,9 +33,9 @@ def max_iter(n_rows: int, batch: int, steps: int, most: int | None = None) -> in
     return epochs if most is None else min(epochs, most)
 
 
-def training_steps(steps: int, n_features: int) -> int:
-    """Return the number of steps, reduced in inverse proportion to the features above 2000, to at least 100."""
-    return min(steps, max(FEWEST_STEPS, steps * WIDE // n_features))
+def training_steps(steps: int, n_multiplications: int) -> int:
+    """Return the number of steps for a network with ``n_multiplications`` per sample, at least 100."""
+    return min(steps, max(FEWEST_STEPS, steps * MULTIPLICATIONS // n_multiplications))
 
 
 def n_iter_no_change(epochs: int) -> int:

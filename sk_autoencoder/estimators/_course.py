@@ -28,19 +28,22 @@ def schedule(estimator: Any) -> Schedule:
 
 
 def epochs(estimator: Any, n_rows: int, batch_size: int) -> int:
-    """Return the number of epochs; with "auto", warn if it is reduced because of a large number of features."""
+    """Return the number of epochs; with "auto", warn if it is reduced because a training step takes long."""
     choice = estimator._plain("max_iter")
     if choice != "auto":
         return choice
-    budget, n_features = estimator._training_steps, estimator._shape.n_features
+    module = estimator.net_.module_
+    each = module.n_multiplications // module.shape.n_members
+    budget = estimator._training_steps
     usual, reduced = (
         _auto.max_iter(n_rows, batch_size, steps, estimator._most_epochs)
-        for steps in (budget, _auto.training_steps(budget, n_features))
+        for steps in (budget, _auto.training_steps(budget, each))
     )
     if reduced < usual:
         warn(
-            f"X has {n_features} features, and the time of a training step is proportional to them: max_iter='auto' is "
-            f"{reduced} epochs instead of {usual} for at most {_auto.WIDE} features. Set max_iter to train longer.",
+            f"With {module.shape.n_features} features and hidden_layer_sizes={module.shape.hidden_layer_sizes}, the "
+            f"network needs {each:,} multiplications per sample: max_iter='auto' is {reduced} epochs instead of "
+            f"{usual} for at most {_auto.MULTIPLICATIONS:,}. Set max_iter to train longer.",
         )
     return reduced
 

@@ -96,7 +96,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     hidden_layer_sizes : "auto", int or tuple of int, default="auto"
         Numbers of units in the hidden layers of the encoder; the decoder mirrors them. ``()`` means no hidden layers.
         "auto" is one layer: the number of features, but at least 128 and at most 512. For ``Convolutional``, these are
-        numbers of channels, and "auto" is 16. For ``Recurrent``, "auto" is 64.
+        numbers of channels, and "auto" is 16. For ``Recurrent``, "auto" is 64, and for
+        ``Attention`` (64, 64).
     activation : str, default="silu"
         Activation function of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu",
         "mish", "softplus", "tanh" or "sigmoid". For other functions, use ``networks.Custom``.

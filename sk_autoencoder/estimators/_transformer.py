@@ -94,7 +94,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Numbers of units in the hidden layers of the encoder; the decoder mirrors them. ``()`` means no hidden layers.
         "auto" is three layers: the number of features, but at least 128 and at most 512, then a half and a quarter of
         it. For ``Convolutional``, these are numbers of channels, and "auto" is (16, 32, 64). For
-        ``Recurrent``, "auto" is (64, 64, 64).
+        ``Recurrent``, "auto" is 64, and for ``Attention`` (64, 64).
     activation : str, default="silu"
         Activation function of the hidden layers: "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu",
         "mish", "softplus", "tanh" or "sigmoid". For other functions, use ``networks.Custom``.

@@ -15,7 +15,7 @@ from sk_autoencoder.blocks import MULTIPLE, Activation, affine
 from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
 from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
 
-_WIDTH = 64  # of a layer, by default
+_WIDTHS = (64, 64)  # of the encoder's layers, by default
 _MLP_FACTOR = 2  # units of a layer's perceptron, in widths
 _LONGEST_PERIOD = 1e4  # of sinusoidal positions, in 2 pi tokens
 _POSITION_STD = 0.7  # of initial learned positions, as of sines
@@ -214,7 +214,7 @@ class Attention(Network):
     """Transformer layers that encode a sequence, and decode it from the code and the positions.
 
     A sample of shape (sensors, steps) is cut into patches of steps, the tokens. ``hidden_layer_sizes`` are the widths
-    of the encoder's layers, and "auto" is 64 for each; the decoder mirrors them. The code is an affine function of the
+    of the encoder's layers, and "auto" is (64, 64); the decoder mirrors them. The code is an affine function of the
     mean of the last layer's tokens. The decoder starts from the code and the position of each token.
 
     Parameters
@@ -283,9 +283,9 @@ class Attention(Network):
         return self.dropout > 0
 
     def auto_hidden_layer_sizes(self, n_features: int, n_layers: int) -> tuple[int, ...]:
-        """Return the same width for all layers."""
-        del n_features
-        return (_WIDTH,) * n_layers
+        """Return two layers of 64."""
+        del n_features, n_layers
+        return _WIDTHS
 
     def build(self, shape: NetworkShape, generators: list[Generator]) -> AttentionAutoencoder:
         """Return the module for this shape."""

@@ -305,8 +305,8 @@ def _round_up(width: int) -> int:
 class Recurrent(Network):
     """Encoder and decoder of recurrent layers, for sequences of sensors.
 
-    ``hidden_layer_sizes`` are the numbers of units of stacked layers; "auto" is 64 for each. An affine layer maps the
-    last state of the encoder to the code. The decoder has the mirrored sizes. It gets the code at every step, and
+    ``hidden_layer_sizes`` are the numbers of units of stacked layers; "auto" is one layer of 64. An affine layer maps
+    the last state of the encoder to the code. The decoder has the mirrored sizes. It gets the code at every step, and
     rebuilds the steps in reverse order of time: the last one first. An affine layer maps its state to the sensors.
     The estimator's ``activation`` is not used, since the units have their own.
 
@@ -395,9 +395,9 @@ class Recurrent(Network):
         return self.dropout > 0
 
     def auto_hidden_layer_sizes(self, n_features: int, n_layers: int) -> tuple[int, ...]:
-        """Return 64 units for each layer."""
-        del n_features
-        return (_AUTO_UNITS,) * n_layers
+        """Return one layer of 64 units; stacked layers need more steps of training."""
+        del n_features, n_layers
+        return (_AUTO_UNITS,)
 
     def build(self, shape: NetworkShape, generators: list[Generator]) -> RecurrentAutoencoder:
         """Build the module, and draw its weights."""
