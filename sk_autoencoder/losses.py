@@ -33,7 +33,7 @@ class Loss(Part):
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each entry, in the shape of ``output``."""
 
-    def with_gradient(self, output: Tensor, target: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    def with_gradient(self, output: Tensor, target: Tensor, weight: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of each entry, and its derivative with respect to the output, times ``weight``."""
         with torch.enable_grad():
             leaf = output.detach().requires_grad_()
@@ -61,7 +61,7 @@ class SquaredError(Loss):
         """Return the loss of each entry."""
         return (output - target).square()
 
-    def with_gradient(self, output: Tensor, target: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    def with_gradient(self, output: Tensor, target: Tensor, weight: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the squared difference, and twice the difference times ``weight``."""
         if type(self).__call__ is not SquaredError.__call__:  # a subclass with a different loss
             return super().with_gradient(output, target, weight)

@@ -118,9 +118,9 @@ class Adversarial(Objective):
             deceit = F.softplus(-_logits(fixed, code))  # has gradients for the encoder only
         else:
             deceit = entropy = F.softplus(-of_code.double())  # float64, so that a score can invert it
-        mean = error.mean(dim=(-2, -1))
-        terms = {"reconstruction": error.mean(dim=-1), "discriminator": entropy}
-        total = mean + entropy.mean(dim=-1) + self.weight * mean.detach().abs() * deceit.mean(dim=-1)
+        mean = batch.over_all(error)
+        terms = {"reconstruction": batch.over_features(error), "discriminator": entropy}
+        total = mean + batch.over_samples(entropy) + self.weight * mean.detach().abs() * batch.over_samples(deceit)
         return Evaluation(total, terms, code, reconstruction, batch.clean)
 
 

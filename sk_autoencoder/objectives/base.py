@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -17,21 +17,96 @@ from sk_autoencoder.networks import Autoencoder
 
 @dataclass(frozen=True)
 class Batch:
-    """Mini-batch of scaled samples for each member.
+    """Scaled samples for each member, and what is known of them.
+
+    ``over_features`` and ``over_samples`` are the only places where losses are reduced, so that objectives need not
+    know whether there are missing values or weights.
 
     Parameters
     ----------
     corrupted : Tensor of shape (n_members, n_samples, n_features)
         Input of the network.
     clean : Tensor of shape (n_members, n_samples, n_features)
-        Target of the reconstruction.
+        Target of the reconstruction; a missing value is filled.
     progress : float, default=1.0
         Fraction of the training steps that are done; 1 outside training.
+    observed : Tensor of shape (n_members, n_samples, n_features) or None, default=None
+        Which values of ``clean`` are not missing. None means all.
+    weight : Tensor of shape (n_members, n_samples) or None, default=None
+        Weights of the samples. None means equal weights.
     """
 
     corrupted: Tensor
     clean: Tensor
     progress: float = 1.0
+    observed: Tensor | None = None
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return self.clean.shape[1]
+
+    @property
+    def total_weight(self) -> int | Tensor:
+        """Sum of the weights, (m,), or the number of samples if they have no weights."""
+        return len(self) if self.weight is None else self.weight.sum(dim=1)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Apply a function to all tensors."""
+        tensors = {name: getattr(self, name) for name in _OF_SAMPLES}
+        changed: dict[str, Any] = {name: function(tensor) for name, tensor in tensors.items() if tensor is not None}
+        return replace(self, **changed)
+
+    def __getitem__(self, rows: slice) -> Batch:
+        """Select samples."""
+        return self.map(lambda tensor: tensor[:, rows])
+
+    def gather(self, index: Tensor) -> Batch:
+        """Select other samples for each member, with positions (n_members, n_selected)."""
+
+        def chosen(tensor: Tensor) -> Tensor:
+            wide = index.view(*index.shape, *[1] * (tensor.ndim - 2)).expand(-1, -1, *tensor.shape[2:])
+            return tensor.gather(1, wide)
+
+        return self.map(chosen)
+
+    def split(self, size: int) -> Iterator[Batch]:
+        """Yield consecutive parts of ``size`` samples; the last may be smaller."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+    def over_features(self, error: Tensor) -> Tensor:
+        """Return the mean over the observed values of each sample, (m, n, n_features) -> (m, n)."""
+        if self.observed is None:
+            return error.mean(dim=-1)
+        return torch.where(self.observed, error, 0).sum(dim=-1) / self.observed.sum(dim=-1).clamp(min=1)
+
+    def over_samples(self, term: Tensor) -> Tensor:
+        """Return the weighted mean over the samples, (m, n, ...) -> (m, ...)."""
+        if self.weight is None:
+            return term.mean(dim=1)
+        weight = self.weight.view(*self.weight.shape, *[1] * (term.ndim - 2))
+        return (term * weight).sum(dim=1) / weight.sum(dim=1)
+
+    def over_all(self, error: Tensor) -> Tensor:
+        """Return ``over_samples(over_features(error))``, the loss of each member, (m,)."""
+        if self.observed is None and self.weight is None:
+            return error.mean(dim=(-2, -1))  # its gradient takes a third less of a small network's step
+        return self.over_samples(self.over_features(error))
+
+    def shares(self, error: Tensor) -> float | Tensor:
+        """Return the derivative of ``over_all(error)`` with respect to each value of ``error``."""
+        if self.observed is None and self.weight is None:
+            return 1 / error[0].numel()
+        share = torch.full_like(error[..., :1], 1 / len(self))
+        if self.weight is not None:
+            share = (self.weight / self.weight.sum(dim=1, keepdim=True))[..., None]
+        if self.observed is None:
+            return share / error.shape[-1]
+        return torch.where(self.observed, share / self.observed.sum(dim=-1, keepdim=True).clamp(min=1), 0)
+
+
+_OF_SAMPLES = ("corrupted", "clean", "observed", "weight")
 
 
 @dataclass(frozen=True)

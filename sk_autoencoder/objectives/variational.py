@@ -102,17 +102,17 @@ class Variational(Objective):
         code = _drawn(network, mean, log_variance) if network.training else mean
         error, reconstruction = compare(network, code, batch, loss)
         if network.training:
-            spread = error.detach().mean(dim=(1, 2), keepdim=True).clamp(min=_SMALLEST_SPREAD)
+            spread = batch.over_all(error.detach()).clamp(min=_SMALLEST_SPREAD)[:, None, None]
             follow(network, "spread", spread)
         else:
             spread = followed(network, "spread", error)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=-1)
         terms = {
-            "reconstruction": loss.negative_log_likelihood(error, spread).mean(dim=-1),  # (m, n)
+            "reconstruction": batch.over_features(loss.negative_log_likelihood(error, spread)),  # (m, n)
             "kl": divergence / error.shape[-1],
         }
         weight = self.beta * (min(1.0, batch.progress / self.warmup) if self.warmup else 1.0)
-        total = (terms["reconstruction"] + weight * terms["kl"]).mean(dim=-1)
+        total = batch.over_samples(terms["reconstruction"] + weight * terms["kl"])
         return Evaluation(total, terms, mean, reconstruction, batch.clean)
 
     def posterior(self, network: Autoencoder, batch: Batch) -> Tensor:

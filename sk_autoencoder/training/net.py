@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -44,7 +44,7 @@ class TrainingPlan:
 
 
 class AutoencoderNet(NeuralNet):
-    """A skorch net over chunks: (corrupted, clean) pairs of rows (n, n_members, n_features).
+    """A skorch net over chunks: a ``Batch`` of the samples of many mini-batches.
 
     One ``train_step`` takes all optimizer steps of its chunk, which avoids skorch's overhead per batch. When a
     callback listens to single batches, each chunk is cut into its mini-batches; the results are the same.
@@ -163,52 +163,47 @@ class AutoencoderNet(NeuralNet):
         """Forget the losses of the epoch before."""
         super().on_epoch_begin(net, **kwargs)
         self._sums: dict[str, Tensor] = {}
-        self._rows = {"train": 0, "valid": 0}
+        self._weights: dict[str, int | Tensor] = {"train": 0, "valid": 0}  # of the samples so far, in all
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Write the epoch's losses, by member and by part, into the history."""
         super().on_epoch_end(net, **kwargs)
         for name, total in self._sums.items():
             split = name.partition("_")[0]
-            mean = (total / self._rows[split]).tolist()
+            mean = (total / self._weights[split]).tolist()
             self.history.record(name, mean if name.endswith("_member_loss") else sum(mean) / len(mean))
 
-    def train_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Take one optimizer step for each mini-batch of the chunk; ``y_pred`` is of the last one."""
         del fit_params
-        corrupted, clean = (rows.transpose(0, 1) for rows in batch)
         self._set_training(True)
         sum_before = self._sums["train_member_loss"].clone() if self._sums else 0.0
-        rows_before = self._rows["train"]
-        for noisy_part, clean_part in zip(
-            corrupted.split(self.batch_size, 1), clean.split(self.batch_size, 1), strict=True
-        ):
+        weight_before = self._weights["train"]
+        for part in batch.split(self.batch_size):
             progress = 1.0 if self.endless_ else self.steps_done_ / self.total_steps_
-            evaluation = self._step(Batch(noisy_part, clean_part, progress))
-            self._accumulate("train", evaluation)
-        loss = ((self._sums["train_member_loss"] - sum_before) / (self._rows["train"] - rows_before)).mean()
+            evaluation = self._step(replace(part, progress=progress))
+        loss = ((self._sums["train_member_loss"] - sum_before) / (self._weights["train"] - weight_before)).mean()
         if not torch.isfinite(loss):
             raise FloatingPointError("the training loss is no longer finite")
         return {"loss": loss, "y_pred": evaluation.reconstruction.detach().transpose(0, 1)}
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
+    def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Evaluate a chunk without training."""
         del fit_params
-        corrupted, clean = (rows.transpose(0, 1) for rows in batch)
         self._set_training(False)
         with torch.set_grad_enabled(self.criterion_.uses_gradients):
-            evaluation = self.criterion_(self.module_, Batch(corrupted, clean), self.plan.loss)
-        self._accumulate("valid", evaluation)
+            evaluation = self.criterion_(self.module_, batch, self.plan.loss)
+        self._accumulate("valid", evaluation, batch)
         return {
-            "loss": self._monitored(evaluation).mean(),
+            "loss": self._monitored(evaluation, batch).mean(),
             "y_pred": evaluation.reconstruction.detach().transpose(0, 1),
         }
 
-    def evaluation_step(self, batch: tuple[Tensor, Tensor], training: bool = False) -> Tensor:
+    def evaluation_step(self, batch: Batch, training: bool = False) -> Tensor:
         """Reconstruct a chunk, for skorch callbacks that predict."""
         self._set_training(training)
         with torch.set_grad_enabled(training):
-            return self.module_(batch[0].transpose(0, 1)).transpose(0, 1)
+            return self.module_(batch.corrupted).transpose(0, 1)
 
     def _step(self, batch: Batch) -> Evaluation:
         self._follow_schedule()
@@ -216,6 +211,7 @@ class AutoencoderNet(NeuralNet):
             with self._precision():
                 batch = self._trimming(batch, self.criterion_, self.plan.loss)
         evaluation = self._evaluate_with_gradients(batch)
+        self._accumulate("train", evaluation, batch)
         if self.module_.max_gradient_norm is not None:
             self._clip(self.module_.max_gradient_norm)
         if self._notify_gradients:
@@ -284,24 +280,26 @@ class AutoencoderNet(NeuralNet):
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
-    def _accumulate(self, split: str, evaluation: Evaluation) -> None:
-        """Add up losses on the device, weighted by rows, without waiting for it."""
-        n_rows = evaluation.target.shape[1]
-        self._rows[split] += n_rows
-        self._add(f"{split}_member_loss", self._monitored(evaluation), n_rows)
+    def _accumulate(self, split: str, evaluation: Evaluation, batch: Batch) -> None:
+        """Add up losses on the device, times the weight of the batch, without waiting for it."""
+        total = batch.total_weight
+        self._weights[split] = self._weights[split] + total
+        self._add(f"{split}_member_loss", self._monitored(evaluation, batch), total)
         if len(evaluation.terms) > 1:
             for name, term in evaluation.terms.items():
-                self._add(f"{split}_{name}", term.mean(dim=-1), n_rows)
+                self._add(f"{split}_{name}", batch.over_samples(term), total)
 
-    def _monitored(self, evaluation: Evaluation) -> Tensor:
+    def _monitored(self, evaluation: Evaluation, batch: Batch) -> Tensor:
         """Return what curves and early stopping follow, (n_members,): a term that the objective names, or its loss."""
         name = self.criterion_.monitored
-        return (evaluation.loss if name is None else evaluation.terms[name].mean(dim=-1)).detach()
+        return (evaluation.loss if name is None else batch.over_samples(evaluation.terms[name])).detach()
 
-    def _add(self, name: str, mean: Tensor, n_rows: int) -> None:
+    def _add(self, name: str, mean: Tensor, total: int | Tensor) -> None:
         if name not in self._sums:
             self._sums[name] = torch.zeros_like(mean)
-        self._sums[name].add_(mean.detach(), alpha=n_rows)
+        if isinstance(total, Tensor):
+            mean, total = mean * total, 1
+        self._sums[name].add_(mean.detach(), alpha=total)
 
     def _overridden(self, *hooks: str) -> bool:
         """Whether any callback implements one of the hooks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.networks.bounds import InputBounds
+from sk_autoencoder.objectives import Batch
 from sk_autoencoder.scaling import Affine
 from sk_autoencoder.training.devices import free_memory
 from sk_autoencoder.training.seeding import epoch_seeds, seeded
@@ -91,12 +92,18 @@ def resident(X: Any, device: torch.device) -> Any:
     return rows
 
 
+def filled(rows: Tensor, fill: Tensor) -> Tensor:
+    """Return rows with other values, (n_features,), in place of missing ones."""
+    return torch.where(rows.isnan(), fill, rows)
+
+
 class RowDataset(Dataset):
     """Samples of an array or a sparse matrix, which are scaled when they are read.
 
     ``positions`` are row indices in X of the samples in the data set: the same for all members, (n,), or different for
     each, (n_members, n). ``source`` is X, or a copy of it on the device, from which samples are read. ``bounds`` clip
-    the input of the network.
+    the input of the network. ``fill`` are the scaled values in place of missing ones, (n_features,); None states that
+    X has no missing values. ``weight`` are weights of the rows of X; None are equal weights.
     """
 
     def __init__(
@@ -106,9 +113,12 @@ class RowDataset(Dataset):
         positions: np.ndarray | None = None,
         source: Any = None,
         bounds: InputBounds | None = None,
+        fill: Tensor | None = None,
+        weight: Tensor | None = None,
     ):
         self.X, self.scaler, self.positions, self.bounds = X, scaler, positions, bounds
         self.source = X if source is None else source
+        self.fill, self.weight = fill, weight
         self.device = scaler.device
 
     def __len__(self) -> int:
@@ -118,24 +128,43 @@ class RowDataset(Dataset):
         """Return one scaled sample and a dummy target, as skorch expects."""
         return self.take(np.array([index]))[0], torch.zeros((), device=self.device)
 
+    def batch(
+        self, index: np.ndarray | slice, n_members: int, corrupt: Callable[[Tensor], Tensor] | None = None
+    ) -> Batch:
+        """Return the samples of an index, (n_members, n) or the same for all members, with a corrupted input."""
+        clean = self.take(index)
+        clean = clean.expand(n_members, -1, -1)
+        noisy = clean if corrupt is None else corrupt(clean)
+        observed = None
+        if self.fill is not None:
+            observed = ~clean.isnan()
+            clean, noisy = filled(clean, self.fill), filled(noisy, self.fill)
+        weight = None if self.weight is None else self.weight[self._numbers(index)].expand(n_members, -1)
+        return Batch(self.seen(noisy), clean, observed=observed, weight=weight)
+
     def seen(self, rows: Tensor) -> Tensor:
         """Return the network's input for scaled samples."""
         return rows if self.bounds is None else self.bounds.needed(rows)
 
     def take(self, index: np.ndarray | slice) -> Tensor:
         """Return scaled samples (*index.shape, n_features) for an index into the data set, of any shape."""
-        if self.positions is not None and self.positions.ndim == 1:
-            index = self.positions[index]
-        elif self.positions is not None and isinstance(index, slice):
-            index = self.positions[:, index]
-        elif self.positions is not None:
-            index = np.take_along_axis(self.positions, np.asarray(index), axis=1)
-        if isinstance(index, slice):
-            return self.scaler(dense(self.source[index]))
-        flat: Any = index.ravel()
+        numbers = self._numbers(index)
+        if isinstance(numbers, slice):
+            return self.scaler(dense(self.source[numbers]))
+        flat: Any = numbers.ravel()
         if isinstance(self.source, Tensor):
             flat = _to_device(flat, self.device)
-        return self.scaler(dense(self.source[flat])).unflatten(0, index.shape)
+        return self.scaler(dense(self.source[flat])).unflatten(0, numbers.shape)
+
+    def _numbers(self, index: np.ndarray | slice) -> Any:
+        """Return numbers of rows of X for an index into the data set."""
+        if self.positions is None:
+            return index
+        if self.positions.ndim == 1:
+            return self.positions[index]
+        if isinstance(index, slice):
+            return self.positions[:, index]
+        return np.take_along_axis(self.positions, np.asarray(index), axis=1)
 
 
 def rows_used(n_rows: int, batch_size: int, fewest: int) -> int:
@@ -145,7 +174,7 @@ def rows_used(n_rows: int, batch_size: int, fewest: int) -> int:
 
 
 class TrainingBatches:
-    """Iterable over the chunks of one epoch, pairs (corrupted, clean) of samples (n, n_members, n_features).
+    """Iterable over the chunks of one epoch, each a ``Batch``.
 
     Each iteration is a new epoch. Each member has its own random order of samples and its own noise. A last mini-batch
     of less than ``fewest`` samples is left out. With ``single_steps``, mini-batches are yielded instead of chunks.
@@ -179,18 +208,14 @@ class TrainingBatches:
         most = CHUNK_CELLS_ON_CUDA if self.dataset.device.type == "cuda" else CHUNK_CELLS
         return self.batch_size * max(1, min(CHUNK_BATCHES, most // cells))
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         self.epoch += 1
         seeds = epoch_seeds(self.seed, self.epoch, self.n_members)
         self.noise[:] = seeded(seeds[:, 1], self.dataset.device)
         order = self._order(seeds[:, 0])[:, : self.n_rows]
         for start in range(0, order.shape[1], self.chunk_rows):
-            clean = self.dataset.take(order[:, start : start + self.chunk_rows])  # (n_members, n, n_features)
-            noisy = self.dataset.seen(self._corrupt(clean))
-            step = self.batch_size if self.single_steps else clean.shape[1]
-            for first in range(0, clean.shape[1], step):
-                part = slice(first, first + step)
-                yield noisy[:, part].transpose(0, 1), clean[:, part].transpose(0, 1)
+            chunk = self.dataset.batch(order[:, start : start + self.chunk_rows], self.n_members, self._corrupt)
+            yield from chunk.split(self.batch_size) if self.single_steps else [chunk]
 
     def _order(self, seeds: np.ndarray) -> np.ndarray:
         n_rows = len(self.dataset)
@@ -224,9 +249,7 @@ class ValidationBatches:
     def __init__(self, dataset: RowDataset, n_members: int):
         self.dataset, self.n_members = dataset, n_members
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         step = max(1, CHUNK_CELLS // (self.n_members * self.dataset.X.shape[1]))
         for start in range(0, len(self.dataset), step):
-            rows = self.dataset.take(slice(start, start + step))  # (n, n_features) or (n_members, n, n_features)
-            rows = rows[:, None].expand(-1, self.n_members, -1) if rows.ndim == 2 else rows.transpose(0, 1)
-            yield self.dataset.seen(rows), rows
+            yield self.dataset.batch(slice(start, start + step), self.n_members)

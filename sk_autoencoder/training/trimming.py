@@ -34,8 +34,7 @@ class Trimming:
         errors = evaluation.terms["reconstruction"].detach()  # (m, n)
         n_kept = max(self.fewest, errors.shape[1] - int(self.share * errors.shape[1]))
         kept = errors.topk(n_kept, dim=1, largest=False, sorted=False).indices.sort(dim=1).values
-        index = kept[..., None].expand(-1, -1, batch.clean.shape[-1])
-        return replace(batch, corrupted=batch.corrupted.gather(1, index), clean=batch.clean.gather(1, index))
+        return batch.gather(kept)
 
     @torch.no_grad()
     def follow(self) -> None:

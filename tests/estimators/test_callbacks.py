@@ -32,10 +32,10 @@ class Counter(skorch.callbacks.Callback):
 
     def on_batch_begin(self, net, batch=None, training=None, **kwargs):
         self.calls_["begin"] += training
-        self.sizes_ += [len(batch[0])] if training else []
+        self.sizes_ += [len(batch)] if training else []
 
     def on_batch_end(self, net, batch=None, training=None, loss=None, y_pred=None, **kwargs):
-        assert y_pred.shape == batch[1].shape
+        assert y_pred.shape == batch.clean.transpose(0, 1).shape
         self.calls_["end"] += training
         self.losses_ += [float(loss)] if training else []
 

@@ -530,9 +530,9 @@ class TestMembers:
 
         model = detector(max_iter=1, batch_size=3).fit(small)
         batches = model.net_.get_iterator(model._rows(small, model._split(9, hold_out=False)[0]), training=True)
-        clean = next(iter(batches))[1]  # (n, m, f)
-        assert not torch.equal(clean[:, 0], clean[:, 1])
-        torch.testing.assert_close(clean[:, 0].sort(dim=0).values, clean[:, 1].sort(dim=0).values)
+        one, two, *_ = next(iter(batches)).clean
+        assert not torch.equal(one, two)
+        torch.testing.assert_close(one.sort(dim=0).values, two.sort(dim=0).values)
 
     def test_score_is_the_mean_of_the_members(self, X):
         model = detector(outlier_score=ReconstructionError(normalize=None)).fit(X)

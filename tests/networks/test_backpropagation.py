@@ -1,5 +1,7 @@
 """Gradients that are written out against those of autograd."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,18 @@ def test_of_every_loss(loss, network):
     loss = LOSSES[loss]()
     module, batch = network_and_batch("tanh", network, loss.out_activation)
     assert_gradients_are_those_of_autograd(module, batch, loss)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+@pytest.mark.parametrize("known", ["observed", "weight", "both"])
+def test_with_missing_values_and_weights(loss, known):
+    module, batch = network_and_batch("tanh")
+    generator = torch.Generator().manual_seed(9)
+    observed = torch.rand(batch.clean.shape, generator=generator) < 0.5
+    weight = torch.rand(batch.clean.shape[:2], generator=generator, dtype=torch.float64)
+    given = {"observed": observed, "weight": weight}
+    batch = replace(batch, **(given if known == "both" else {known: given[known]}))
+    assert_gradients_are_those_of_autograd(module, batch, LOSSES[loss]())
 
 
 def test_of_the_stages_of_a_network():

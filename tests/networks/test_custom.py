@@ -144,7 +144,7 @@ class Sizes(skorch.callbacks.Callback):
         self.sizes_ = []
 
     def on_batch_begin(self, net, batch=None, training=None, **kwargs):
-        self.sizes_ += [batch[0].shape[0]] if training else []
+        self.sizes_ += [len(batch)] if training else []
 
 
 class TestBatchesOfOne:

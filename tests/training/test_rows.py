@@ -31,7 +31,7 @@ def batches(dataset, batch_size=4, n_members=1, **options):
 
 def order(batches):
     """Positions in the order in which they come, (n_rows, n_members)."""
-    return torch.cat([clean[..., 0] for _, clean in batches]).long().numpy()
+    return torch.cat([batch.clean[..., 0] for batch in batches], dim=1).T.long().numpy()
 
 
 class TestScaler:
@@ -109,9 +109,9 @@ class TestTraining:
 
     def test_chunks_are_whole_mini_batches(self, monkeypatch):
         monkeypatch.setattr(engine, "CHUNK_BATCHES", 2)
-        assert [len(clean) for _, clean in batches(numbered(21))] == [8, 8, 5]
+        assert [len(batch) for batch in batches(numbered(21))] == [8, 8, 5]
         monkeypatch.setattr(engine, "CHUNK_CELLS", 1)
-        assert [len(clean) for _, clean in batches(numbered(9))] == [4, 4, 1]
+        assert [len(batch) for batch in batches(numbered(9))] == [4, 4, 1]
 
     @pytest.mark.parametrize("positions", [np.array([5, 1, 7]), np.array([[5, 1, 7], [2, 3, 4]])])
     def test_chosen_rows(self, positions):
@@ -120,13 +120,13 @@ class TestTraining:
         assert [sorted(member) for member in found.T] == [sorted(member) for member in np.atleast_2d(positions)]
 
     def test_noise_is_on_the_input_only(self):
-        for noisy, clean in batches(numbered(10), n_members=2, corruption=Gaussian(0.1)):
-            assert (noisy != clean).all()
-            np.testing.assert_array_equal(clean, clean.round())
+        for batch in batches(numbered(10), n_members=2, corruption=Gaussian(0.1)):
+            assert (batch.corrupted != batch.clean).all()
+            np.testing.assert_array_equal(batch.clean, batch.clean.round())
 
     def test_noise_does_not_depend_on_single_steps(self):
         whole, cut = (
-            torch.cat([noisy for noisy, _ in batches(numbered(10), corruption=Gaussian(), single_steps=single)])
+            torch.cat([b.corrupted for b in batches(numbered(10), corruption=Gaussian(), single_steps=single)], dim=1)
             for single in (False, True)
         )
         torch.testing.assert_close(whole, cut, rtol=0, atol=0)
@@ -170,10 +170,10 @@ class TestManyRows:
 
 def test_validation_rows_come_in_order_and_for_every_member(monkeypatch):
     monkeypatch.setattr(engine, "CHUNK_CELLS", 12)
-    pairs = list(ValidationBatches(numbered(7), n_members=2))
-    assert [clean.shape for _, clean in pairs] == [(3, 2, 2), (3, 2, 2), (1, 2, 2)]
-    assert torch.cat([clean[:, 1, 0] for _, clean in pairs]).tolist() == list(range(7))
-    assert all(noisy is clean for noisy, clean in pairs)
+    chunks = list(ValidationBatches(numbered(7), n_members=2))
+    assert [chunk.clean.shape for chunk in chunks] == [(2, 3, 2), (2, 3, 2), (2, 1, 2)]
+    assert torch.cat([chunk.clean[1, :, 0] for chunk in chunks]).tolist() == list(range(7))
+    assert all(chunk.corrupted is chunk.clean for chunk in chunks)
 
 
 def test_data_set_as_skorch_reads_it():
