@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import assert_all_finite
+from sklearn.utils import assert_all_finite, get_tags
 from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, validate_data
@@ -224,6 +225,8 @@ def _as_array(estimator: BaseEstimator, X: Any) -> Any:
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    if get_tags(estimator).input_tags.allow_nan:
+        X = _with_nan(X)
     wrong = _non_numeric_columns(X)
     if wrong:
         listed = ", ".join(f"{name!r} ({kind})" for name, kind in wrong)
@@ -234,17 +237,31 @@ def _as_array(estimator: BaseEstimator, X: Any) -> Any:
     return X
 
 
+def _with_nan(X: Any) -> Any:
+    """Replace missing values by NaN in a list, an array of objects, or object columns of a pandas DataFrame."""
+    if isinstance(X, list) or (isinstance(X, np.ndarray) and X.dtype.kind == _OBJECT):
+        objects = np.array(X, dtype=object)
+        missing = [_is_missing(value) for value in objects.ravel()]
+        return np.where(np.reshape(missing, objects.shape), np.nan, objects) if any(missing) else X
+    if hasattr(X, "dtypes") and hasattr(X, "isna") and hasattr(X.dtypes, "items"):
+        X = X.copy(deep=False)
+        for position, dtype in enumerate(X.dtypes):
+            if getattr(dtype, "kind", None) == _OBJECT and dtype.name == "object":
+                X.isetitem(position, X.iloc[:, position].where(X.iloc[:, position].notna(), np.nan))
+    return X
+
+
 def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = True, **options: Any) -> np.ndarray:
     """Validate samples: numeric, finite, 2-D, and with the features seen in fit; float32 and CSR are preserved.
 
-    With ``finite=False`` the caller must run `check_finite`.
+    Estimators whose tags say so take missing values (NaN). With ``finite=False`` the caller must run ``finite_check``.
     """
     X = _as_array(estimator, X)
     options |= {"dtype": FLOATS, "accept_sparse": "csr", "ensure_all_finite": False}
     with _with_advice(estimator, X, "X"):
         X = validate_data(estimator, X, reset=reset, **options)
     if finite and not _sum_is_finite(X):
-        check_finite(X, type(estimator).__name__)
+        finite_check(estimator)(X)
     return X
 
 
@@ -258,7 +275,7 @@ def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:
         if checked.shape[1] != estimator.n_features_in_:
             raise ValueError(f"X_val has {checked.shape[1]} features, but X has {estimator.n_features_in_}.")
         validate_data(estimator, X_val, reset=False, skip_check_array=True)
-        check_finite(checked, type(estimator).__name__, "X_val")
+        finite_check(estimator)(checked, input_name="X_val")
     except (TypeError, ValueError) as error:
         message = str(error) if "X_val" in str(error) else f"X_val cannot be used: {error}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(message) from error
@@ -272,7 +289,7 @@ def _with_advice(estimator: BaseEstimator, X: Any, name: str) -> Iterator[None]:
         yield
     except TypeError:
         if any(map(_is_missing, np.asarray(X, dtype=object).ravel())):  # numpy cannot convert these to NaN
-            check_finite(np.array([np.nan]), type(estimator).__name__, name)  # scikit-learn's error about NaN
+            finite_check(estimator)(np.array([np.nan]), input_name=name)  # scikit-learn's error about NaN
         raise
     except ValueError as error:
         if str(error).startswith("Found array with dim"):
@@ -297,9 +314,25 @@ def _as_table(shape: tuple[int, ...], name: str) -> str:
     return f"{name} has shape {shape}, but each sample must be one row: write {table}{network}."
 
 
-def check_finite(X: Any, estimator_name: str, input_name: str = "X") -> None:
-    """Raise scikit-learn's error if X contains NaN or infinity."""
-    assert_all_finite(X, estimator_name=estimator_name, input_name=input_name)
+def finite_check(estimator: BaseEstimator) -> Callable[..., None]:
+    """Return a function of X and ``input_name`` that raises scikit-learn's error if X contains infinity.
+
+    It raises an error for NaN too, unless the estimator's tags say that it takes missing values.
+    """
+    allow_nan = get_tags(estimator).input_tags.allow_nan
+    return partial(assert_all_finite, allow_nan=allow_nan, estimator_name=type(estimator).__name__, input_name="X")
+
+
+def has_missing(X: Any) -> bool:
+    """Whether samples, an array or a CSR matrix, contain NaN."""
+    if _sum_is_finite(X):
+        return False
+    values = X.data if issparse(X) else X
+    step = max(1, _CELLS_AT_ONCE // max(1, np.prod(values.shape[1:], dtype=int)))
+    return any(np.isnan(values[start : start + step]).any() for start in range(0, len(values), step))
+
+
+_CELLS_AT_ONCE = 1 << 20
 
 
 def _sum_is_finite(X: Any) -> bool:

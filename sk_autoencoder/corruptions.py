@@ -156,7 +156,8 @@ class Masking(Corruption):
             kept = _uniform(rows, generator) >= self.rate
         else:
             kept = ~self._hidden(rows, generator, self._sides)
-        return rows * kept / (1 - self.rate) if self.rescale else rows * kept
+        noisy = rows.masked_fill(~kept, 0)  # also missing values
+        return noisy / (1 - self.rate) if self.rescale else noisy
 
     def _hidden(self, rows: Tensor, generator: Generator, sides: tuple[int, ...]) -> Tensor:
         """Return which values lie in areas whose first corners are drawn, also before the first step."""

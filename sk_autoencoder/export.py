@@ -24,6 +24,20 @@ class Scale(nn.Module):
         return ((rows.to(torch.float64) - self.center) / self.scale).to(self.dtype)
 
 
+class Fill(nn.Module):
+    """Replace missing values by those of the training."""
+
+    fill: Tensor
+
+    def __init__(self, fill: np.ndarray, dtype: torch.dtype):
+        super().__init__()
+        self.register_buffer("fill", torch.tensor(fill, dtype=dtype, device="cpu"))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return samples without missing values."""
+        return torch.where(rows.isnan(), self.fill, rows)
+
+
 class Unscale(nn.Module):
     """Undo the scaling in float64, ``x * scale + center``."""
 

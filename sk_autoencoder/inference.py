@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import LARGEST_CELL, Affine
 from sk_autoencoder.scores.base import State
-from sk_autoencoder.training.rows import Scaler, dense
+from sk_autoencoder.training.rows import Scaler, dense, filled
 
 # Two threads share blocks such that each gets whole vector registers. With more, remainders are computed by another
 # kernel: a row's bits would depend on its batch.
@@ -39,10 +40,23 @@ class Axes(NamedTuple):
     back: np.ndarray
 
 
+# Read a part of an array as scaled samples or codes, and say whether there are missing values.
+Reader = Callable[[np.ndarray], tuple[Tensor, bool]]
+
+
+class Blocks(NamedTuple):
+    """Scaled samples or codes in blocks of one shape, and how many of them to keep: few of the padding at the end."""
+
+    rows: Tensor  # (n_members * n_blocks, block_rows, width); missing values are filled
+    observed: Tensor | None  # which values are not missing, in the shape of ``rows``; None means all
+    n_kept: int
+
+
 class Inference:
     """A fitted network with its scaling and, for a detector, its score's state; safe to call from several threads.
 
     ``check`` is the estimator's: it is given raw rows in which a scaled cell is huge or no number, and may refuse them.
+    ``fill`` are the scaled values that replace missing ones, (n_features,).
     """
 
     def __init__(
@@ -50,6 +64,7 @@ class Inference:
         network: Autoencoder,
         affine: Affine,
         bounds: InputBounds | None,
+        fill: np.ndarray,
         device: torch.device,
         check: Callable[[np.ndarray], None],
     ):
@@ -59,6 +74,7 @@ class Inference:
         self._turns: list[tuple[Tensor, ...]] = []
         self._drops = False  # whether the change of axes discards components
         self._scaler = Scaler(affine, device, self.shape.torch_dtype)
+        self._fill = torch.tensor(fill, dtype=self.shape.torch_dtype, device=device)
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
         self._on_cpu = device.type == "cpu"
@@ -78,16 +94,16 @@ class Inference:
     def encode(self, X: np.ndarray, n_turns: int | None = None, dtype: Any = None) -> np.ndarray:
         """(n, n_features) raw rows -> (n_members, n, n_components) codes, after the first turns (None: all)."""
 
-        def encoded(blocks: Tensor, n_kept: int) -> Tensor:
-            return self._turned(self._rows(self._code(blocks, in_place=True), n_kept), n_turns)
+        def encoded(blocks: Blocks) -> Tensor:
+            return self._turned(self._rows(self._code(blocks, in_place=True), blocks), n_turns)
 
         return self._map(encoded, X, self._scaling_reader(), self.shape.n_components, dtype, network_only=True)
 
     def decode(self, codes: np.ndarray, n_turns: int | None = None) -> np.ndarray:
         """(n, n_components) codes after the first turns (None: all) -> (n_members, n, n_features) raw rows."""
 
-        def decoded(blocks: Tensor, n_kept: int) -> Tensor:
-            return self._rows(self._unscaled(self._turned_back(blocks, n_turns)), n_kept)
+        def decoded(blocks: Blocks) -> Tensor:
+            return self._rows(self._unscaled(self._turned_back(blocks.rows, n_turns)), blocks)
 
         return self._map(decoded, codes, self._plain, self.shape.n_features)
 
@@ -97,8 +113,8 @@ class Inference:
         ``function`` of (network, batch) gives them on the network's own axes, where entries are independent.
         """
 
-        def turned(blocks: Tensor, n_kept: int) -> Tensor:
-            both = self._rows(function(self.network, Batch(self._seen(blocks), blocks)), n_kept)
+        def turned(blocks: Blocks) -> Tensor:
+            both = self._rows(function(self.network, self._batch(blocks)), blocks)
             mean, std = both.chunk(2, dim=-1)
             if self._turns:
                 matrix = reduce(torch.matmul, (turn for _, turn, _ in self._turns))
@@ -125,8 +141,8 @@ class Inference:
     ) -> np.ndarray:
         """Map a function of (network, batch) that gives ``width`` numbers for each row: (n_members, n, width)."""
 
-        def applied(blocks: Tensor, n_kept: int) -> Tensor:
-            return self._rows(function(self.network, Batch(self._seen(blocks), blocks)), n_kept)
+        def applied(blocks: Blocks) -> Tensor:
+            return self._rows(function(self.network, self._batch(blocks)), blocks)
 
         return self._map(applied, X, self._scaling_reader(), width, dtype)
 
@@ -136,8 +152,8 @@ class Inference:
         Without an objective, the evaluation has no terms.
         """
 
-        def whole(blocks: Tensor, n_kept: int) -> Evaluation:
-            return self._evaluate(blocks, n_kept, objective, loss)
+        def whole(blocks: Blocks) -> Evaluation:
+            return self._evaluate(blocks, objective, loss)
 
         pieces = [piece[:, : _size(part)] for part, piece in self._stream(whole, index.T, self._gathering_reader(X))]
         return Evaluation.concatenate(pieces, dim=1)
@@ -161,8 +177,8 @@ class Inference:
         """
         step = self._plan.rows() if uses_references else self._plan.rows_scored
 
-        def judged(blocks: Tensor, n_kept: int) -> Tensor:
-            evaluation = self._evaluate(blocks, n_kept, objective, loss)
+        def judged(blocks: Blocks) -> Tensor:
+            evaluation = self._evaluate(blocks, objective, loss)
             starts = range(0, evaluation.target.shape[1], step)
             return torch.cat([votes(evaluation[:, i : i + step], self.state) for i in starts], dim=1)
 
@@ -177,7 +193,7 @@ class Inference:
 
     def _votes(
         self,
-        function: Callable[[Tensor, int], Tensor],
+        function: Callable[[Blocks], Tensor],
         X: np.ndarray,
         voters: np.ndarray | None,
         combine: Callable[[Tensor], Tensor] = lambda mean: mean,
@@ -189,7 +205,7 @@ class Inference:
         """
         if voters is None:
             averaged = self._stream(
-                lambda *blocks: combine(mean_of_votes(function(*blocks))), X, self._scaling_reader(), network_only
+                lambda blocks: combine(mean_of_votes(function(blocks))), X, self._scaling_reader(), network_only
             )
             for part, mean in averaged:
                 yield part, mean[: _size(part)]
@@ -205,7 +221,7 @@ class Inference:
             yield rows, combine(self._mean_of_voters(function, X, rows, voters[:, rows]))
 
     def _mean_of_voters(
-        self, function: Callable[[Tensor, int], Tensor], X: np.ndarray, rows: np.ndarray, voters: np.ndarray
+        self, function: Callable[[Blocks], Tensor], X: np.ndarray, rows: np.ndarray, voters: np.ndarray
     ) -> Tensor:
         """Mean of a function of blocks over those members that vote on each of some rows, (n_rows, ...)."""
         places = [np.flatnonzero(voting) for voting in voters]
@@ -220,35 +236,37 @@ class Inference:
                 member[torch.from_numpy(own).to(self.device)] = values[: len(own)]
             return mean_of_votes(votes)
 
-    def _gathering_reader(self, X: np.ndarray) -> Callable[[np.ndarray], Tensor]:
+    def _gathering_reader(self, X: np.ndarray) -> Reader:
         """Return what takes numbers of rows, (n, n_members), and scales the rows."""
 
-        def read(numbers: np.ndarray) -> Tensor:
+        def read(numbers: np.ndarray) -> tuple[Tensor, bool]:
             rows = dense(X[numbers.ravel()])
-            return self._scale_into(rows, self._empty(len(rows))).unflatten(0, numbers.shape)
+            scaled, has_gaps = self._scale_into(rows, self._empty(len(rows)))
+            return scaled.unflatten(0, numbers.shape), has_gaps
 
         return read
 
-    def _evaluate(self, blocks: Tensor, n_kept: int, objective: Objective | None, loss: Loss) -> Evaluation:
+    def _evaluate(self, blocks: Blocks, objective: Objective | None, loss: Loss) -> Evaluation:
         if objective is None:
             code = self._code(blocks)
-            evaluation = Evaluation.without_terms(code, self.network.decode(code), blocks)
+            evaluation = Evaluation.without_terms(code, self.network.decode(code), blocks.rows)
         elif objective.uses_gradients:
             with torch.inference_mode(False), torch.enable_grad():
-                blocks = blocks.clone()  # gradients cannot flow through tensors of the inference mode
-                evaluation = objective(self.network, Batch(self._seen(blocks), blocks), loss).map(Tensor.detach)
+                batch = self._batch(blocks).map(Tensor.clone)  # gradients cannot flow through inference tensors
+                evaluation = objective(self.network, batch, loss).map(Tensor.detach)
         else:
-            evaluation = objective(self.network, Batch(self._seen(blocks), blocks), loss)
-        return evaluation.map(lambda tensor: self._rows(tensor, n_kept))
+            evaluation = objective(self.network, self._batch(blocks), loss)
+        evaluation = replace(evaluation, observed=blocks.observed)
+        return evaluation.map(lambda tensor: self._rows(tensor, blocks))
 
-    def _scaling_reader(self) -> Callable[[np.ndarray], Tensor]:
+    def _scaling_reader(self) -> Reader:
         """Return a function that scales parts of an array into one buffer: new memory takes longer than the scaling.
 
         Each part overwrites the one before; callers that keep parts use ``_gathering_reader``.
         """
         buffers: list[Tensor] = []
 
-        def read(rows: np.ndarray) -> Tensor:
+        def read(rows: np.ndarray) -> tuple[Tensor, bool]:
             if not buffers:  # the first part is the largest
                 buffers.append(self._empty(len(rows)))
             return self._scale_into(rows, buffers[0][: len(rows)])
@@ -258,8 +276,12 @@ class Inference:
     def _empty(self, n_rows: int) -> Tensor:
         return torch.empty(n_rows, self.shape.n_features, dtype=self.shape.torch_dtype, device=self.device)
 
-    def _scale_into(self, X: np.ndarray, result: Tensor) -> Tensor:
-        """Scale rows, in pieces that stay in the processor's cache, and have those with odd cells checked."""
+    def _scale_into(self, X: np.ndarray, result: Tensor) -> tuple[Tensor, bool]:
+        """Scale rows, in pieces that stay in the processor's cache, and have those with odd cells checked.
+
+        Returns the result, and whether it has missing values.
+        """
+        has_gaps = False
         step = self._plan.rows_scaled * torch.get_num_threads() if self._on_cpu else len(X)
         for start in range(0, len(X), step):
             rows = X[start : start + step]
@@ -269,16 +291,20 @@ class Inference:
             if not all_ordinary:
                 self._check(rows)
                 cells.clamp_(-LARGEST_CELL, LARGEST_CELL)  # finite results for samples beyond what float32 holds
-        return result
+                has_gaps = has_gaps or bool(cells.isnan().any())
+        return result, has_gaps
 
-    def _plain(self, codes: np.ndarray) -> Tensor:
-        return torch.from_numpy(codes.copy()).to(self.device, self.shape.torch_dtype)
+    def _plain(self, codes: np.ndarray) -> tuple[Tensor, bool]:
+        return torch.from_numpy(codes.copy()).to(self.device, self.shape.torch_dtype), False
 
     def _seen(self, blocks: Tensor, in_place: bool = False) -> Tensor:
         return blocks if self._bounds is None else self._bounds.needed(blocks, in_place)
 
-    def _code(self, blocks: Tensor, in_place: bool = False) -> Tensor:
-        return self.network.encode(self._seen(blocks, in_place))[..., : self.shape.n_components]
+    def _batch(self, blocks: Blocks) -> Batch:
+        return Batch(self._seen(blocks.rows), blocks.rows, observed=blocks.observed)
+
+    def _code(self, blocks: Blocks, in_place: bool = False) -> Tensor:
+        return self.network.encode(self._seen(blocks.rows, in_place))[..., : self.shape.n_components]
 
     def _turned(self, codes: Tensor, n_turns: int | None = None) -> Tensor:
         """Bring (n_members, n, n_components) codes of the network onto new axes."""
@@ -296,18 +322,18 @@ class Inference:
     def _unscaled(self, codes: Tensor) -> Tensor:
         return self.network.decode(codes).to(torch.float64) * self._scale + self._center
 
-    def _reconstructed(self, blocks: Tensor, n_kept: int) -> Tensor:
+    def _reconstructed(self, blocks: Blocks) -> Tensor:
         code = self._code(blocks)
         if self._drops:
             turned = self._turned(code.flatten(0, 1)[None]).view(code.shape)
             code = self._turned_back(turned, None)
-        return self._rows(self._unscaled(code), n_kept)
+        return self._rows(self._unscaled(code), blocks)
 
     def _map(
         self,
-        function: Callable[[Tensor, int], Tensor],
+        function: Callable[[Blocks], Tensor],
         X: np.ndarray,
-        read: Callable[[np.ndarray], Tensor],
+        read: Reader,
         width: int,
         dtype: Any = None,
         network_only: bool = False,
@@ -321,15 +347,15 @@ class Inference:
 
     def _stream(
         self,
-        function: Callable[[Tensor, int], Any],
+        function: Callable[[Blocks], Any],
         X: np.ndarray,
-        read: Callable[[np.ndarray], Tensor],
+        read: Reader,
         network_only: bool = False,
     ) -> Iterator[tuple[slice, Any]]:
         """Yield consecutive parts of X and what a function makes of their blocks; the last samples may be padding.
 
-        The function is also told how many samples to keep, on the CPU few of the padding. With ``network_only``, it
-        runs the network alone, without objective and references, and more blocks may go at once.
+        With ``network_only``, the function runs the network alone, without objective and references, and more blocks
+        may go at once.
         """
         start = 0
         while start < X.shape[0]:
@@ -339,10 +365,10 @@ class Inference:
 
     def _next_part(
         self,
-        function: Callable[[Tensor, int], Any],
+        function: Callable[[Blocks], Any],
         X: np.ndarray,
         start: int,
-        read: Callable[[np.ndarray], Tensor],
+        read: Reader,
         network_only: bool,
     ) -> tuple[slice, Any]:
         """Apply a function to as many of the next samples as the plan and the memory of the device allow."""
@@ -351,11 +377,10 @@ class Inference:
             part = slice(start, min(X.shape[0], start + self._plan.rows(network_only)))
             try:
                 with own_modes(), torch.inference_mode(), self._threads(X.shape[0]):
-                    blocks = self._blocks(read(dense(X[part])))
                     n_kept = (
                         _size(part) + _size(part) % _KEPT_MULTIPLE if self._on_cpu else self._plan.rows(network_only)
                     )
-                    result = function(blocks, n_kept)
+                    result = function(self._blocks(*read(dense(X[part])), n_kept))
             except torch.OutOfMemoryError:
                 if not self._plan.halve():
                     raise
@@ -371,14 +396,18 @@ class Inference:
         each = self.network.n_multiplications + compared + _PASSES * self.shape.n_members * sum(self._widths)
         return threads(n_rows * each, SCORING if compared else ENCODING, _MOST_THREADS if self._on_cpu else None)
 
-    def _blocks(self, rows: Tensor) -> Tensor:
-        """(n, width), or (n, n_members, width), -> (n_members * n_blocks, block_rows, width)."""
+    def _blocks(self, rows: Tensor, has_gaps: bool, n_kept: int) -> Blocks:
+        """Cut (n, width), or (n, n_members, width), into blocks, and fill missing values."""
         rows = rows[None] if rows.ndim == 2 else rows.transpose(0, 1)
-        return cut(rows, self.shape.n_members, self._plan.block_rows, fewest=1 if self._on_cpu else self._plan.n_blocks)
+        fewest = 1 if self._on_cpu else self._plan.n_blocks
+        rows = cut(rows, self.shape.n_members, self._plan.block_rows, fewest=fewest)
+        if not has_gaps:
+            return Blocks(rows, None, n_kept)
+        return Blocks(filled(rows, self._fill), ~rows.isnan(), n_kept)
 
-    def _rows(self, blocks: Tensor, n_kept: int) -> Tensor:
+    def _rows(self, results: Tensor, blocks: Blocks) -> Tensor:
         """(n_members * n_blocks, block_rows, ...) -> (n_members, n_kept, ...)."""
-        return joined(blocks, self.shape.n_members)[:, :n_kept]
+        return joined(results, self.shape.n_members)[:, : blocks.n_kept]
 
     def _warn(self, n_blocks: int) -> None:
         warn(

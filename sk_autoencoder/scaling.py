@@ -58,6 +58,8 @@ class ColumnStatistics:
         Smallest values.
     high : ndarray of shape (n_features,)
         Largest values.
+    n_observed : ndarray of shape (n_features,)
+        Numbers of values that are not missing (NaN); statistics are those of these values.
     """
 
     mean: np.ndarray
@@ -66,6 +68,12 @@ class ColumnStatistics:
     scale: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    n_observed: np.ndarray
+
+    @property
+    def absent(self) -> np.ndarray:
+        """Whether a feature has no observed value; then its mean, variance and extremes are 0, and its scale is 1."""
+        return self.n_observed == 0
 
 
 def row_blocks(X: Any) -> Iterator[np.ndarray]:
@@ -77,28 +85,40 @@ def row_blocks(X: Any) -> Iterator[np.ndarray]:
 
 
 def column_statistics(X: Any) -> ColumnStatistics:
-    """Compute statistics of each column of an array or a CSR matrix in one pass, without a copy of X.
+    """Compute statistics of the observed values of each column of an array or a CSR matrix, without a copy of X.
 
     Blocks are combined by the update of Chan, Golub and LeVeque (The American Statistician 37, 1983). The results are
     equal, bit by bit, for all float types, memory orders and sparse or dense containers of the same values.
     """
     n_features = X.shape[1]
-    mean, squares, n_seen = np.zeros(n_features), np.zeros(n_features), 0
+    mean, squares, n_seen = np.zeros(n_features), np.zeros(n_features), np.zeros(n_features)
     low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
     with np.errstate(over="ignore", invalid="ignore"):
         for block in row_blocks(X):
-            np.minimum(low, block.min(axis=0), out=low)
-            np.maximum(high, block.max(axis=0), out=high)
+            np.fmin(low, np.fmin.reduce(block, axis=0), out=low)
+            np.fmax(high, np.fmax.reduce(block, axis=0), out=high)
             deviation = block.astype(np.float64, order="C")  # rounding of sums depends on the memory order
-            own_mean = deviation.mean(axis=0)
+            sums, missing = deviation.sum(axis=0), None
+            n_rows = np.full(n_features, len(block))
+            if np.isnan(sums).any():
+                missing = np.isnan(deviation)
+                n_rows -= missing.sum(axis=0)
+                deviation[missing] = 0.0
+                sums = deviation.sum(axis=0)
+            own_mean = sums / np.maximum(n_rows, 1)
             deviation -= own_mean
-            n_rows, n_both, shift = len(block), n_seen + len(block), own_mean - mean
+            if missing is not None:
+                deviation[missing] = 0.0
+            n_both, shift = np.maximum(n_seen + n_rows, 1), own_mean - mean
             squares += np.einsum("ij,ij->j", deviation, deviation) + shift**2 * (n_seen * n_rows / n_both)
             mean += shift * (n_rows / n_both)
-            n_seen = n_both
-    variance = squares / n_seen
+            n_seen += n_rows
+    absent = n_seen == 0
+    low, high = np.where(absent, 0.0, low), np.where(absent, 0.0, high)
+    variance = squares / np.maximum(n_seen, 1)
     varies = np.sqrt(variance) > X.shape[0] * np.finfo(np.float64).eps * abs(mean)
-    return ColumnStatistics(mean, variance, varies, _unit(X, mean, variance, varies), low, high)
+    unit = _unit(X, mean, variance, varies)
+    return ColumnStatistics(mean, variance, varies, unit, low, high, n_seen.astype(np.intp))
 
 
 def _unit(X: Any, mean: np.ndarray, variance: np.ndarray, varies: np.ndarray) -> np.ndarray:
@@ -121,9 +141,12 @@ def _usual_deviation(X: Any) -> np.ndarray:
 
 def _usual(rows: Any) -> np.ndarray:
     columns = np.array((rows.toarray() if issparse(rows) else rows).T, dtype=np.float64, order="C")
-    center = np.median(columns, axis=1, keepdims=True)
-    deviations = np.sort(abs(columns - center), axis=1)
-    n_rows, n_equal = rows.shape[0], (deviations <= _EQUAL * abs(center)).sum(axis=1)
+    missing = np.isnan(columns)
+    columns[missing.all(axis=1)] = 0.0
+    center = (np.nanmedian if missing.any() else np.median)(columns, axis=1, keepdims=True)
+    deviations = np.sort(abs(columns - center), axis=1)  # missing values last
+    n_rows = np.maximum(rows.shape[0] - missing.sum(axis=1), 1)
+    n_equal = (deviations <= _EQUAL * abs(center)).sum(axis=1)
     middle = np.minimum((n_equal + n_rows) // 2, n_rows - 1)
     return np.where(n_equal < n_rows, np.take_along_axis(deviations, middle[:, None], axis=1)[:, 0], 0.0)
 
@@ -202,8 +225,11 @@ class Robust(Scaling):
     def _quartiles(self, columns: Any) -> tuple[np.ndarray, np.ndarray]:
         """Compute the medians and scales of some columns; the scale is 0 if the quantiles are equal."""
         columns = (columns.toarray() if issparse(columns) else columns).astype(np.float64, copy=False)
+        missing = np.isnan(columns)
+        columns = np.where(missing.all(axis=0), 0.0, columns) if missing.any() else columns
+        percentile = np.nanpercentile if missing.any() else np.percentile
         quartiles = RobustScaler(quantile_range=tuple(self.quantile_range)).fit(columns)
-        spread = np.ptp(np.percentile(columns, self.quantile_range, axis=0), axis=0)
+        spread = np.ptp(percentile(columns, self.quantile_range, axis=0), axis=0)
         return quartiles.center_, np.where(spread > 0, quartiles.scale_, 0.0)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sk_autoencoder._parts import resolve
-from sk_autoencoder._validation import layer_sizes, plain
+from sk_autoencoder._validation import has_missing, layer_sizes, plain
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _auto
@@ -18,7 +18,7 @@ from sk_autoencoder.losses import LOSSES, Loss
 from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
 from sk_autoencoder.networks.bounds import Bounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
-from sk_autoencoder.scaling import LARGEST_CELL, SCALINGS, Affine, ColumnStatistics, Scaling
+from sk_autoencoder.scaling import LARGEST_CELL, SCALINGS, Affine, ColumnStatistics, Scaling, row_blocks
 from sk_autoencoder.solvers import SOLVERS, Solver
 from sk_autoencoder.training.rows import dense
 
@@ -144,6 +144,14 @@ def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: C
     else:
         affine = assembly.scaling.fit(X, statistics)
 
+    absent = statistics.absent
+    if absent.any():
+        warn(
+            f"Column {_names(estimator, absent)} has no observed value: it is left out of training, and its "
+            "reconstruction is NaN. Remove it, or fill it before fit.",
+        )
+        affine = Affine(np.where(absent, np.nan, affine.center), affine.scale)
+
     low, high = scaled_range(affine, statistics)
     too_large = np.maximum(-low, high) > LARGEST_CELL
     if too_large.any():
@@ -153,6 +161,19 @@ def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: C
         )
     check_domain(estimator, assembly, low, high)
     return affine
+
+
+def without_empty(X: Any, name: str = "X") -> Any:
+    """Return the samples that have an observed value; warn if some have none, and raise an error if all have none."""
+    if not has_missing(X):
+        return X
+    empty = np.concatenate([np.isnan(block).all(axis=1) for block in row_blocks(X)])
+    if empty.all():
+        raise ValueError(f"{name} has no observed value: all values are missing (NaN).")
+    if not empty.any():
+        return X
+    warn(f"{empty.sum()} of {len(empty)} samples of {name} have no observed value; they are left out.")
+    return X[~empty]
 
 
 def check_domain(estimator: Any, assembly: Assembly, low: np.ndarray, high: np.ndarray) -> None:
@@ -180,8 +201,9 @@ def warn_of_foreign_samples(estimator: Any, X_val: Any, statistics: ColumnStatis
     if n_samples < _FEWEST_SAMPLES:
         return
     compared = dense(X_val[:: -(-X_val.shape[0] // _N_COMPARED)])
-    away = np.median(np.abs(compared - statistics.mean), axis=0) / statistics.scale
-    away[statistics.low == statistics.high] = 0.0
+    ignored = (statistics.low == statistics.high) | np.isnan(compared).all(axis=0)
+    distances = np.where(ignored, 0.0, np.abs(compared - statistics.mean))
+    away = np.nanmedian(distances, axis=0) / statistics.scale
     limit = max(_FAR, 2.0 * (1000 * len(away)) ** (1 / len(compared)))
     far = away > limit
     if far.any():
@@ -196,8 +218,15 @@ def warn_of_foreign_samples(estimator: Any, X_val: Any, statistics: ColumnStatis
 
 
 def scaled_range(affine: Affine, statistics: ColumnStatistics) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smallest and largest scaled value of each column."""
-    return (statistics.low - affine.center) / affine.scale, (statistics.high - affine.center) / affine.scale
+    """Return the smallest and largest scaled value of each column; 0 for those without observed values."""
+    extremes = ((values - affine.center) / affine.scale for values in (statistics.low, statistics.high))
+    low, high = (np.where(statistics.absent, 0.0, values) for values in extremes)
+    return low, high
+
+
+def fill_values(affine: Affine, statistics: ColumnStatistics) -> np.ndarray:
+    """Return what the network gets in place of missing values: the scaled means, (n_features,)."""
+    return np.where(statistics.absent, 0.0, (statistics.mean - affine.center) / affine.scale)
 
 
 def input_bounds(estimator: Any, affine: Affine, statistics: ColumnStatistics) -> Bounds | None:

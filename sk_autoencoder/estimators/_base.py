@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from abc import ABCMeta, abstractmethod
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,9 +15,10 @@ from sk_autoencoder._threads import TRAINING_STEP, threads
 from sk_autoencoder._validation import (
     ParameterizedEstimator,
     StrOptions,
-    check_finite,
     check_rows,
     check_validation_rows,
+    finite_check,
+    has_missing,
     integers,
     own_modes,
     reals,
@@ -204,7 +204,12 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         weights = self._feature_weights() if standardize else np.full(X.shape[1], 1 / X.shape[1])
         errors = np.empty(X.shape[0])
         for part, squares in self._inference.squared_errors(X, self._voters(X)):
-            errors[part] = (squares * weights).sum(axis=1)
+            missing, counted = np.isnan(squares), weights > 0
+            errors[part] = np.nansum(squares * weights, axis=1)
+            if missing.any():  # the mean is over observed values
+                observed = (~missing & counted).sum(axis=1)
+                with np.errstate(invalid="ignore"):
+                    errors[part] *= np.where(observed > 0, counted.sum(), np.nan) / np.maximum(observed, 1)
         return errors
 
     def _feature_weights(self) -> np.ndarray:
@@ -247,7 +252,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
         """Train on validated samples, from new weights or, with ``warm_start``, from the current ones."""
         if X_val is not None:
-            X_val = check_validation_rows(self, X_val)
+            X_val = _assembly.without_empty(check_validation_rows(self, X_val), "X_val")
         if self._continues():
             self._check_checkpoint()
             self._renew(X)
@@ -426,8 +431,16 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return self._rows(X, positions, source), validation
 
     def _rows(self, X: np.ndarray, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
-        scaler = Scaler(self._affine, torch.device(self.net_.device), self._shape.torch_dtype)
-        return RowDataset(X, scaler, positions, source, self._input_bounds())
+        device = torch.device(self.net_.device)
+        scaler, fill = Scaler(self._affine, device, self._shape.torch_dtype), None
+        if has_missing(X) or self._statistics.absent.any():
+            fill = torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device)
+        return RowDataset(X, scaler, positions, source, self._input_bounds(), fill)
+
+    @property
+    def _fill(self) -> np.ndarray:
+        """What the network gets in place of missing values, (n_features,)."""
+        return _assembly.fill_values(self._affine, self._statistics)
 
     def _input_bounds(self) -> InputBounds | None:
         """Create the module that compresses extreme inputs, on the device of the net."""
@@ -487,9 +500,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self.loss_curves_ = {name.removeprefix("train_"): history[:, name] for name in sorted(terms)}
         self.best_loss_ = min(self.validation_loss_curve_ or self.loss_curve_, default=None)
         self.n_components_ = self._shape.n_components
-        check = partial(check_finite, estimator_name=type(self).__name__)
         device = torch.device(self.net_.device)
-        self._inference = Inference(self.net_.module_, self._affine, self._input_bounds(), device, check)
+        bounds, check = self._input_bounds(), finite_check(self)
+        self._inference = Inference(self.net_.module_, self._affine, bounds, self._fill, device, check)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

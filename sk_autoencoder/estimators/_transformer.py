@@ -15,8 +15,17 @@ from sklearn.utils import Tags, check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sk_autoencoder._validation import FLOATS, available_unless, check_rows, fit_context, own_modes, reals
+from sk_autoencoder._validation import (
+    FLOATS,
+    available_unless,
+    check_rows,
+    fit_context,
+    has_missing,
+    own_modes,
+    reals,
+)
 from sk_autoencoder.corruptions import Corruption
+from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._latent import (
     ACTIVE,
@@ -27,13 +36,13 @@ from sk_autoencoder.estimators._latent import (
     principal_axes,
     whitening_axes,
 )
-from sk_autoencoder.export import Mean, Scale, Unscale, linear
+from sk_autoencoder.export import Fill, Mean, Scale, Unscale, linear
 from sk_autoencoder.inference import Axes
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
-from sk_autoencoder.scaling import Scaling
+from sk_autoencoder.scaling import Scaling, row_blocks
 from sk_autoencoder.solvers import Solver
 
 # Number of draws from the posterior of each sample, for log-likelihoods.
@@ -236,6 +245,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     training. ``partial_fit`` always trains for one epoch. Callbacks such as skorch's ``EarlyStopping`` can stop
     training too.
 
+    **Missing values.** NaN, and None or NA in object and nullable columns, are missing values, in training and
+    validation samples as well as later ones. Statistics of the scaling, losses and ``score`` are those of the observed
+    values: the loss of a sample is the mean over its observed values. The network gets the mean of the feature in place
+    of a missing value, and ``reconstruct`` returns its value for every feature. Masking hides missing values too, and
+    Swap takes the other sample's value or gap. A feature without observed values is left out, with a warning, and its
+    reconstruction is NaN; samples without observed values are left out of training, with a warning.
+
     **Privacy.** A pickled model contains information about its training samples: the mean, variance, minimum and
     maximum of each feature, the losses of each epoch and, unless the objective has a prior, the codes of at most 4096
     samples, from which they can be reconstructed approximately.
@@ -332,7 +348,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training samples.
+            Training samples. NaN are missing values.
         y : Ignored
             Not used, present for API consistency by convention.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
@@ -348,7 +364,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Raises
         ------
         ValueError
-            If X contains NaN or infinity, if parameters are not compatible, or if the training diverges.
+            If X contains infinity or no observed value, if parameters are not compatible, or if the training diverges.
 
         Examples
         --------
@@ -367,7 +383,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         >>> len(pipeline["code"].validation_loss_curve_)
         20
         """
-        self._fit(check_rows(self, X, reset=not self._continues()), X_val)
+        self._fit(_assembly.without_empty(check_rows(self, X, reset=not self._continues())), X_val)
         return self
 
     @available_unless(_needs_validation)
@@ -391,7 +407,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self : AutoencoderTransformer
             The fitted transformer.
         """
-        self._partial_fit(check_rows(self, X, reset=not self.__sklearn_is_fitted__()))
+        self._partial_fit(_assembly.without_empty(check_rows(self, X, reset=not self.__sklearn_is_fitted__())))
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -471,8 +487,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,)
-            Log-likelihoods in nats, summed over the features: of a density in the units of X or, with the binary
-            cross-entropy, of the probability of a binary sample.
+            Log-likelihoods in nats, summed over the observed features: of a density in the units of X or, with the
+            binary cross-entropy, of the probability of a binary sample.
 
         References
         ----------
@@ -482,7 +498,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         noise = torch.tensor(self._draws, dtype=self._shape.torch_dtype, device=self.net_.device)
         estimate = partial(self._assembly.objective.log_likelihood, loss=self._plan.loss, noise=noise)
         scaled = self._inference.apply(estimate, X, 1, np.float64)[0, :, 0]
-        return scaled if self._plan.loss.discrete else scaled - np.log(self._affine.scale).sum()
+        if self._plan.loss.discrete:
+            return scaled
+        units = np.log(self._affine.scale)
+        if not (has_missing(X) or self._statistics.absent.any()):
+            return scaled - units.sum()
+        missing = (np.isnan(block) | self._statistics.absent for block in row_blocks(X))
+        return scaled - np.concatenate([np.where(cells, 0.0, units).sum(axis=1) for cells in missing])
 
     def sample(self, n_samples: int = 1, random_state: Any = None, *, noise: bool = False) -> np.ndarray:
         """Generate random samples.
@@ -587,12 +609,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             features with rare values. 0 if all features were constant.
         """
         X = self._check(X)
-        sums = np.zeros(X.shape[1])
+        sums, missing = np.zeros(X.shape[1]), np.zeros(X.shape[1])
         for _, squares in self._inference.squared_errors(X):
-            sums += squares.sum(axis=0)
-        varies = self._statistics.varies
-        scores = 1 - sums[varies] / self._statistics.variance[varies] / X.shape[0]
-        return float(np.maximum(scores, -1).mean()) if varies.any() else 0.0
+            sums += np.nansum(squares, axis=0)
+            missing += np.isnan(squares).sum(axis=0)
+        counted = self._statistics.varies & (missing < X.shape[0])
+        scores = 1 - sums[counted] / self._statistics.variance[counted] / (X.shape[0] - missing[counted])
+        return float(np.maximum(scores, -1).mean()) if counted.any() else 0.0
 
     @own_modes()
     def to_torch(self) -> tuple[nn.Module, nn.Module]:
@@ -625,7 +648,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             first.insert(0, linear(back, center, self._shape.torch_dtype))
         bounds = [] if self._bounds is None else [InputBounds(self._bounds, self._shape.torch_dtype)]
         modules = (
-            nn.Sequential(scale, *bounds, *encoder, *last),
+            nn.Sequential(scale, Fill(self._fill, self._shape.torch_dtype), *bounds, *encoder, *last),
             nn.Sequential(*first, *decoder, Unscale(*self._affine)),
         )
         return modules[0].to(self.net_.device).eval(), modules[1].to(self.net_.device).eval()
@@ -679,7 +702,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         codes = self._inference.encode(X)[0].astype(np.float64, copy=False)
         corners = np.vstack([np.zeros(self.n_components_), np.eye(self.n_components_)])
         origin, *ends = self._inference.decode(corners)[0]
-        axes, self.components_, variances = principal_axes(codes, np.array(ends) - origin)
+        axes, self.components_, variances = principal_axes(codes, np.nan_to_num(np.array(ends) - origin))
         self.explained_variance_ratio_ = variances / (self._statistics.variance.sum() or 1.0)
         self._axes = axes
         self._inference.turn_code(self._turns())
@@ -711,5 +734,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

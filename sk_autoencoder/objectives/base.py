@@ -75,11 +75,16 @@ class Batch:
         for start in range(0, len(self), size):
             yield self[start : start + size]
 
+    @property
+    def n_values(self) -> int | Tensor:
+        """Number of observed values of each sample: the number of features, or (m, n), at least 1."""
+        return self.clean.shape[-1] if self.observed is None else self.observed.sum(dim=-1).clamp(min=1)
+
     def over_features(self, error: Tensor) -> Tensor:
         """Return the mean over the observed values of each sample, (m, n, n_features) -> (m, n)."""
         if self.observed is None:
             return error.mean(dim=-1)
-        return torch.where(self.observed, error, 0).sum(dim=-1) / self.observed.sum(dim=-1).clamp(min=1)
+        return torch.where(self.observed, error, 0).sum(dim=-1) / self.n_values
 
     def over_samples(self, term: Tensor) -> Tensor:
         """Return the weighted mean over the samples, (m, n, ...) -> (m, ...)."""
@@ -124,7 +129,9 @@ class Evaluation:
     reconstruction : Tensor of shape (n_members, n_samples, n_features)
         Reconstructions, scaled.
     target : Tensor of shape (n_members, n_samples, n_features)
-        Clean samples, scaled.
+        Clean samples, scaled; missing values are filled.
+    observed : Tensor of shape (n_members, n_samples, n_features) or None, default=None
+        Which values of ``target`` are not missing. None means all.
     """
 
     loss: Tensor
@@ -132,11 +139,14 @@ class Evaluation:
     code: Tensor
     reconstruction: Tensor
     target: Tensor
+    observed: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Evaluation:
         """Apply a function to everything but the loss."""
         terms = {name: function(term) for name, term in self.terms.items()}
-        return Evaluation(self.loss, terms, *map(function, (self.code, self.reconstruction, self.target)))
+        observed = None if self.observed is None else function(self.observed)
+        code, reconstruction, target = map(function, (self.code, self.reconstruction, self.target))
+        return Evaluation(self.loss, terms, code, reconstruction, target, observed)
 
     def __getitem__(self, index: Any) -> Evaluation:
         """Select members, samples, or both."""
@@ -152,11 +162,18 @@ class Evaluation:
         """Concatenate everything but the losses along a dimension."""
         first = evaluations[0]
         terms = {name: torch.cat([e.terms[name] for e in evaluations], dim) for name in first.terms}
-        tensors = (torch.cat([getattr(e, name) for e in evaluations], dim) for name in _TENSORS)
-        return Evaluation(first.loss, terms, *tensors)
-
-
-_TENSORS = ("code", "reconstruction", "target")
+        code, reconstruction, target = (
+            torch.cat(tensors, dim)
+            for tensors in zip(*((e.code, e.reconstruction, e.target) for e in evaluations), strict=True)
+        )
+        observed = None
+        if any(e.observed is not None for e in evaluations):
+            all_known = (torch.ones_like(e.target, dtype=torch.bool) for e in evaluations)
+            masks = [
+                known if e.observed is None else e.observed for e, known in zip(evaluations, all_known, strict=True)
+            ]
+            observed = torch.cat(masks, dim)
+        return Evaluation(first.loss, terms, code, reconstruction, target, observed)
 
 
 class Objective(Part):

@@ -115,7 +115,7 @@ class Reconstruction(Objective):
         total = batch.over_all(error)
         if self.sparsity is not None:
             penalty = code.abs() if self.sparsity == "l1" else self._divergence(network, code, batch)
-            terms["sparsity"] = penalty.sum(dim=-1) / error.shape[-1]
+            terms["sparsity"] = penalty.sum(dim=-1) / batch.n_values
             total = total + self.sparsity_weight * batch.over_samples(terms["sparsity"])
         return Evaluation(total, terms, code, reconstruction, batch.clean)
 

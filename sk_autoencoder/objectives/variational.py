@@ -109,7 +109,7 @@ class Variational(Objective):
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=-1)
         terms = {
             "reconstruction": batch.over_features(loss.negative_log_likelihood(error, spread)),  # (m, n)
-            "kl": divergence / error.shape[-1],
+            "kl": divergence / batch.n_values,
         }
         weight = self.beta * (min(1.0, batch.progress / self.warmup) if self.warmup else 1.0)
         total = batch.over_samples(terms["reconstruction"] + weight * terms["kl"])
@@ -121,7 +121,7 @@ class Variational(Objective):
         return torch.cat([mean, (0.5 * log_variance).exp()], dim=-1)
 
     def log_likelihood(self, network: Autoencoder, batch: Batch, loss: Loss, noise: Tensor) -> Tensor:
-        """Estimate the log-likelihood of the clean samples, (m, n, 1), by importance sampling.
+        """Estimate the log-likelihood of the observed values of samples, (m, n, 1), by importance sampling.
 
         ``noise`` (n_draws, n_components) are draws from the standard normal. They are shifted and scaled to draws from
         the posterior of each sample, whose weights are ratios of the joint density to that of the posterior.
@@ -132,7 +132,10 @@ class Variational(Objective):
             codes = mean + (0.5 * log_variance).exp() * draws  # (d, m, n, k)
             repeated = rows.repeat_interleave(len(draws), dim=0)
             error, _ = compare(network, codes.transpose(0, 1).flatten(0, 1), Batch(repeated, repeated), loss)
-            likelihood = -loss.negative_log_likelihood(error, followed(network, "spread", error)).sum(dim=-1)
+            surprise = loss.negative_log_likelihood(error, followed(network, "spread", error))
+            if batch.observed is not None:
+                surprise = torch.where(batch.observed.repeat_interleave(len(draws), dim=0), surprise, 0)
+            likelihood = -surprise.sum(dim=-1)
             ratio = 0.5 * (draws.square() + log_variance - codes.square()).sum(dim=-1)  # of prior to posterior
             weights.append(likelihood.unflatten(0, (len(rows), -1)).transpose(0, 1).double() + ratio.double())
         return torch.cat(weights).logsumexp(dim=0)[..., None] - log(len(noise))

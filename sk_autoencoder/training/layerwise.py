@@ -15,7 +15,7 @@ from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.training.callbacks import ProgressBar
 from sk_autoencoder.training.net import AutoencoderNet
-from sk_autoencoder.training.rows import RowDataset
+from sk_autoencoder.training.rows import RowDataset, filled
 from sk_autoencoder.training.seeding import stage_seed
 
 
@@ -23,13 +23,17 @@ class CodeDataset(RowDataset):
     """Codes of the previous layers, computed when they are accessed."""
 
     def __init__(self, rows: RowDataset, below: list[Autoencoder]):
-        # Codes have no bounds. Inputs of the previous layers are training samples, which are within their bounds.
-        super().__init__(rows.X, rows.scaler, rows.positions, rows.source, None if below else rows.bounds)
-        self.below = below
+        # Codes have no bounds and no missing values. Inputs of the previous layers are training samples, which are
+        # within their bounds.
+        changes = (None, None) if below else (rows.bounds, rows.fill)
+        super().__init__(rows.X, rows.scaler, rows.positions, rows.source, *changes, rows.weight)
+        self.below, self.input_fill = below, rows.fill
 
     def take(self, index: np.ndarray | slice) -> Tensor:
         """Return the codes of samples, (n_members, n, width)."""
         codes = super().take(index)
+        if self.below and self.input_fill is not None:
+            codes = filled(codes, self.input_fill)
         with torch.no_grad():
             for stage in self.below:
                 codes = stage.encode(codes)

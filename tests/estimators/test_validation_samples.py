@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from tests.contracts.variants import ESTIMATORS
 
 each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -42,11 +42,20 @@ class TestCall:
             quick(estimator).fit(rows, sample_weight=np.ones(120))
 
 
+def test_missing_values(rows):
+    X_val = np.where(np.arange(120)[:, None] == 3, np.nan, rows)
+    with pytest.raises(ValueError, match="Input X_val contains NaN"):
+        quick(AutoencoderOutlierDetector).fit(rows, X_val=X_val)
+    with pytest.warns(UserWarning, match="1 of 120 samples of X_val have no observed value"):
+        found = quick(AutoencoderTransformer).fit(rows, X_val=X_val).validation_loss_curve_
+    expected = quick(AutoencoderTransformer).fit(rows, X_val=np.delete(rows, 3, axis=0)).validation_loss_curve_
+    assert found == expected
+
+
 @each_estimator
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda X: np.where(np.arange(120)[:, None] == 3, np.nan, X), "Input X_val contains NaN"),
         (lambda X: sparse.csr_matrix(np.where(np.arange(120)[:, None] == 3, np.inf, X)), "Input X_val contains inf"),
         (lambda X: X[:, :4], "X_val has 4 features, but X has 5"),
         (lambda X: X[:0], "X_val cannot be used: Found array with 0 sample"),
