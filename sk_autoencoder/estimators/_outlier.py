@@ -113,12 +113,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
         Scaling of the features, which is part of the model. "auto" is "standard", or "minmax" for the binary
         cross-entropy. "standard" divides by the standard deviation, but at least by the median of the nonzero absolute
-        deviations from the median, which is 1 for a binary feature with few ones. None is no scaling.
-    input_margin : float or None, default=None
-        Distance from the training range of a feature, in units of standard scaling, up to which values enter the
-        network unchanged. A value at a distance d beyond that enters as if the distance was ``log(1 + d)``, so that one
-        extreme value has less effect on the reconstruction of other features. Targets, residuals and outlier scores are
-        not changed. None means that all values enter unchanged.
+        deviations from the median, which is 1 for a binary feature with few ones. None is no scaling. Objects have
+        further parameters, for example ``Standard(input_margin=1.0)``, which limits the effect of values outside the
+        training range of their feature.
     solver : {"adam", "sgd"} or Solver, default="adam"
         Optimizer: AdamW, or stochastic gradient descent with momentum (``solvers.SGD(momentum=0.5)``). Use
         ``solvers.Custom`` for other torch optimizers.
@@ -145,9 +142,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         epochs, at least 10. Smaller numbers may stop training during the warm-up of "onecycle", with a warning.
     warm_start : bool, default=False
         Whether ``fit`` continues from the current weights and scaling. Changes of the loss, corruption, ``alpha``,
-        learning rate, momentum, batch size, number of epochs, early stopping and callbacks take effect. Changes of the
-        network, its sizes, the objective, scaling, class of solver, precision, device and ``random_state`` raise an
-        error. A larger ``n_estimators`` adds members, and resets the state of the solver.
+        learning rate, momentum, ``input_margin``, batch size, number of epochs, early stopping and callbacks take
+        effect. Changes of the network, its sizes, the objective, scaling, class of solver, precision, device and
+        ``random_state`` raise an error. A larger ``n_estimators`` adds members, and resets the state of the solver.
     checkpoint : path-like or None, default=None
         Directory of the file ``training.npz``, which ``fit`` writes after each epoch. After an interruption, the same
         ``fit`` in a new process continues from this file, with identical results. If the file belongs to other
@@ -271,6 +268,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     _most_epochs = 100
     _hidden_layers = 1
     _wide_code = True
+    _input_margin = None
 
     offset_: float
     calibration_scores_: np.ndarray
@@ -292,7 +290,6 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "gaussian",
         scaling: str | Scaling | None = "auto",
-        input_margin: float | None = None,
         solver: str | Solver = "adam",
         learning_rate_init: float = 0.005,
         learning_rate: str | Callable[[float], float] = "onecycle",
@@ -321,7 +318,6 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.loss = loss
         self.corruption = corruption
         self.scaling = scaling
-        self.input_margin = input_margin
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate

@@ -113,12 +113,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
         Scaling of the features, which is part of the model. "auto" is "standard", or "minmax" for the binary
         cross-entropy. "standard" divides by the standard deviation, but at least by the median of the nonzero absolute
-        deviations from the median, which is 1 for a binary feature with few ones. None is no scaling.
-    input_margin : float or None, default=1.0
-        Distance from the training range of a feature, in units of standard scaling, up to which values enter the
-        network unchanged. A value at a distance d beyond that enters as if the distance was ``log(1 + d)``, so that one
-        extreme value has less effect on the reconstruction of other features. Targets, residuals and outlier scores are
-        not changed. None means that all values enter unchanged.
+        deviations from the median, which is 1 for a binary feature with few ones. None is no scaling. Objects have
+        further parameters, for example ``Standard(input_margin=1.0)``, which limits the effect of values outside the
+        training range of their feature.
     solver : {"adam", "sgd"} or Solver, default="adam"
         Optimizer: AdamW, or stochastic gradient descent with momentum (``solvers.SGD(momentum=0.5)``). Use
         ``solvers.Custom`` for other torch optimizers.
@@ -148,9 +145,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Smaller numbers may stop training during the warm-up of "onecycle", with a warning.
     warm_start : bool, default=False
         Whether ``fit`` continues from the current weights and scaling. Changes of the loss, corruption, ``alpha``,
-        learning rate, momentum, batch size, number of epochs, early stopping and callbacks take effect. Changes of the
-        network, its sizes, the objective, scaling, class of solver, precision, device and ``random_state`` raise an
-        error.
+        learning rate, momentum, ``input_margin``, batch size, number of epochs, early stopping and callbacks take
+        effect. Changes of the network, its sizes, the objective, scaling, class of solver, precision, device and
+        ``random_state`` raise an error.
     checkpoint : path-like or None, default=None
         Directory of the file ``training.npz``, which ``fit`` writes after each epoch. After an interruption, the same
         ``fit`` in a new process continues from this file, with identical results. If the file belongs to other
@@ -265,6 +262,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         "early_stopping": ["boolean"],
         "validation_fraction": [reals(0, 1, closed="neither")],
     }
+    _input_margin = 1.0
 
     def __init__(
         self,
@@ -278,7 +276,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "swap",
         scaling: str | Scaling | None = "auto",
-        input_margin: float | None = 1.0,
         solver: str | Solver = "adam",
         learning_rate_init: float = 0.005,
         learning_rate: str | Callable[[float], float] = "onecycle",
@@ -306,7 +303,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.loss = loss
         self.corruption = corruption
         self.scaling = scaling
-        self.input_margin = input_margin
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate

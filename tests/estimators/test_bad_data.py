@@ -246,6 +246,7 @@ class TestChoices:
             ({"corruption": Dense()}, "The 'corruption' parameter of AutoencoderTransformer must be"),
             ({"network": Dense(dropout=1.0)}, "The 'dropout' parameter of Dense must be"),
             ({"corruption": Masking(rate=-0.1)}, "The 'rate' parameter of Masking must be"),
+            ({"scaling": Standard(input_margin=-1.0)}, "The 'input_margin' parameter of Standard must be"),
             ({"scaling": MinMax((1.0, 0.0))}, r"MinMax needs feature_range=\(low, high\) with low < high, got"),
         ],
         ids=str,
