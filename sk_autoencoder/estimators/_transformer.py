@@ -36,6 +36,8 @@ from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import Scaling
 from sk_autoencoder.solvers import Solver
 
+# Fraction of X that is held out with early_stopping=True.
+_HELD_OUT = 0.1
 # Number of draws from the posterior of each sample, for log-likelihoods.
 _N_DRAWS = 200
 # Seeds of the random numbers that are drawn in fit and stored.
@@ -136,10 +138,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         steps is reduced in inverse proportion, to at least 100, with a warning.
     tol : float or None, default=None
         Minimum decrease of the loss that counts as an improvement, see "When training ends" below.
-    early_stopping : bool, default=False
-        Whether to stop when the loss of validation samples no longer decreases, and to restore the best weights.
-    validation_fraction : float in (0, 1), default=0.1
-        Fraction of X that is held out for ``early_stopping``, drawn at random.
+    early_stopping : bool or float, default=False
+        Whether to stop when the loss of validation samples no longer decreases, and to restore the best weights. These
+        samples are ``X_val``, if ``fit`` gets it. Otherwise, they are drawn at random from X and held out: a tenth of X
+        with True, or the given fraction, a float in (0, 1).
     n_iter_no_change : int or "auto", default="auto"
         Number of epochs without improvement after which training stops. "auto" is a tenth of all epochs, at least 10.
         Smaller numbers may stop training during the warm-up of "onecycle", with a warning.
@@ -213,23 +215,21 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     -----
     **When training ends**
 
-    ======================= ================================================================================
-    Parameter               Effect
-    ======================= ================================================================================
-    ``max_iter``            Maximum number of epochs.
-    ``tol``                 Minimum decrease of the monitored loss that counts as an improvement. With
-                            None, it is 0 if ``early_stopping=True``; otherwise, training does not stop early.
-    ``early_stopping``      If True, the validation loss is monitored, and the weights of the epoch with the
-                            smallest one are restored. If False, the training loss is monitored, and the
-                            weights of the last epoch are kept.
-    ``validation_fraction`` Fraction of X that is held out for validation with ``early_stopping=True``, if
-                            ``fit`` gets no ``X_val``. Not used otherwise.
-    ``n_iter_no_change``    Number of successive epochs without an improvement after which training stops.
-    ======================= ================================================================================
+    ==================== ===================================================================================
+    Parameter            Effect
+    ==================== ===================================================================================
+    ``max_iter``         Maximum number of epochs.
+    ``tol``              Minimum decrease of the monitored loss that counts as an improvement. With
+                         None, it is 0 with ``early_stopping``; otherwise, training does not stop early.
+    ``early_stopping``   If True or a fraction, the validation loss is monitored, and the weights of the
+                         epoch with the smallest one are restored. If False, the training loss is
+                         monitored, and the weights of the last epoch are kept.
+    ``n_iter_no_change`` Number of successive epochs without an improvement after which training stops.
+    ==================== ===================================================================================
 
-    So training may stop before ``max_iter`` epochs if ``early_stopping=True`` or ``tol`` is a number. Then, if
+    So training may stop before ``max_iter`` epochs with ``early_stopping``, or if ``tol`` is a number. Then, if
     ``max_iter`` is reached first, there is a ``ConvergenceWarning``. With the defaults, training ends after
-    ``max_iter`` epochs. ``X_val`` without ``early_stopping=True`` is evaluated after each epoch, but does not end
+    ``max_iter`` epochs. ``X_val`` without ``early_stopping`` is evaluated after each epoch, but does not end
     training. ``partial_fit`` always trains for one epoch. Callbacks such as skorch's ``EarlyStopping`` can stop
     training too.
 
@@ -259,8 +259,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
         "whiten": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [reals(0, 1, closed="neither")],
+        "early_stopping": ["boolean", reals(0, 1, closed="neither")],
     }
     _input_margin = 1.0
 
@@ -283,8 +282,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         batch_size: int | str = "auto",
         max_iter: int | str = "auto",
         tol: float | None = None,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
+        early_stopping: bool | float = False,
         n_iter_no_change: int | str = "auto",
         warm_start: bool = False,
         checkpoint: Any = None,
@@ -311,7 +309,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.max_iter = max_iter
         self.tol = tol
         self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.checkpoint = checkpoint
@@ -633,14 +630,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _check_holding_out(self, n_rows: int) -> None:
         if self.early_stopping and n_rows < 2:
             raise ValueError(
-                "early_stopping=True holds out validation samples and needs at least 2 samples, got 1 sample; "
-                "use early_stopping=False or pass X_val."
+                f"early_stopping={self.early_stopping!r} holds out validation samples and needs at least 2 samples, "
+                "got 1 sample; use early_stopping=False or pass X_val."
             )
 
     def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
         if not hold_out:
             return None, None
-        n_held_out = min(n_rows - 1, max(1, round(self._plain("validation_fraction") * n_rows)))
+        chosen = self._plain("early_stopping")
+        fraction = _HELD_OUT if chosen is True else chosen
+        n_held_out = min(n_rows - 1, max(1, round(fraction * n_rows)))
         return tuple(train_test_split(np.arange(n_rows), test_size=n_held_out, random_state=self._plan.seed))
 
     def _before_training(self, endless: bool) -> None:

@@ -60,7 +60,6 @@ BESIDE = {
     "tol": {"n_iter_no_change": 1},
     "max_iter": {"batch_size": 1},  # 3 * 120 steps, more than uint8 holds
     "early_stopping": {"n_iter_no_change": 10},
-    "validation_fraction": {"early_stopping": True, "n_iter_no_change": 10},
 }
 SHARED = {
     f"{estimator.__name__}-{name}={python!r}": (estimator, name, python, numpy)
@@ -134,7 +133,7 @@ def test_ranges(scaling, rows):
 
 
 def test_a_narrow_share_of_many_samples(rows):
-    fitted = quick(AutoencoderTransformer, validation_fraction=np.float16(0.25)).fit(rows)
+    fitted = quick(AutoencoderTransformer).fit(rows).set_params(early_stopping=np.float16(0.25))
     assert len(fitted._split(100_000, hold_out=True)[1]) == 25_000  # float16 ends at 65504
 
 

@@ -58,9 +58,8 @@ FOLLOWED = {
     "batch_size": (7, lambda m: m.net_.batch_size == 7),
     "max_iter": (5, lambda m: m.n_iter_ == 6 + 5),
     "tol": (1e12, lambda m: m.n_iter_ == 6 + 3),
-    "early_stopping": (True, lambda m: "valid_loss" in m.net_.history[-1]),
+    "early_stopping": (0.5, lambda m: m.net_._rows == {"train": 60, "valid": 60}),
     "restore_best": (False, lambda m: "valid_loss" not in m.net_.history[-1]),
-    "validation_fraction": (0.5, lambda m: m.net_._rows == {"train": 60, "valid": 60}),
     "n_iter_no_change": (3, lambda m: m.n_iter_ == 3 + 4),
     "warm_start": (False, lambda m: m.n_iter_ == 6),
     "callbacks": ([Watching()], lambda m: _has(m, Watching)),
@@ -70,7 +69,6 @@ FOLLOWED = {
     "n_estimators": (3, lambda m: m.net_.module_.shape.n_members == 3),
 }
 BEFORE = {  # what the first training needs for the change to show
-    "validation_fraction": {"early_stopping": True},
     "n_iter_no_change": {"tol": 1e12, "learning_rate": "constant"},
 }
 PAIRS = [(e, name) for e in ESTIMATORS for name in list(inspect.signature(e).parameters)]
@@ -189,6 +187,11 @@ class TestGoesOn:
         np.testing.assert_allclose(model._bounds.high * scale + center, rows.max(axis=0) + 0.5 * rows.std(axis=0))
         with pytest.raises(ValueError, match=r"cannot continue training with scaling=Robust\(.*quantile_range"):
             model.set_params(scaling__quantile_range=(5.0, 95.0)).fit(rows)
+
+    def test_with_another_fraction_held_out(self, rows):
+        model = _trained(AutoencoderTransformer, rows, early_stopping=True, max_iter=2)
+        assert model.net_._rows == {"train": 108, "valid": 12}
+        assert model.set_params(early_stopping=0.25).fit(rows).net_._rows == {"train": 90, "valid": 30}
 
     def test_with_other_settings_of_sgd(self, rows):
         model = _trained(AutoencoderTransformer, rows, solver="sgd", learning_rate_init=0.01)

@@ -188,18 +188,28 @@ class TestValidation:
 
     def test_held_out_rows_are_shuffled_and_not_trained_on(self, held_out):
         X = np.repeat(np.eye(4), 25, axis=0)  # sorted: the last tenth is of one kind
-        model = AutoencoderTransformer(2, early_stopping=True, validation_fraction=0.2, max_iter=1, tol=1e12)
+        model = AutoencoderTransformer(2, early_stopping=0.2, max_iter=1, tol=1e12)
         with pytest.warns(ConvergenceWarning):
             model.set_params(random_state=0).fit(X)
         kinds = {tuple(row) for row in held_out[0].take(slice(None)).tolist()}
         assert len(held_out[0]) == 20
         assert len(kinds) > 1
 
-    @pytest.mark.parametrize(("fraction", "expected"), [(0.1, 12), (0.5, 60), (0.001, 1), (0.999, 119)])
+    @pytest.mark.parametrize(("fraction", "expected"), [(True, 12), (0.1, 12), (0.5, 60), (0.001, 1), (0.999, 119)])
     def test_fraction(self, fraction, expected, rows, held_out):
-        model = AutoencoderTransformer(2, early_stopping=True, validation_fraction=fraction, tol=1e12)
-        model.set_params(n_iter_no_change=1, max_iter=2).fit(rows)
+        model = AutoencoderTransformer(2, early_stopping=fraction, tol=1e12, n_iter_no_change=1, max_iter=2)
+        model.fit(rows)
         assert len(held_out[0]) == expected
+
+    def test_true_is_a_tenth(self, rows):
+        models = (AutoencoderTransformer(2, early_stopping=choice, random_state=0) for choice in (True, 0.1))
+        _assert_same_weights(*(model.set_params(max_iter=50, n_iter_no_change=5).fit(rows) for model in models))
+
+    def test_no_sample_is_held_out_beside_the_users(self, rows, held_out):
+        model = AutoencoderTransformer(2, early_stopping=0.5, tol=1e12, n_iter_no_change=1, max_iter=2)
+        model.fit(rows, X_val=rows[:30])
+        assert len(held_out[0]) == 30
+        assert model.net_._rows["train"] == 120
 
 
 class TestStopping:
