@@ -76,7 +76,6 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "alpha": [reals(0)],
         "batch_size": [_AUTO, integers(1)],
         "max_iter": [_AUTO, integers(1)],
-        "tol": [reals(0), None],
         "n_iter_no_change": [_AUTO, integers(1)],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
@@ -405,15 +404,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         callbacks = copied(self.callbacks) or []
         if self.verbose:
             callbacks.append(ProgressBar())
-        if self.tol is not None and self.n_iter_no_change is None:
-            raise ValueError(
-                f"tol={self.tol!r} has no effect with n_iter_no_change=None; use for example n_iter_no_change=10, or "
-                "tol=None."
-            )
-        if self._validates or self.tol is not None:
-            monitor = "valid" if self._validates else "train"
-            # The patience may depend on the number of epochs, and is set before training.
-            callbacks.append(Stopping(monitor, self._plain("tol") or 0.0, patience=None, restore=self._validates))
+        if self._validates:
+            callbacks.append(Stopping(patience=None))  # the patience is set before training
         return callbacks
 
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:

@@ -133,8 +133,6 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     max_iter : int or "auto", default="auto"
         Number of epochs. "auto" is the number for 500 optimizer steps, but at most 100 epochs. With more than 2000
         features, the number of steps is reduced in inverse proportion, to at least 100, with a warning.
-    tol : float or None, default=None
-        Minimum decrease of the loss that counts as an improvement, see "When training ends" below.
     restore_best : bool, default=True
         Whether to restore, for each member, the weights of the epoch with the smallest validation loss.
     n_iter_no_change : int, "auto" or None, default=None
@@ -215,23 +213,26 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     Parameter            Effect
     ==================== ===================================================================================
     ``max_iter``         Maximum number of epochs.
-    ``tol``              Minimum decrease of the monitored loss that counts as an improvement. With
-                         None, it is 0 if ``restore_best=True``; otherwise, training does not stop early.
     ``restore_best``     If True, the validation loss of each member is monitored, on the samples that it
                          holds out or on ``X_val``, and the weights of the epoch with the smallest one are
-                         restored. If False, the training loss is monitored, and the weights of the last
-                         epoch are kept.
-    ``n_iter_no_change`` Number of successive epochs without an improvement after which a member stops.
-                         Training ends when all members have stopped. With None, no member stops, and
-                         ``tol`` must be None.
+                         restored. If False, the weights of the last epoch are kept.
+    ``n_iter_no_change`` Number of successive epochs without a new minimum of its validation loss after
+                         which a member stops. Training ends when all members have stopped. With None, no
+                         member stops. Not used with ``restore_best=False``.
+    ``callbacks``        A callback can stop the training of all members. With ``restore_best=True``, the
+                         best weights are restored also in this case.
     ==================== ===================================================================================
 
-    So training may stop before ``max_iter`` epochs if ``n_iter_no_change`` is not None and either ``restore_best=True``
-    or ``tol`` is a number. Then, if ``max_iter`` is reached first, there is a ``ConvergenceWarning``. With the
-    defaults, training ends after ``max_iter`` epochs, and the best weights are restored. Members that have stopped are
-    trained on until all have stopped; with ``restore_best=True``, this does not affect their final weights. ``X_val``
-    with ``restore_best=False`` is evaluated after each epoch, but does not end training. Callbacks such as skorch's
-    ``EarlyStopping`` can stop training too.
+    With the defaults, training ends after ``max_iter`` epochs, and the best weights are restored. If ``max_iter`` is
+    reached first with ``restore_best=True`` and a number of epochs in ``n_iter_no_change``, there is a
+    ``ConvergenceWarning``. Members that have stopped are trained on until all have stopped; this does not affect their
+    final weights. ``X_val`` with ``restore_best=False`` is evaluated after each epoch, but does not end training.
+
+    To stop when the training loss, the mean over the members, no longer decreases, use skorch's ``EarlyStopping`` as a
+    callback. With a corruption, this loss varies at random, so that a small ``patience`` may stop training too early::
+
+        from skorch.callbacks import EarlyStopping
+        EarlyStopping(monitor="train_loss", patience=10, threshold=1e-4, threshold_mode="abs", lower_is_better=True)
 
     **Privacy.** A pickled detector contains training samples: scores that compare with training samples, as the default
     score does, store up to a few thousand scaled samples for each member, the sorted values of each feature, and the
@@ -296,7 +297,6 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         alpha: float = 0.0,
         batch_size: int | str = "auto",
         max_iter: int | str = "auto",
-        tol: float | None = None,
         restore_best: bool = True,
         n_iter_no_change: int | str | None = None,
         warm_start: bool = False,
@@ -324,7 +324,6 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.alpha = alpha
         self.batch_size = batch_size
         self.max_iter = max_iter
-        self.tol = tol
         self.restore_best = restore_best
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start

@@ -136,8 +136,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     max_iter : int or "auto", default="auto"
         Number of epochs. "auto" is the number for 3000 optimizer steps. With more than 2000 features, the number of
         steps is reduced in inverse proportion, to at least 100, with a warning.
-    tol : float or None, default=None
-        Minimum decrease of the loss that counts as an improvement, see "When training ends" below.
     early_stopping : bool or float, default=False
         Whether to stop when the loss of validation samples no longer decreases, and to restore the best weights. These
         samples are ``X_val``, if ``fit`` gets it. Otherwise, they are drawn at random from X and held out: a tenth of X
@@ -219,19 +217,24 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     Parameter            Effect
     ==================== ===================================================================================
     ``max_iter``         Maximum number of epochs.
-    ``tol``              Minimum decrease of the monitored loss that counts as an improvement. With
-                         None, it is 0 with ``early_stopping``; otherwise, training does not stop early.
-    ``early_stopping``   If True or a fraction, the validation loss is monitored, and the weights of the
-                         epoch with the smallest one are restored. If False, the training loss is
-                         monitored, and the weights of the last epoch are kept.
-    ``n_iter_no_change`` Number of successive epochs without an improvement after which training stops.
+    ``early_stopping``   If True or a fraction, training stops when the validation loss no longer decreases,
+                         and the weights of the epoch with the smallest one are restored. If False, the
+                         weights of the last epoch are kept.
+    ``n_iter_no_change`` Number of successive epochs without a new minimum of the validation loss after
+                         which training stops. Not used with ``early_stopping=False``.
+    ``callbacks``        A callback can stop training too. With ``early_stopping``, the best weights are
+                         restored also in this case.
     ==================== ===================================================================================
 
-    So training may stop before ``max_iter`` epochs with ``early_stopping``, or if ``tol`` is a number. Then, if
-    ``max_iter`` is reached first, there is a ``ConvergenceWarning``. With the defaults, training ends after
-    ``max_iter`` epochs. ``X_val`` without ``early_stopping`` is evaluated after each epoch, but does not end
-    training. ``partial_fit`` always trains for one epoch. Callbacks such as skorch's ``EarlyStopping`` can stop
-    training too.
+    With the defaults, training ends after ``max_iter`` epochs. If ``max_iter`` is reached first with
+    ``early_stopping``, there is a ``ConvergenceWarning``. ``X_val`` without ``early_stopping`` is evaluated after each
+    epoch, but does not end training. ``partial_fit`` always trains for one epoch.
+
+    To stop when the training loss no longer decreases, use skorch's ``EarlyStopping`` as a callback. With a corruption,
+    this loss varies at random, so that a small ``patience`` may stop training too early::
+
+        from skorch.callbacks import EarlyStopping
+        EarlyStopping(monitor="train_loss", patience=10, threshold=1e-4, threshold_mode="abs", lower_is_better=True)
 
     **Privacy.** A pickled model contains information about its training samples: the mean, variance, minimum and
     maximum of each feature, the losses of each epoch and, unless the objective has a prior, the codes of at most 4096
@@ -281,7 +284,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         alpha: float = 0.1,
         batch_size: int | str = "auto",
         max_iter: int | str = "auto",
-        tol: float | None = None,
         early_stopping: bool | float = False,
         n_iter_no_change: int | str = "auto",
         warm_start: bool = False,
@@ -307,7 +309,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.alpha = alpha
         self.batch_size = batch_size
         self.max_iter = max_iter
-        self.tol = tol
         self.early_stopping = early_stopping
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start

@@ -57,7 +57,6 @@ def assert_same(python, numpy, X):
 
 # Some choices need others beside them.
 BESIDE = {
-    "tol": {"n_iter_no_change": 1},
     "max_iter": {"batch_size": 1},  # 3 * 120 steps, more than uint8 holds
     "early_stopping": {"n_iter_no_change": 10},
 }
