@@ -223,16 +223,18 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
                          best weights are restored also in this case.
     ==================== ===================================================================================
 
-    With the defaults, training ends after ``max_iter`` epochs, and the best weights are restored. If ``max_iter`` is
-    reached first with ``restore_best=True`` and a number of epochs in ``n_iter_no_change``, there is a
-    ``ConvergenceWarning``. Members that have stopped are trained on until all have stopped; this does not affect their
-    final weights. ``X_val`` with ``restore_best=False`` is evaluated after each epoch, but does not end training.
+    With the defaults, training ends after ``max_iter`` epochs, and the best weights are restored. If
+    ``n_iter_no_change`` is used, there is a ``ConvergenceWarning`` if ``max_iter`` is reached first. Members that have
+    stopped are trained on until all have stopped; this does not affect their final weights. ``X_val`` with
+    ``restore_best=False`` is evaluated after each epoch, but does not end training.
 
     To stop when the training loss, the mean over the members, no longer decreases, use skorch's ``EarlyStopping`` as a
     callback. With a corruption, this loss varies at random, so that a small ``patience`` may stop training too early::
 
         from skorch.callbacks import EarlyStopping
         EarlyStopping(monitor="train_loss", patience=10, threshold=1e-4, threshold_mode="abs", lower_is_better=True)
+
+    With ``monitor="valid_loss"``, it uses the validation loss. It prints a line, unless ``sink=skorch.utils.noop``.
 
     **Privacy.** A pickled detector contains training samples: scores that compare with training samples, as the default
     score does, store up to a few thousand scaled samples for each member, the sorted values of each feature, and the

@@ -226,15 +226,17 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                          restored also in this case.
     ==================== ===================================================================================
 
-    With the defaults, training ends after ``max_iter`` epochs. If ``max_iter`` is reached first with
-    ``early_stopping``, there is a ``ConvergenceWarning``. ``X_val`` without ``early_stopping`` is evaluated after each
-    epoch, but does not end training. ``partial_fit`` always trains for one epoch.
+    With the defaults, training ends after ``max_iter`` epochs. With ``early_stopping``, there is a
+    ``ConvergenceWarning`` if ``max_iter`` is reached first. ``X_val`` without ``early_stopping`` is evaluated after
+    each epoch, but does not end training. ``partial_fit`` always trains for one epoch.
 
     To stop when the training loss no longer decreases, use skorch's ``EarlyStopping`` as a callback. With a corruption,
     this loss varies at random, so that a small ``patience`` may stop training too early::
 
         from skorch.callbacks import EarlyStopping
         EarlyStopping(monitor="train_loss", patience=10, threshold=1e-4, threshold_mode="abs", lower_is_better=True)
+
+    With ``monitor="valid_loss"``, it uses the validation loss. It prints a line, unless ``sink=skorch.utils.noop``.
 
     **Privacy.** A pickled model contains information about its training samples: the mean, variance, minimum and
     maximum of each feature, the losses of each epoch and, unless the objective has a prior, the codes of at most 4096

@@ -22,7 +22,9 @@ class StopTraining(Exception):  # noqa: N818 - no error, a signal
 
 
 class Stopping(Callback):
-    """Early stopping of each member when its validation loss no longer decreases; the best weights are restored.
+    """Early stopping of each member when its validation loss no longer decreases.
+
+    The best weights are restored at the end of training, also after an interruption.
 
     Parameters
     ----------
