@@ -44,6 +44,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import ablation, outliers
 from sk_autoencoder import AutoencoderTransformer
 from sk_autoencoder.corruptions import Gaussian, Masking, Swap
+from sk_autoencoder.scaling import Standard
 
 
 def narrowing(n_layers: int, narrowest_first: int = 128, widest_first: int = 512) -> Callable[[int], tuple[int, ...]]:
@@ -63,7 +64,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "default, swap .1": {"corruption": Swap(0.1)},
     "default, swap .15": {"corruption": Swap(0.15)},
     "default, swap .2": {"corruption": Swap(0.2)},
-    "default, no input margin": {"input_margin": None},
+    "default, no input margin": {"scaling": Standard(input_margin=None)},
     "relu, .002, 2 layers": TWO_LAYERS | {"activation": "relu", "learning_rate_init": 0.002},
     "relu, .005, 2 layers": TWO_LAYERS | {"activation": "relu", "learning_rate_init": 0.005},
     "relu, .01, 2 layers": TWO_LAYERS | {"activation": "relu", "learning_rate_init": 0.01},

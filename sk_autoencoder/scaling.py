@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 from sklearn.preprocessing import RobustScaler
 
 from sk_autoencoder._parts import Part
+from sk_autoencoder._validation import StrOptions, reals
 
 __all__ = ["SCALINGS", "Affine", "ColumnStatistics", "MinMax", "Robust", "Scaling", "Standard"]
 
@@ -151,8 +152,15 @@ def _usual(rows: Any) -> np.ndarray:
     return np.where(n_equal < n_rows, np.take_along_axis(deviations, middle[:, None], axis=1)[:, 0], 0.0)
 
 
+INPUT_MARGIN = [StrOptions({"auto"}), reals(0), None]  # constraint of the parameter ``input_margin``
+
+
 class Scaling(Part):
     """Abstract base class: an affine scaling of the features."""
+
+    # Parameter that subclasses may have: how far beyond the training range of a feature, in units of ``Standard``,
+    # values enter the network unchanged. "auto" depends on the estimator, None is no limit.
+    input_margin: Any = "auto"
 
     @abstractmethod
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
@@ -164,7 +172,21 @@ class Standard(Scaling):
 
     Features are divided by at least the median of the nonzero absolute deviations from their median, so that rare
     values are not scaled to large numbers: a binary feature with few ones is divided by 1.
+
+    Parameters
+    ----------
+    input_margin : "auto", float or None, default="auto"
+        Distance from the training range of a feature, in units of ``Standard``, up to which values enter the network
+        unchanged. A value at a distance d beyond that enters as if the distance was ``log(1 + d)``, so that one extreme
+        value has less effect on the reconstruction of other features. Targets, residuals and outlier scores are not
+        changed. None is no limit. "auto" is 1.0 in ``AutoencoderTransformer`` and None in
+        ``AutoencoderOutlierDetector``.
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"input_margin": INPUT_MARGIN}
+
+    def __init__(self, input_margin: float | str | None = "auto"):
+        self.input_margin = input_margin
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
         """Compute the scaling."""
@@ -179,12 +201,18 @@ class MinMax(Scaling):
     ----------
     feature_range : tuple of two floats, default=(0.0, 1.0)
         The interval; use (-1, 1) with ``out_activation="tanh"``.
+    input_margin : "auto", float or None, default="auto"
+        Distance from the training range up to which values enter the network unchanged, as in ``Standard``.
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"feature_range": [tuple, list, np.ndarray]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "feature_range": [tuple, list, np.ndarray],
+        "input_margin": INPUT_MARGIN,
+    }
 
-    def __init__(self, feature_range: tuple[float, float] = (0.0, 1.0)):
+    def __init__(self, feature_range: tuple[float, float] = (0.0, 1.0), input_margin: float | str | None = "auto"):
         self.feature_range = feature_range
+        self.input_margin = input_margin
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
         """Compute the scaling."""
@@ -207,12 +235,18 @@ class Robust(Scaling):
     ----------
     quantile_range : tuple of two floats, default=(25.0, 75.0)
         The quantiles, in percent, whose difference becomes 1.
+    input_margin : "auto", float or None, default="auto"
+        Distance from the training range up to which values enter the network unchanged, as in ``Standard``.
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"quantile_range": [tuple, list, np.ndarray]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "quantile_range": [tuple, list, np.ndarray],
+        "input_margin": INPUT_MARGIN,
+    }
 
-    def __init__(self, quantile_range: tuple[float, float] = (25.0, 75.0)):
+    def __init__(self, quantile_range: tuple[float, float] = (25.0, 75.0), input_margin: float | str | None = "auto"):
         self.quantile_range = quantile_range
+        self.input_margin = input_margin
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
         """Compute the scaling."""

@@ -114,7 +114,7 @@ def test_estimators_document_each_name_of_a_registry(estimator, axis):
 
 # Parameters and attributes that mean something else, or are more, in another estimator.
 DOCUMENTED_APART = {
-    *("n_components", "hidden_layer_sizes", "corruption", "input_margin", "learning_rate", "alpha", "max_iter"),
+    *("n_components", "hidden_layer_sizes", "corruption", "learning_rate", "alpha", "max_iter"),
     *("n_iter_no_change", "warm_start", "callbacks", "net_", "loss_curve_"),
 }
 

@@ -11,7 +11,7 @@ from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 CASES = {
     "n_components=20 exceeds": (AutoencoderTransformer(20, corruption=None, max_iter=1), {}),
     "callbacks contains LRScheduler": (AutoencoderTransformer(2, max_iter=1, callbacks=[LRScheduler()]), {}),
-    "Training ended after": (AutoencoderOutlierDetector(2, max_iter=1, tol=0.0, n_iter_no_change=5), {}),
+    "Training ended after": (AutoencoderOutlierDetector(2, max_iter=1, n_iter_no_change=5), {}),
     "X_val differs from X": (AutoencoderTransformer(2, max_iter=1), {"X_val": np.full((60, 5), 1e6)}),
 }
 

@@ -229,13 +229,16 @@ def fill_values(affine: Affine, statistics: ColumnStatistics) -> np.ndarray:
     return np.where(statistics.absent, 0.0, (statistics.mean - affine.center) / affine.scale)
 
 
-def input_bounds(estimator: Any, affine: Affine, statistics: ColumnStatistics) -> Bounds | None:
-    """Return the range of each scaled feature in the training set, extended by ``input_margin`` units on both sides."""
-    if estimator.input_margin is None:
+def input_bounds(estimator: Any, assembly: Assembly, affine: Affine, statistics: ColumnStatistics) -> Bounds | None:
+    """Return the range of each scaled feature in the training set, extended by the input margin on both sides."""
+    margin = "auto" if assembly.scaling is None else assembly.scaling.input_margin
+    if _is_auto(margin):
+        margin = estimator._input_margin
+    if margin is None:
         return None
     unit = statistics.scale / affine.scale
     low, high = scaled_range(affine, statistics)
-    return Bounds(low - estimator.input_margin * unit, high + estimator.input_margin * unit, unit)
+    return Bounds(low - margin * unit, high + margin * unit, unit)
 
 
 def divergence_message(estimator: Any, affine: Affine, statistics: ColumnStatistics) -> str:

@@ -55,7 +55,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 5
+_STATE_VERSION = 6
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
@@ -70,14 +70,12 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "loss": [StrOptions(set(LOSSES)), Loss],
         "corruption": [StrOptions(set(CORRUPTIONS)), Corruption, None],
         "scaling": [_AUTO, StrOptions(set(SCALINGS)), Scaling, None],
-        "input_margin": [reals(0), None],
         "solver": [StrOptions(set(SOLVERS)), Solver],
         "learning_rate_init": [reals(0, closed="neither")],
         "learning_rate": [StrOptions(set(SCHEDULES)), callable],
         "alpha": [reals(0)],
         "batch_size": [_AUTO, integers(1)],
         "max_iter": [_AUTO, integers(1)],
-        "tol": [reals(0), None],
         "n_iter_no_change": [_AUTO, integers(1)],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
@@ -93,6 +91,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     _most_epochs: ClassVar[int | None] = None
     _hidden_layers: ClassVar[int] = 3
     _wide_code: ClassVar[bool] = False  # whether, with a corruption, "auto" may exceed the number of features
+    _input_margin: ClassVar[float | None]  # value of "auto" for input_margin of the scaling
 
     callbacks: list[Any] | None
     n_components: Any
@@ -287,7 +286,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 _assembly.check_domain(self, assembly, *_assembly.scaled_range(self._affine, statistics))
             plan = self._new_plan(assembly, shape, mixed_precision(self.precision, device), self._plan.seed)
             self._assembly, self._shape, self._plan, self._given = assembly, shape, plan, now
-            self._bounds = _assembly.input_bounds(self, self._affine, self._statistics)
+            self._bounds = _assembly.input_bounds(self, assembly, self._affine, self._statistics)
         if self._shape.n_members > n_members:
             self._add_members()
         else:
@@ -347,7 +346,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self._assembly, self._shape, self._given = assembly, shape, _changes.given(self)
         self._plan = self._new_plan(assembly, shape, mixed_precision(self.precision, device), seed)
         self._affine, self._statistics = affine, statistics
-        self._bounds = _assembly.input_bounds(self, affine, statistics)
+        self._bounds = _assembly.input_bounds(self, assembly, affine, statistics)
         self._streams = False  # whether partial_fit was called
         net = self._new_net(device)
         if assembly.network.layerwise_pretraining and not net.module_.stages():
@@ -410,15 +409,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         callbacks = copied(self.callbacks) or []
         if self.verbose:
             callbacks.append(ProgressBar())
-        if self.tol is not None and self.n_iter_no_change is None:
-            raise ValueError(
-                f"tol={self.tol!r} has no effect with n_iter_no_change=None; use for example n_iter_no_change=10, or "
-                "tol=None."
-            )
-        if self._validates or self.tol is not None:
-            monitor = "valid" if self._validates else "train"
-            # The patience may depend on the number of epochs, and is set before training.
-            callbacks.append(Stopping(monitor, self._plain("tol") or 0.0, patience=None, restore=self._validates))
+        if self._validates:
+            callbacks.append(Stopping(patience=None))  # the patience is set before training
         return callbacks
 
     def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:

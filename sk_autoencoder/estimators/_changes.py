@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 
 from sk_autoencoder.estimators._assembly import Assembly
 from sk_autoencoder.networks import NetworkShape
+from sk_autoencoder.scaling import Scaling
 
 # Fields of NetworkShape whose parameter has another name, and fields without a parameter.
 _PARAMETERS = {"dtype": "precision", "n_members": "n_estimators"}
@@ -79,4 +80,7 @@ def _agree(one: Any, other: Any, touched: bool) -> bool:
     """Whether two values are equal; parts are compared by their parameters if these may have changed."""
     if not isinstance(one, BaseEstimator) or type(one) is not type(other):
         return _same(one, other)
-    return not touched or changed(given(one), given(other)) == {}
+    changes = changed(given(one), given(other)) if touched else {}
+    if isinstance(one, Scaling):
+        changes.pop("input_margin", None)  # only the bounds of the input depend on it
+    return not changes

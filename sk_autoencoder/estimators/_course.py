@@ -59,15 +59,17 @@ def warn_afterwards(estimator: Any, epochs: int, done: int, schedule: Schedule) 
     net = estimator.net_
     for rule in (rule for rule in _rules(net) if rule.patience is not None):
         if not rule.stopped_.all():
+            if done < net.max_epochs:
+                continue  # a callback has stopped training
             warn(
-                f"Training ended after max_iter={epochs} epochs, before the {rule.monitor} loss stopped decreasing by "
-                f"{rule.tol:g} for n_iter_no_change={rule.patience} epochs; increase max_iter.",
+                f"Training ended after max_iter={epochs} epochs, before the validation loss stopped decreasing for "
+                f"n_iter_no_change={rule.patience} epochs; increase max_iter.",
                 ConvergenceWarning,
             )
         elif _rises(schedule, done / net.max_epochs) and done <= _auto.n_iter_no_change(net.max_epochs):
             warn(
-                f"Training stopped after {done} of {net.max_epochs} epochs, because the {rule.monitor} loss did not "
-                f"decrease by {rule.tol:g} for n_iter_no_change={rule.patience} epochs. This was during the warm-up of "
+                f"Training stopped after {done} of {net.max_epochs} epochs, because the validation loss did not "
+                f"decrease for n_iter_no_change={rule.patience} epochs. This was during the warm-up of "
                 f"learning_rate={estimator.learning_rate!r}, when the learning rate is small; set "
                 f"n_iter_no_change='auto' (here {_auto.n_iter_no_change(net.max_epochs)} epochs), or "
                 "learning_rate='constant'.",

@@ -114,12 +114,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
         Scaling of the features, which is part of the model. "auto" is "standard", or "minmax" for the binary
         cross-entropy. "standard" divides by the standard deviation, but at least by the median of the nonzero absolute
-        deviations from the median, which is 1 for a binary feature with few ones. None is no scaling.
-    input_margin : float or None, default=None
-        Distance from the training range of a feature, in units of standard scaling, up to which values enter the
-        network unchanged. A value at a distance d beyond that enters as if the distance was ``log(1 + d)``, so that one
-        extreme value has less effect on the reconstruction of other features. Targets, residuals and outlier scores are
-        not changed. None means that all values enter unchanged.
+        deviations from the median, which is 1 for a binary feature with few ones. None is no scaling. Objects have
+        further parameters, for example ``Standard(input_margin=1.0)``, which limits the effect of values outside the
+        training range of their feature.
     solver : {"adam", "sgd"} or Solver, default="adam"
         Optimizer: AdamW, or stochastic gradient descent with momentum (``solvers.SGD(momentum=0.5)``). Use
         ``solvers.Custom`` for other torch optimizers.
@@ -137,8 +134,6 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     max_iter : int or "auto", default="auto"
         Number of epochs. "auto" is the number for 500 optimizer steps, but at most 100 epochs. With more than 2000
         features, the number of steps is reduced in inverse proportion, to at least 100, with a warning.
-    tol : float or None, default=None
-        Minimum decrease of the loss that counts as an improvement, see "When training ends" below.
     restore_best : bool, default=True
         Whether to restore, for each member, the weights of the epoch with the smallest validation loss.
     n_iter_no_change : int, "auto" or None, default=None
@@ -146,9 +141,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         epochs, at least 10. Smaller numbers may stop training during the warm-up of "onecycle", with a warning.
     warm_start : bool, default=False
         Whether ``fit`` continues from the current weights and scaling. Changes of the loss, corruption, ``alpha``,
-        learning rate, momentum, batch size, number of epochs, early stopping and callbacks take effect. Changes of the
-        network, its sizes, the objective, scaling, class of solver, precision, device and ``random_state`` raise an
-        error. A larger ``n_estimators`` adds members, and resets the state of the solver.
+        learning rate, momentum, ``input_margin``, batch size, number of epochs, early stopping and callbacks take
+        effect. Changes of the network, its sizes, the objective, scaling, class of solver, precision, device and
+        ``random_state`` raise an error. A larger ``n_estimators`` adds members, and resets the state of the solver.
     checkpoint : path-like or None, default=None
         Directory of the file ``training.npz``, which ``fit`` writes after each epoch. After an interruption, the same
         ``fit`` in a new process continues from this file, with identical results. If the file belongs to other
@@ -219,23 +214,28 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     Parameter            Effect
     ==================== ===================================================================================
     ``max_iter``         Maximum number of epochs.
-    ``tol``              Minimum decrease of the monitored loss that counts as an improvement. With
-                         None, it is 0 if ``restore_best=True``; otherwise, training does not stop early.
     ``restore_best``     If True, the validation loss of each member is monitored, on the samples that it
                          holds out or on ``X_val``, and the weights of the epoch with the smallest one are
-                         restored. If False, the training loss is monitored, and the weights of the last
-                         epoch are kept.
-    ``n_iter_no_change`` Number of successive epochs without an improvement after which a member stops.
-                         Training ends when all members have stopped. With None, no member stops, and
-                         ``tol`` must be None.
+                         restored. If False, the weights of the last epoch are kept.
+    ``n_iter_no_change`` Number of successive epochs without a new minimum of its validation loss after
+                         which a member stops. Training ends when all members have stopped. With None, no
+                         member stops. Not used with ``restore_best=False``.
+    ``callbacks``        A callback can stop the training of all members. With ``restore_best=True``, the
+                         best weights are restored also in this case.
     ==================== ===================================================================================
 
-    So training may stop before ``max_iter`` epochs if ``n_iter_no_change`` is not None and either ``restore_best=True``
-    or ``tol`` is a number. Then, if ``max_iter`` is reached first, there is a ``ConvergenceWarning``. With the
-    defaults, training ends after ``max_iter`` epochs, and the best weights are restored. Members that have stopped are
-    trained on until all have stopped; with ``restore_best=True``, this does not affect their final weights. ``X_val``
-    with ``restore_best=False`` is evaluated after each epoch, but does not end training. Callbacks such as skorch's
-    ``EarlyStopping`` can stop training too.
+    With the defaults, training ends after ``max_iter`` epochs, and the best weights are restored. If
+    ``n_iter_no_change`` is used, there is a ``ConvergenceWarning`` if ``max_iter`` is reached first. Members that have
+    stopped are trained on until all have stopped; this does not affect their final weights. ``X_val`` with
+    ``restore_best=False`` is evaluated after each epoch, but does not end training.
+
+    To stop when the training loss, the mean over the members, no longer decreases, use skorch's ``EarlyStopping`` as a
+    callback. With a corruption, this loss varies at random, so that a small ``patience`` may stop training too early::
+
+        from skorch.callbacks import EarlyStopping
+        EarlyStopping(monitor="train_loss", patience=10, threshold=1e-4, threshold_mode="abs", lower_is_better=True)
+
+    With ``monitor="valid_loss"``, it uses the validation loss. It prints a line, unless ``sink=skorch.utils.noop``.
 
     **Privacy.** A pickled detector contains training samples: scores that compare with training samples, as the default
     score does, store up to a few thousand scaled samples for each member, the sorted values of each feature, and the
@@ -272,6 +272,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     _most_epochs = 100
     _hidden_layers = 1
     _wide_code = True
+    _input_margin = None
 
     offset_: float
     calibration_scores_: np.ndarray
@@ -293,14 +294,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "gaussian",
         scaling: str | Scaling | None = "auto",
-        input_margin: float | None = None,
         solver: str | Solver = "adam",
         learning_rate_init: float = 0.005,
         learning_rate: str | Callable[[float], float] = "onecycle",
         alpha: float = 0.0,
         batch_size: int | str = "auto",
         max_iter: int | str = "auto",
-        tol: float | None = None,
         restore_best: bool = True,
         n_iter_no_change: int | str | None = None,
         warm_start: bool = False,
@@ -322,14 +321,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.loss = loss
         self.corruption = corruption
         self.scaling = scaling
-        self.input_margin = input_margin
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
         self.alpha = alpha
         self.batch_size = batch_size
         self.max_iter = max_iter
-        self.tol = tol
         self.restore_best = restore_best
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start

@@ -45,6 +45,8 @@ from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import Scaling, row_blocks
 from sk_autoencoder.solvers import Solver
 
+# Fraction of X that is held out with early_stopping=True.
+_HELD_OUT = 0.1
 # Number of draws from the posterior of each sample, for log-likelihoods.
 _N_DRAWS = 200
 # Seeds of the random numbers that are drawn in fit and stored.
@@ -122,12 +124,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     scaling : {"auto", "standard", "minmax", "robust"}, Scaling or None, default="auto"
         Scaling of the features, which is part of the model. "auto" is "standard", or "minmax" for the binary
         cross-entropy. "standard" divides by the standard deviation, but at least by the median of the nonzero absolute
-        deviations from the median, which is 1 for a binary feature with few ones. None is no scaling.
-    input_margin : float or None, default=1.0
-        Distance from the training range of a feature, in units of standard scaling, up to which values enter the
-        network unchanged. A value at a distance d beyond that enters as if the distance was ``log(1 + d)``, so that one
-        extreme value has less effect on the reconstruction of other features. Targets, residuals and outlier scores are
-        not changed. None means that all values enter unchanged.
+        deviations from the median, which is 1 for a binary feature with few ones. None is no scaling. Objects have
+        further parameters, for example ``Standard(input_margin=1.0)``, which limits the effect of values outside the
+        training range of their feature.
     solver : {"adam", "sgd"} or Solver, default="adam"
         Optimizer: AdamW, or stochastic gradient descent with momentum (``solvers.SGD(momentum=0.5)``). Use
         ``solvers.Custom`` for other torch optimizers.
@@ -146,20 +145,18 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     max_iter : int or "auto", default="auto"
         Number of epochs. "auto" is the number for 3000 optimizer steps. With more than 2000 features, the number of
         steps is reduced in inverse proportion, to at least 100, with a warning.
-    tol : float or None, default=None
-        Minimum decrease of the loss that counts as an improvement, see "When training ends" below.
-    early_stopping : bool, default=False
-        Whether to stop when the loss of validation samples no longer decreases, and to restore the best weights.
-    validation_fraction : float in (0, 1), default=0.1
-        Fraction of X that is held out for ``early_stopping``, drawn at random.
+    early_stopping : bool or float, default=False
+        Whether to stop when the loss of validation samples no longer decreases, and to restore the best weights. These
+        samples are ``X_val``, if ``fit`` gets it. Otherwise, they are drawn at random from X and held out: a tenth of X
+        with True, or the given fraction, a float in (0, 1).
     n_iter_no_change : int or "auto", default="auto"
         Number of epochs without improvement after which training stops. "auto" is a tenth of all epochs, at least 10.
         Smaller numbers may stop training during the warm-up of "onecycle", with a warning.
     warm_start : bool, default=False
         Whether ``fit`` continues from the current weights and scaling. Changes of the loss, corruption, ``alpha``,
-        learning rate, momentum, batch size, number of epochs, early stopping and callbacks take effect. Changes of the
-        network, its sizes, the objective, scaling, class of solver, precision, device and ``random_state`` raise an
-        error.
+        learning rate, momentum, ``input_margin``, batch size, number of epochs, early stopping and callbacks take
+        effect. Changes of the network, its sizes, the objective, scaling, class of solver, precision, device and
+        ``random_state`` raise an error.
     checkpoint : path-like or None, default=None
         Directory of the file ``training.npz``, which ``fit`` writes after each epoch. After an interruption, the same
         ``fit`` in a new process continues from this file, with identical results. If the file belongs to other
@@ -225,25 +222,30 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     -----
     **When training ends**
 
-    ======================= ================================================================================
-    Parameter               Effect
-    ======================= ================================================================================
-    ``max_iter``            Maximum number of epochs.
-    ``tol``                 Minimum decrease of the monitored loss that counts as an improvement. With
-                            None, it is 0 if ``early_stopping=True``; otherwise, training does not stop early.
-    ``early_stopping``      If True, the validation loss is monitored, and the weights of the epoch with the
-                            smallest one are restored. If False, the training loss is monitored, and the
-                            weights of the last epoch are kept.
-    ``validation_fraction`` Fraction of X that is held out for validation with ``early_stopping=True``, if
-                            ``fit`` gets no ``X_val``. Not used otherwise.
-    ``n_iter_no_change``    Number of successive epochs without an improvement after which training stops.
-    ======================= ================================================================================
+    ==================== ===================================================================================
+    Parameter            Effect
+    ==================== ===================================================================================
+    ``max_iter``         Maximum number of epochs.
+    ``early_stopping``   If True or a fraction, training stops when the validation loss no longer decreases,
+                         and the weights of the epoch with the smallest one are restored. If False, the
+                         weights of the last epoch are kept.
+    ``n_iter_no_change`` Number of successive epochs without a new minimum of the validation loss after
+                         which training stops. Not used with ``early_stopping=False``.
+    ``callbacks``        A callback can stop training too. With ``early_stopping``, the best weights are
+                         restored also in this case.
+    ==================== ===================================================================================
 
-    So training may stop before ``max_iter`` epochs if ``early_stopping=True`` or ``tol`` is a number. Then, if
-    ``max_iter`` is reached first, there is a ``ConvergenceWarning``. With the defaults, training ends after
-    ``max_iter`` epochs. ``X_val`` without ``early_stopping=True`` is evaluated after each epoch, but does not end
-    training. ``partial_fit`` always trains for one epoch. Callbacks such as skorch's ``EarlyStopping`` can stop
-    training too.
+    With the defaults, training ends after ``max_iter`` epochs. With ``early_stopping``, there is a
+    ``ConvergenceWarning`` if ``max_iter`` is reached first. ``X_val`` without ``early_stopping`` is evaluated after
+    each epoch, but does not end training. ``partial_fit`` always trains for one epoch.
+
+    To stop when the training loss no longer decreases, use skorch's ``EarlyStopping`` as a callback. With a corruption,
+    this loss varies at random, so that a small ``patience`` may stop training too early::
+
+        from skorch.callbacks import EarlyStopping
+        EarlyStopping(monitor="train_loss", patience=10, threshold=1e-4, threshold_mode="abs", lower_is_better=True)
+
+    With ``monitor="valid_loss"``, it uses the validation loss. It prints a line, unless ``sink=skorch.utils.noop``.
 
     **Missing values.** NaN, and None or NA in object and nullable columns, are missing values, in training and
     validation samples as well as later ones. Statistics of the scaling, losses and ``score`` are those of the observed
@@ -278,9 +280,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseAutoencoder._parameter_constraints,
         "whiten": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [reals(0, 1, closed="neither")],
+        "early_stopping": ["boolean", reals(0, 1, closed="neither")],
     }
+    _input_margin = 1.0
 
     def __init__(
         self,
@@ -294,16 +296,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "swap",
         scaling: str | Scaling | None = "auto",
-        input_margin: float | None = 1.0,
         solver: str | Solver = "adam",
         learning_rate_init: float = 0.005,
         learning_rate: str | Callable[[float], float] = "onecycle",
         alpha: float = 0.1,
         batch_size: int | str = "auto",
         max_iter: int | str = "auto",
-        tol: float | None = None,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
+        early_stopping: bool | float = False,
         n_iter_no_change: int | str = "auto",
         warm_start: bool = False,
         checkpoint: Any = None,
@@ -322,16 +321,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.loss = loss
         self.corruption = corruption
         self.scaling = scaling
-        self.input_margin = input_margin
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
         self.alpha = alpha
         self.batch_size = batch_size
         self.max_iter = max_iter
-        self.tol = tol
         self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.checkpoint = checkpoint
@@ -660,14 +656,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _check_holding_out(self, n_rows: int) -> None:
         if self.early_stopping and n_rows < 2:
             raise ValueError(
-                "early_stopping=True holds out validation samples and needs at least 2 samples, got 1 sample; "
-                "use early_stopping=False or pass X_val."
+                f"early_stopping={self.early_stopping!r} holds out validation samples and needs at least 2 samples, "
+                "got 1 sample; use early_stopping=False or pass X_val."
             )
 
     def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
         if not hold_out:
             return None, None
-        n_held_out = min(n_rows - 1, max(1, round(self._plain("validation_fraction") * n_rows)))
+        chosen = self._plain("early_stopping")
+        fraction = _HELD_OUT if chosen is True else chosen
+        n_held_out = min(n_rows - 1, max(1, round(fraction * n_rows)))
         return tuple(train_test_split(np.arange(n_rows), test_size=n_held_out, random_state=self._plan.seed))
 
     def _before_training(self, endless: bool) -> None:

@@ -56,7 +56,7 @@ class Adversarial(Objective):
     a code and a draw. For validation and after training, where nothing is drawn, it is the loss ``softplus(-l)`` of the
     code, which is larger the less the code looks like a draw. Both are log(2) = 0.69 when the discriminator cannot tell
     codes and draws apart. Encoder and discriminator work against each other, so the sum of their losses says little;
-    loss curves, early stopping and ``tol`` follow the reconstruction loss.
+    loss curves and early stopping follow the reconstruction loss.
 
     The discriminator does not keep a code with more components than features from copying the sample; use a corruption.
 

@@ -14,60 +14,59 @@ from sk_autoencoder._torch import foreach_copy
 __all__ = ["Callback", "LRScheduler", "ProgressBar", "StopTraining", "Stopping"]
 
 
+_MONITORED = "valid_member_loss"
+
+
 class StopTraining(Exception):  # noqa: N818 - no error, a signal
     """Raised by a callback to stop training cleanly."""
 
 
 class Stopping(Callback):
-    """Early stopping of each member when its loss no longer decreases by ``tol``, with the best weights restored.
+    """Early stopping of each member when its validation loss no longer decreases.
+
+    The best weights are restored at the end of training, also after an interruption.
 
     Parameters
     ----------
-    monitor : {"train", "valid"}
-        The loss that is monitored.
-    tol : float
-        The smallest decrease that counts as an improvement. It is absolute, since losses may be negative.
     patience : int or None
-        Number of epochs without improvement after which a member stops. None never stops.
-    restore : bool
-        Whether to restore the best weights at the end of training, also after an interruption.
+        Number of epochs without a new minimum after which a member stops. None never stops.
     """
 
-    def __init__(self, monitor: str, tol: float, patience: int | None, restore: bool):
-        self.monitor = monitor
-        self.tol = tol
+    def __init__(self, patience: int | None):
         self.patience = patience
-        self.restore = restore
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Reset the state."""
         members = net.module_.shape.n_members
-        self.threshold_ = np.full(members, np.inf)  # an improvement is a loss below this value minus tol
         self.best_ = np.full(members, np.inf)
         self.stale_ = np.zeros(members, dtype=int)
         self.stopped_ = np.zeros(members, dtype=bool)
         self.weights_: dict[str, Tensor] = {}
+        self.n_compared_ = len(net.history)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Compare the loss with the best so far, and stop training when all members have stopped."""
-        loss = np.array(net.history[-1][f"{self.monitor}_member_loss"])
-        better = (loss < self.best_) & ~self.stopped_
-        self.best_[better] = loss[better]
-        if self.restore:
-            self._keep(net, better)
-
-        falls = loss < self.threshold_ - self.tol
-        self.threshold_ = np.where(falls, loss, self.threshold_)
-        self.stale_ = np.where(falls, 0, self.stale_ + 1)
-        self.stopped_ |= self.stale_ >= (np.inf if self.patience is None else self.patience)
+        self._compare(net)
         if self.stopped_.all():
             raise StopTraining
 
     def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Restore the best weights and buffers."""
+        # If another callback has stopped training at the end of an epoch, ``on_epoch_end`` was not called.
+        if self.n_compared_ < len(net.history) and _MONITORED in net.history[-1]:
+            self._compare(net)
         if self.weights_:
             net.module_.load_state_dict(self.weights_)
         self.weights_ = {}
+
+    def _compare(self, net: Any) -> None:
+        loss = np.array(net.history[-1][_MONITORED])
+        better = (loss < self.best_) & ~self.stopped_
+        self.best_[better] = loss[better]
+        self._keep(net, better)
+        self.stale_ = np.where(better, 0, self.stale_ + 1)
+        self.stopped_ |= self.stale_ >= (np.inf if self.patience is None else self.patience)
+        self.n_compared_ = len(net.history)
 
     def _keep(self, net: Any, better: np.ndarray) -> None:
         present = net.module_.state_dict()

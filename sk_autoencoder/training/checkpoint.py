@@ -20,10 +20,10 @@ from sk_autoencoder.training.net import AutoencoderNet
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _FILE = "training.npz"
-_FORMAT = 3
+_FORMAT = 4
 _ADVICE = "Delete it to train from the start, or name another directory in checkpoint."
 # Attributes of the stopping rule that are stored, besides the best weights.
-_RULE = ("threshold_", "best_", "stale_", "stopped_")
+_RULE = ("best_", "stale_", "stopped_")
 # Entries of the net's state that are stored in the notes.
 _NOTED = ("history", "frozen")
 
@@ -179,7 +179,7 @@ def _filled_arrays(net: AutoencoderNet) -> dict[str, np.ndarray]:
     rule = _stopping(net)
     if rule is not None:
         rule.on_train_begin(net)
-        rule.weights_ = net.module_.state_dict() if rule.restore else {}
+        rule.weights_ = net.module_.state_dict()
     return _arrays(net)[0]
 
 

@@ -12,7 +12,7 @@ from sk_autoencoder.corruptions import Masking
 from sk_autoencoder.losses import Huber
 from sk_autoencoder.networks import Dense
 from sk_autoencoder.objectives import Reconstruction
-from sk_autoencoder.scaling import Standard
+from sk_autoencoder.scaling import Robust, Standard
 from sk_autoencoder.solvers import SGD, Adam
 from sk_autoencoder.training.callbacks import ProgressBar
 from tests.contracts.variants import ESTIMATORS, assert_equal, outputs
@@ -31,10 +31,6 @@ def _group(model):
 
 def _has(model, kind):
     return any(isinstance(callback, kind) for _, callback in model.net_.callbacks_)
-
-
-def _scaled_maxima(model):
-    return (model._statistics.high - model._affine.center) / model._affine.scale
 
 
 # A new value of each parameter that trained weights cannot follow.
@@ -56,16 +52,13 @@ FOLLOWED = {
     "loss": ("huber", lambda m: isinstance(m._plan.loss, Huber)),
     "corruption": ("masking", lambda m: isinstance(m._plan.corruption, Masking)),
     "whiten": (True, lambda m: np.allclose(np.cov(m.transform(m.X).T), np.eye(2), atol=1e-6)),
-    "input_margin": (0.5, lambda m: m._bounds is not None and np.allclose(m._bounds.high, _scaled_maxima(m) + 0.5)),
     "learning_rate_init": (1e-3, lambda m: m.net_.lr == 1e-3),
     "learning_rate": ("constant", lambda m: _group(m)["lr"] == 0.005),
     "alpha": (5.0, lambda m: _group(m)["weight_decay"] == 5.0),
     "batch_size": (7, lambda m: m.net_.batch_size == 7),
     "max_iter": (5, lambda m: m.n_iter_ == 6 + 5),
-    "tol": (1e12, lambda m: m.n_iter_ == 6 + 3),
-    "early_stopping": (True, lambda m: "valid_loss" in m.net_.history[-1]),
+    "early_stopping": (0.5, lambda m: m.net_._rows == {"train": 60, "valid": 60}),
     "restore_best": (False, lambda m: "valid_loss" not in m.net_.history[-1]),
-    "validation_fraction": (0.5, lambda m: m.net_._rows == {"train": 60, "valid": 60}),
     "n_iter_no_change": (3, lambda m: m.n_iter_ == 3 + 4),
     "warm_start": (False, lambda m: m.n_iter_ == 6),
     "callbacks": ([Watching()], lambda m: _has(m, Watching)),
@@ -75,8 +68,7 @@ FOLLOWED = {
     "n_estimators": (3, lambda m: m.net_.module_.shape.n_members == 3),
 }
 BEFORE = {  # what the first training needs for the change to show
-    "validation_fraction": {"early_stopping": True},
-    "n_iter_no_change": {"tol": 1e12, "learning_rate": "constant"},
+    "n_iter_no_change": {"learning_rate_init": 1e-30, "learning_rate": "constant"},
 }
 PAIRS = [(e, name) for e in ESTIMATORS for name in list(inspect.signature(e).parameters)]
 
@@ -100,7 +92,10 @@ def test_each_parameter_is_followed_or_refused(estimator, name, rows, tmp_path):
         assert model.set_params(**{name: old}).fit(rows).n_iter_ == 12
     else:
         value, followed = FOLLOWED[name]
-        model = _trained(estimator, rows, **BEFORE.get(name, {}))
+        before = dict(BEFORE.get(name, {}))
+        if name == "n_iter_no_change" and estimator is AutoencoderTransformer:
+            before["early_stopping"] = True
+        model = _trained(estimator, rows, **before)
         model.X = rows
         assert not followed(model) or name == "warm_start"
         assert followed(model.set_params(**{name: value}).fit(rows))
@@ -185,6 +180,20 @@ class TestGoesOn:
     def test_with_another_parameter_of_a_part(self, rows):
         model = _trained(AutoencoderTransformer, rows, corruption=Masking(rate=0.1))
         assert model.set_params(corruption__rate=0.7).fit(rows).net_.plan.corruption.rate == 0.7
+
+    @each_estimator
+    def test_with_another_input_margin(self, estimator, rows):
+        model = _trained(estimator, rows, scaling="robust").set_params(scaling=Robust(input_margin=0.5)).fit(rows)
+        assert model.n_iter_ == 12
+        center, scale = model._affine
+        np.testing.assert_allclose(model._bounds.high * scale + center, rows.max(axis=0) + 0.5 * rows.std(axis=0))
+        with pytest.raises(ValueError, match=r"cannot continue training with scaling=Robust\(.*quantile_range"):
+            model.set_params(scaling__quantile_range=(5.0, 95.0)).fit(rows)
+
+    def test_with_another_fraction_held_out(self, rows):
+        model = _trained(AutoencoderTransformer, rows, early_stopping=True, max_iter=2)
+        assert model.net_._rows == {"train": 108, "valid": 12}
+        assert model.set_params(early_stopping=0.25).fit(rows).net_._rows == {"train": 90, "valid": 30}
 
     def test_with_other_settings_of_sgd(self, rows):
         model = _trained(AutoencoderTransformer, rows, solver="sgd", learning_rate_init=0.01)

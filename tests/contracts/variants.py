@@ -45,9 +45,8 @@ OPTIONS = {
     "tanh_range": {"scaling": MinMax(feature_range=(-1.0, 1.0)), "network": Dense(out_activation="tanh")},
     "unscaled": {"scaling": None},
     "sgd_decay": {"solver": "sgd", "alpha": 0.01, "learning_rate_init": 0.01},
-    # No epoch gains as much as tol: both stop after the second one.
-    "early_stopping": {"early_stopping": True, "n_iter_no_change": 1, "tol": 1e12},
-    "tol": {"n_iter_no_change": 1, "tol": 1e12},
+    # Weights do not change, so training stops after the second epoch.
+    "early_stopping": {"early_stopping": True, "n_iter_no_change": 1, "learning_rate_init": 1e-30},
     "float64": {"precision": "float64"},
     "layerwise": {"network": Dense(layerwise_pretraining=True), "hidden_layer_sizes": (16, 8), "max_iter": 4},
     "linear": {"hidden_layer_sizes": ()},

@@ -236,8 +236,8 @@ class TestChoices:
             ({"alpha": -1}, "The 'alpha' parameter of AutoencoderTransformer must be"),
             ({"batch_size": 0}, "The 'batch_size' parameter of AutoencoderTransformer must be"),
             ({"max_iter": 0}, "The 'max_iter' parameter of AutoencoderTransformer must be"),
-            ({"tol": -1e-3}, "The 'tol' parameter of AutoencoderTransformer must be"),
-            ({"validation_fraction": 1.0}, "The 'validation_fraction' parameter of AutoencoderTransformer must be"),
+            ({"early_stopping": 1.0}, "The 'early_stopping' parameter of AutoencoderTransformer must be"),
+            ({"early_stopping": 0}, "The 'early_stopping' parameter of AutoencoderTransformer must be"),
             ({"n_iter_no_change": 0}, "The 'n_iter_no_change' parameter of AutoencoderTransformer must be"),
             ({"precision": "float8"}, "The 'precision' parameter of AutoencoderTransformer must be a str among"),
             ({"callbacks": "EarlyStopping"}, "The 'callbacks' parameter of AutoencoderTransformer must be"),
@@ -246,6 +246,7 @@ class TestChoices:
             ({"corruption": Dense()}, "The 'corruption' parameter of AutoencoderTransformer must be"),
             ({"network": Dense(dropout=1.0)}, "The 'dropout' parameter of Dense must be"),
             ({"corruption": Masking(rate=-0.1)}, "The 'rate' parameter of Masking must be"),
+            ({"scaling": Standard(input_margin=-1.0)}, "The 'input_margin' parameter of Standard must be"),
             ({"scaling": MinMax((1.0, 0.0))}, r"MinMax needs feature_range=\(low, high\) with low < high, got"),
         ],
         ids=str,
@@ -264,7 +265,7 @@ class TestChoices:
             model.fit([[1.0, 2.0]])
 
     def test_early_stopping_on_two_rows(self):
-        model = AutoencoderTransformer(1, early_stopping=True, tol=1e12, n_iter_no_change=1, learning_rate="constant")
+        model = AutoencoderTransformer(1, early_stopping=True, n_iter_no_change=1, learning_rate="constant")
         _assert_finite(model, np.array([[1.0, 2.0], [2.0, 1.0]]))
 
     @pytest.mark.parametrize("loss", LOSSES)

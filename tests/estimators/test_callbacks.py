@@ -4,12 +4,14 @@ import copy
 import pickle
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
 import skorch.callbacks
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
@@ -110,6 +112,33 @@ def _swallow(text):
     del text
 
 
+@pytest.mark.parametrize(
+    ("estimator", "choice"),
+    [
+        (AutoencoderTransformer, {}),
+        (AutoencoderTransformer, {"early_stopping": 0.25, "n_iter_no_change": 400}),
+        (AutoencoderOutlierDetector, {}),
+        (AutoencoderOutlierDetector, {"n_iter_no_change": 400}),
+        (AutoencoderOutlierDetector, {"restore_best": False}),
+    ],
+)
+def test_stops_when_the_training_loss_no_longer_decreases(estimator, choice, rows, capfd):
+    """The model is that of a training of so many epochs, also if the best weights are restored; nothing is warned."""
+    rule = {"monitor": "train_loss", "patience": 10, "threshold": 1e-3, "threshold_mode": "abs", "sink": _swallow}
+    stop = skorch.callbacks.EarlyStopping(**rule, lower_is_better=True)
+    settings = {"max_iter": 500, "learning_rate": "constant", "random_state": 0}
+    model = estimator(2, callbacks=[stop], **settings, **choice).fit(rows)
+    curve = model.loss_curve_
+    assert 11 < model.n_iter_ == len(curve) < 500
+    assert min(curve[-10:]) >= min(curve[:-10]) - 1e-3
+    assert capfd.readouterr() == ("", "")
+    shorter = clone(model).set_params(callbacks=None, max_iter=model.n_iter_)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        shorter.fit(rows)
+    np.testing.assert_array_equal(model.reconstruct(rows), shorter.reconstruct(rows))
+
+
 def test_learning_rate_scheduler(model, rows):
     schedule = skorch.callbacks.LRScheduler("StepLR", step_size=1, gamma=0.1)
     fitted = model.set_params(callbacks=[schedule], learning_rate="constant", learning_rate_init=0.01).fit(rows)
@@ -178,8 +207,8 @@ def test_progress_bar(model, rows, capfd):
 @pytest.mark.parametrize("callback", [skorch.callbacks.PrintLog(sink=_swallow), ("log", skorch.callbacks.PrintLog())])
 def test_print_log_keeps_the_convergence_warning(callback, rows, capfd):
     """skorch runs PrintLog after all others, and so after our stopping rule."""
-    model = AutoencoderTransformer(2, max_iter=2, tol=1e-9, callbacks=[callback])
-    with pytest.warns(match="before the train loss stopped decreasing"):
+    model = AutoencoderTransformer(2, max_iter=2, early_stopping=True, callbacks=[callback])
+    with pytest.warns(match="before the validation loss stopped decreasing"):
         model.fit(rows)
 
 

@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.corruptions import Gaussian
 from sk_autoencoder.networks.bounds import InputBounds
+from sk_autoencoder.scaling import Affine, MinMax, Robust, Scaling, Standard
 from tests.contracts.variants import ESTIMATORS, VARIANTS
 
 
@@ -32,7 +33,7 @@ class TestInput:
 
     def test_none_sets_no_bound(self, model, rows):
         inside = rows[10:20]
-        free, bounded = (clone(model).set_params(input_margin=m).fit(rows) for m in (None, 5.0))
+        free, bounded = (clone(model).set_params(scaling=Standard(m)).fit(rows) for m in (None, 5.0))
         np.testing.assert_array_equal(free.reconstruct(inside), bounded.reconstruct(inside))
         far = rows.copy()
         far[:, 2] += 1e6 * rows[:, 2].std()
@@ -40,27 +41,49 @@ class TestInput:
         assert moved[0] < 1e-3 * moved[1]
 
     def test_margin_in_units_of_the_column(self, model, rows):
-        model.set_params(input_margin=2.0).fit(rows)
+        model.set_params(scaling=Standard(input_margin=2.0)).fit(rows)
         low, high, unit = model._bounds
         scale = rows.std(axis=0)
         np.testing.assert_allclose(low, (rows.min(axis=0) - rows.mean(axis=0)) / scale - 2)
         np.testing.assert_allclose(high, (rows.max(axis=0) - rows.mean(axis=0)) / scale + 2)
         np.testing.assert_allclose(unit, 1)
-        model.set_params(scaling="minmax").fit(rows)
+        model.set_params(scaling=MinMax(input_margin=2.0)).fit(rows)
         span = np.ptp(rows, axis=0)
         np.testing.assert_allclose(model._bounds.high, 1 + 2 * scale / span)
         np.testing.assert_allclose(model._bounds.unit, scale / span)
 
     def test_errors_are_not_bounded(self, model, rows):
-        model.set_params(input_margin=0.0).fit(rows)
+        model.set_params(scaling=Standard(input_margin=0.0)).fit(rows)
         far = rows.copy()
         far[:, 0] += 1e6
         np.testing.assert_allclose(model.reconstruction_error(far), 1e12 / 5, rtol=0.01)
 
+    @pytest.mark.parametrize("scaling", ["standard", MinMax(), Robust(), None], ids=repr)
+    def test_auto_depends_on_the_estimator(self, scaling, model, rows):
+        bounds = model.set_params(scaling=scaling).fit(rows)._bounds
+        if isinstance(model, AutoencoderOutlierDetector):
+            assert bounds is None
+        else:
+            center, scale = model._affine
+            np.testing.assert_allclose(bounds.high * scale + center, rows.max(axis=0) + rows.std(axis=0))
+
+    def test_scalings_of_users(self, model, rows):
+        class Shift(Scaling):
+            def fit(self, X, statistics):
+                return Affine(statistics.mean, np.ones(len(statistics.mean)))
+
+        class Bounded(Shift):
+            def __init__(self, input_margin=3.0):
+                self.input_margin = input_margin
+
+        assert (clone(model).set_params(scaling=Shift()).fit(rows)._bounds is None) == (model._input_margin is None)
+        bounds = model.set_params(scaling=Bounded()).fit(rows)._bounds
+        np.testing.assert_allclose(bounds.low, rows.min(axis=0) - rows.mean(axis=0) - 3 * rows.std(axis=0))
+
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if "Transformer-network" in name or "tied" in name])
 def test_exported_modules_have_the_bounds(name, rows):
-    model = clone(VARIANTS[name]).set_params(input_margin=0.0).fit(rows[:60])
+    model = clone(VARIANTS[name]).set_params(scaling=Standard(input_margin=0.0)).fit(rows[:60])
     far = rows * 1.5
     encoder, _ = model.to_torch()
     np.testing.assert_allclose(encoder(torch.tensor(far)).detach(), model.transform(far), atol=1e-4)
@@ -70,7 +93,7 @@ def test_exported_modules_have_the_bounds(name, rows):
 @pytest.mark.parametrize("margin", [None, 1.0])
 @pytest.mark.parametrize("column", range(5))
 def test_scores_of_an_extreme_cell_do_not_fall(margin, column, rows):
-    model = AutoencoderOutlierDetector(input_margin=margin, max_iter=40, random_state=0).fit(rows)
+    model = AutoencoderOutlierDetector(scaling=Standard(margin), max_iter=40, random_state=0).fit(rows)
     samples = np.tile(rows[:10], (5, 1, 1))
     for sample, factor in zip(samples[1:], (2, 10, 100, 1e6), strict=True):
         sample[:, column] = rows[:, column].min() + factor * np.ptp(rows[:, column])

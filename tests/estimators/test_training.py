@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import EarlyStopping
 
 from sk_autoencoder import AutoencoderTransformer
 from sk_autoencoder.corruptions import Gaussian, Masking
@@ -16,6 +17,9 @@ from sk_autoencoder.estimators import _auto
 from sk_autoencoder.losses import SquaredError
 from sk_autoencoder.networks import Dense
 from sk_autoencoder.training import AutoencoderNet
+
+# Weights do not change in training, so that the validation loss has its minimum in the first epoch.
+STILL = {"learning_rate_init": 1e-30, "learning_rate": "constant"}
 
 
 class Shifted(SquaredError):
@@ -142,7 +146,7 @@ class TestWarmStart:
 
     def test_follows_the_present_stopping_rule(self, rows):
         model = AutoencoderTransformer(2, max_iter=5, warm_start=True, random_state=0).fit(rows)
-        model.set_params(tol=1e12, n_iter_no_change=1).fit(rows)
+        model.set_params(early_stopping=True, n_iter_no_change=1, **STILL).fit(rows)
         assert model.n_iter_ == 5 + 2
 
 
@@ -188,18 +192,28 @@ class TestValidation:
 
     def test_held_out_rows_are_shuffled_and_not_trained_on(self, held_out):
         X = np.repeat(np.eye(4), 25, axis=0)  # sorted: the last tenth is of one kind
-        model = AutoencoderTransformer(2, early_stopping=True, validation_fraction=0.2, max_iter=1, tol=1e12)
+        model = AutoencoderTransformer(2, early_stopping=0.2, max_iter=1)
         with pytest.warns(ConvergenceWarning):
             model.set_params(random_state=0).fit(X)
         kinds = {tuple(row) for row in held_out[0].take(slice(None)).tolist()}
         assert len(held_out[0]) == 20
         assert len(kinds) > 1
 
-    @pytest.mark.parametrize(("fraction", "expected"), [(0.1, 12), (0.5, 60), (0.001, 1), (0.999, 119)])
+    @pytest.mark.parametrize(("fraction", "expected"), [(True, 12), (0.1, 12), (0.5, 60), (0.001, 1), (0.999, 119)])
     def test_fraction(self, fraction, expected, rows, held_out):
-        model = AutoencoderTransformer(2, early_stopping=True, validation_fraction=fraction, tol=1e12)
-        model.set_params(n_iter_no_change=1, max_iter=2).fit(rows)
+        model = AutoencoderTransformer(2, early_stopping=fraction, n_iter_no_change=1, max_iter=2, **STILL)
+        model.fit(rows)
         assert len(held_out[0]) == expected
+
+    def test_true_is_a_tenth(self, rows):
+        models = (AutoencoderTransformer(2, early_stopping=choice, random_state=0) for choice in (True, 0.1))
+        _assert_same_weights(*(model.set_params(max_iter=50, n_iter_no_change=5).fit(rows) for model in models))
+
+    def test_no_sample_is_held_out_beside_the_users(self, rows, held_out):
+        model = AutoencoderTransformer(2, early_stopping=0.5, n_iter_no_change=1, max_iter=2, **STILL)
+        model.fit(rows, X_val=rows[:30])
+        assert len(held_out[0]) == 30
+        assert model.net_._rows["train"] == 120
 
 
 class TestStopping:
@@ -224,10 +238,17 @@ class TestStopping:
         assert best < stopped.n_iter_
         _assert_same_weights(stopped, AutoencoderTransformer(2, max_iter=best, **parameters).fit(rows))
 
-    @pytest.mark.parametrize("early_stopping", [True, False])
-    def test_negative_losses(self, early_stopping, rows):
+    @pytest.mark.parametrize(
+        "stopping",
+        [
+            {"early_stopping": True, "n_iter_no_change": 3},
+            {"callbacks": [EarlyStopping(monitor="train_loss", patience=3, threshold=1e-3, threshold_mode="abs")]},
+        ],
+        ids=["validation loss", "training loss"],
+    )
+    def test_negative_losses(self, stopping, rows):
         """A loss moved by a constant trains and stops at the same epochs."""
-        parameters = {"early_stopping": early_stopping, "tol": 1e-3, "n_iter_no_change": 3, "max_iter": 500}
+        parameters = {**stopping, "max_iter": 500}
         model = AutoencoderTransformer(2, learning_rate="constant", precision="float64", random_state=0, **parameters)
         plain = clone(model).fit(rows)
         negative = clone(model).set_params(loss=Shifted()).fit(rows)
@@ -235,32 +256,24 @@ class TestStopping:
         np.testing.assert_allclose(np.add(negative.loss_curve_, 100), plain.loss_curve_, atol=1e-9)
         np.testing.assert_allclose(negative.transform(rows), plain.transform(rows), atol=1e-9)
 
-    def test_tol_watches_the_training_loss(self, rows):
-        model = AutoencoderTransformer(2, tol=1e-2, n_iter_no_change=2, learning_rate="constant", random_state=0)
-        model.fit(rows, X_val=rows[:5])
-        curve = model.loss_curve_
-        assert min(curve[-2:]) >= min(curve[:-2]) - 1e-2
-        assert model.n_iter_ < 3000
-
     def test_warns_when_asked_for_convergence_and_it_did_not_come(self, rows):
-        for choice, monitor in (({"tol": 1e-9}, "train"), ({"early_stopping": True}, "valid")):
-            with pytest.warns(
-                ConvergenceWarning, match=f"after max_iter=2 epochs, before the {monitor} loss"
-            ) as caught:
-                AutoencoderTransformer(2, max_iter=2, **choice).fit(rows)
-            assert len(caught) == 1
-            assert caught[0].filename == __file__
+        message = (
+            "after max_iter=2 epochs, before the validation loss stopped decreasing for n_iter_no_change=10 epochs"
+        )
+        with pytest.warns(ConvergenceWarning, match=message) as caught:
+            AutoencoderTransformer(2, max_iter=2, early_stopping=True).fit(rows)
+        assert [warning.filename for warning in caught] == [__file__]
 
     def test_does_not_warn_when_not_asked(self, rows):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             AutoencoderTransformer(2, max_iter=1).fit(rows)
             AutoencoderTransformer(2, max_iter=1).fit(rows, X_val=rows)
-            AutoencoderTransformer(2, tol=1e12, n_iter_no_change=1, learning_rate="constant").fit(rows)
+            AutoencoderTransformer(2, early_stopping=True, n_iter_no_change=1, **STILL).fit(rows)
 
     @pytest.mark.parametrize(("max_iter", "patience"), [(1000, 100), (50, 10)])
     def test_auto_waits_for_a_tenth_of_the_epochs(self, max_iter, patience, rows):
-        model = AutoencoderTransformer(2, tol=1e12, max_iter=max_iter, learning_rate="constant", random_state=0)
+        model = AutoencoderTransformer(2, early_stopping=True, max_iter=max_iter, random_state=0, **STILL)
         assert model.n_iter_no_change == "auto"
         assert model.fit(rows).n_iter_ == 1 + patience
 
@@ -274,11 +287,11 @@ class TestStopping:
 
     def test_warns_when_training_stops_before_the_rate_has_risen(self, rows):
         message = (
-            r"stopped after 4 of 3000 epochs, because the train loss did not decrease by 1e\+12 for n_iter_no_change=3"
+            r"stopped after 4 of 3000 epochs, because the validation loss did not decrease for n_iter_no_change=3"
             r" epochs.*warm-up of learning_rate='onecycle'.*set n_iter_no_change='auto' \(here 300 epochs\)"
         )
         with pytest.warns(ConvergenceWarning, match=message) as caught:
-            AutoencoderTransformer(2, tol=1e12, n_iter_no_change=3).fit(rows)
+            AutoencoderTransformer(2, early_stopping=True, learning_rate_init=1e-30, n_iter_no_change=3).fit(rows)
         assert [warning.filename for warning in caught] == [__file__]
 
     @pytest.mark.parametrize(
@@ -287,18 +300,20 @@ class TestStopping:
         ids=["no warm-up", "later than auto", "warmed up"],
     )
     def test_does_not_warn_when_learning_had_begun(self, choice, rows):
-        model = AutoencoderTransformer(2, **{"tol": 1e12, "n_iter_no_change": 3, "max_iter": 300, **choice})
+        settings = {"learning_rate_init": 1e-30, "n_iter_no_change": 3, "max_iter": 300, **choice}
+        model = AutoencoderTransformer(2, early_stopping=True, **settings)
         assert model.fit(rows).n_iter_ == model.n_iter_no_change + 1
 
     def test_counts_the_epochs_of_this_training(self, rows):
         model = AutoencoderTransformer(2, max_iter=20, warm_start=True, random_state=0).fit(rows)
         with pytest.warns(ConvergenceWarning, match="stopped after 3 of 20 epochs"):
-            model.set_params(tol=1e12, n_iter_no_change=2).fit(rows)
+            model.set_params(early_stopping=True, learning_rate_init=1e-30, n_iter_no_change=2).fit(rows)
 
     def test_partial_fit_does_not_warn(self, rows):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            AutoencoderTransformer(2, tol=1e-9).partial_fit(rows).partial_fit(rows)
+            stop = EarlyStopping(monitor="train_loss", patience=1)
+            AutoencoderTransformer(2, callbacks=[stop]).partial_fit(rows).partial_fit(rows)
 
 
 class TestOptions:
@@ -348,7 +363,7 @@ class TestOptions:
 
 
 class TestPrinting:
-    @pytest.mark.parametrize("choice", [{}, {"early_stopping": True, "tol": 1e12, "n_iter_no_change": 1}])
+    @pytest.mark.parametrize("choice", [{}, {"early_stopping": True, "n_iter_no_change": 1, **STILL}])
     def test_silent(self, choice, rows, capfd):
         model = AutoencoderTransformer(2, max_iter=3, **choice).fit(rows, X_val=rows)
         model.transform(rows)
@@ -376,7 +391,8 @@ class TestPrinting:
         assert [bar.partition(":")[0] for bar in bars if bar] == [*(f"layer {n} of 3" for n in (1, 2, 3)), "fit"]
 
     def test_bar_is_closed_when_training_stops_early(self, rows, capfd):
-        AutoencoderTransformer(2, max_iter=6, tol=1e12, n_iter_no_change=1, verbose=True).fit(rows)
+        model = AutoencoderTransformer(2, early_stopping=True, n_iter_no_change=1, max_iter=6, verbose=True, **STILL)
+        model.fit(rows)
         assert "2/6" in capfd.readouterr().err.rstrip("\n").split("\r")[-1]
 
 

@@ -108,9 +108,9 @@ def test_members_are_separate_networks(rows):
 
 
 def test_each_member_keeps_its_best_weights(rows):
-    stopping = {"n_iter_no_change": 2, "max_iter": 9, "learning_rate_init": 10.0, "tol": 1e12}
+    stopping = {"n_iter_no_change": 2, "max_iter": 50, "learning_rate_init": 10.0, "learning_rate": "constant"}
     detector = model(kind=AutoencoderOutlierDetector, n_estimators=2, **stopping).fit(rows)
-    assert detector.n_iter_ == 3
+    assert detector.n_iter_ < 50
     module = detector.net_.module_
     state = module.state_dict()
     shares = [module.of_member(state, member) for member in range(2)]

@@ -165,7 +165,8 @@ def test_curves_and_early_stopping_follow_the_reconstruction(rows):
     assert model.best_loss_ == min(model.validation_loss_curve_)
 
     settings = {"objective": "adversarial", "random_state": 0, "learning_rate": "constant", "batch_size": 120}
-    stopped = AutoencoderTransformer(2, max_iter=9, early_stopping=True, tol=1e9, n_iter_no_change=1, **settings)
+    settings["learning_rate_init"] = 0.05
+    stopped = AutoencoderTransformer(2, max_iter=200, early_stopping=True, n_iter_no_change=1, **settings)
     stopped.fit(rows, X_val=rows)
     epoch = int(np.argmin(stopped.validation_loss_curve_)) + 1
     best = AutoencoderTransformer(2, max_iter=epoch, **settings).fit(rows, X_val=rows)

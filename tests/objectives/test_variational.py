@@ -116,8 +116,9 @@ def test_tied_weights_say_why_not(rows):
 
 def test_early_stopping_restores_the_spread_of_the_best_epoch(rows):
     settings = {"objective": "variational", "random_state": 0, "learning_rate": "constant", "batch_size": 120}
+    settings["learning_rate_init"] = 0.05
     best = AutoencoderTransformer(2, max_iter=3, **settings).fit(rows, X_val=rows)
-    stopped = AutoencoderTransformer(2, max_iter=9, early_stopping=True, tol=1e9, n_iter_no_change=1, **settings)
+    stopped = AutoencoderTransformer(2, max_iter=200, early_stopping=True, n_iter_no_change=1, **settings)
     stopped.fit(rows, X_val=rows)
     epoch = int(np.argmin(stopped.validation_loss_curve_)) + 1
     best = AutoencoderTransformer(2, max_iter=epoch, **settings).fit(rows, X_val=rows)

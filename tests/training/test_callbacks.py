@@ -24,12 +24,14 @@ class Net:
     def weight(self):
         return self.module_.weight
 
-    def run(self, rule):
+    def run(self, rule, ended_by_another_after=None):
         rule.on_train_begin(self)
         try:
             for epoch, losses in enumerate(self.curves, start=1):
                 self.weight.fill_(epoch)
                 self.history.append({"valid_member_loss": losses.tolist()})
+                if epoch == ended_by_another_after:
+                    break
                 rule.on_epoch_end(self)
         except StopTraining:
             pass
@@ -39,48 +41,41 @@ class Net:
 
 def test_stops_after_patience_and_restores():
     net = Net([[3.0], [2.0], [1.0], [1.5], [1.2], [0.1]])
-    assert net.run(Stopping("valid", tol=0.0, patience=2, restore=True)) == 5
+    assert net.run(Stopping(patience=2)) == 5
     assert net.weight.tolist() == [[3, 3]]
 
 
 def test_without_patience_all_train_to_the_end_and_are_restored():
     net = Net([[3.0, 1.0], [1.0, 2.0], [2.0, 0.5], [2.0, 3.0]])
-    assert net.run(Stopping("valid", tol=0.0, patience=None, restore=True)) == 4
+    assert net.run(Stopping(patience=None)) == 4
     assert net.weight.tolist() == [[2, 2], [3, 3]]
-
-
-def test_keeps_the_last_weights_when_not_asked_to_restore():
-    net = Net([[3.0], [2.0], [2.5], [2.5]])
-    assert net.run(Stopping("valid", tol=0.0, patience=2, restore=False)) == 4
-    assert net.weight.tolist() == [[4, 4]]
 
 
 @pytest.mark.parametrize("offset", [0.0, -100.0, 1e6, 1e12])
 def test_offsets_do_not_matter(offset):
-    net = Net(np.array([[3.0], [2.0], [1.5], [1.4], [1.39], [0.0]]) + offset)
-    assert net.run(Stopping("valid", tol=0.2, patience=2, restore=True)) == 5
-    assert net.weight.tolist() == [[5, 5]]  # the best, though it gained less than tol
+    net = Net(np.array([[3.0], [2.0], [1.5], [1.6], [1.55], [0.0]]) + offset)
+    assert net.run(Stopping(patience=2)) == 5
+    assert net.weight.tolist() == [[3, 3]]
 
 
-@pytest.mark.parametrize("tol", [0.0, 0.5])
-def test_a_flat_loss_is_no_progress(tol):
+def test_a_flat_loss_is_no_progress():
     net = Net([[3.0], [3.0], [3.0], [0.0]])
-    rule = Stopping("valid", tol=tol, patience=2, restore=True)
+    rule = Stopping(patience=2)
     assert net.run(rule) == 3
     assert net.weight.tolist() == [[1, 1]]  # the first of equally good epochs
     assert rule.weights_ == {}  # the copy is not kept after training
 
 
-def test_small_steps_add_up():
-    net = Net(10 - 0.3 * np.arange(20.0)[:, None])
-    assert net.run(Stopping("valid", tol=0.5, patience=3, restore=False)) == 20
+def test_small_steps_are_progress():
+    net = Net(10 - 1e-9 * np.arange(20.0)[:, None])
+    assert net.run(Stopping(patience=3)) == 20
 
 
 def test_members_stop_and_are_restored_one_by_one():
     first = [3.0, 2.0, 2.5, 2.5, 0.5, 0.4]  # stops after its fourth epoch, and is not watched any more
     second = [3.0, 2.9, 2.8, 2.7, 2.6, 2.5]
     net = Net(np.column_stack([first, second]))
-    rule = Stopping("valid", tol=0.0, patience=2, restore=True)
+    rule = Stopping(patience=2)
     assert net.run(rule) == 6
     assert rule.stopped_.tolist() == [True, False]
     assert net.weight.tolist() == [[2, 2], [6, 6]]
@@ -88,5 +83,21 @@ def test_members_stop_and_are_restored_one_by_one():
 
 def test_a_loss_that_is_nan_is_no_progress():
     net = Net([[1.0], [np.nan], [np.nan], [0.5]])
-    assert net.run(Stopping("valid", tol=0.0, patience=2, restore=True)) == 3
+    assert net.run(Stopping(patience=2)) == 3
     assert net.weight.tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize(("last", "best"), [(0.5, 3), (1.5, 2)])
+def test_the_last_epoch_counts_when_another_callback_ends_training(last, best):
+    net = Net([[2.0], [1.0], [last], [0.0]])
+    assert net.run(Stopping(patience=2), ended_by_another_after=3) == 3
+    assert net.weight.tolist() == [[best, best]]
+
+
+def test_an_unfinished_epoch_does_not_count():
+    net, rule = Net([[2.0]]), Stopping(patience=None)
+    net.run(rule)
+    rule.on_train_begin(net)
+    net.history.append({})
+    rule.on_train_end(net)
+    assert rule.best_.tolist() == [np.inf]
