@@ -1,0 +1,204 @@
+"""Networks for sequences: outlying heart beats, and how well samples of two sine waves are reconstructed.
+
+    python -m benchmarks.sequences --data DIR [--only beats sines] [--seeds 5] [--out FILE]
+
+DIR holds ``series/ecg5000.npz`` (Goldberger et al., 2000, in the version of the UCR archive: 500 training and 4500 test
+beats of 140 steps; class 1 is normal). Settings were chosen on training beats (normal ones held out, against the
+others) and on another draw of sine waves. Each measured cell is a line of FILE, from which a later run goes on.
+
+- ``beats``: AUROC on all test beats; detectors are trained on the normal training beats. "own score" is the
+  reconstruction error of one network.
+- ``sines``: 4000 training and 2000 test samples of 2 sensors and 128 steps, each sensor a sine wave with a frequency of
+  1 to 8 cycles, any phase, an amplitude of 0.5 to 1.5, and noise with standard deviation 0.05; codes of 8. The error is
+  that of the noiseless test samples, relative to their power. The best epoch is that of held-out training samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from scipy.stats import sem, t
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+from benchmarks.tables import as_text
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.networks import Attention, Convolutional, Recurrent
+
+Fit = Callable[[np.ndarray, int], Callable[[np.ndarray], np.ndarray]]
+"""Fit on samples with a seed, and return what maps samples to outlier scores, or to reconstructions."""
+
+BEAT, SINES = (1, 140), (2, 128)
+CODE_OF_SINES = 8
+
+
+def by_length(X: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Length of the raw beat."""
+    del X, seed
+    return lambda rows: np.linalg.norm(rows, axis=1)
+
+
+def by_pca(n_components: int, X: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Reconstruction error of PCA."""
+    pca = PCA(n_components, random_state=seed).fit(X)
+    return lambda rows: np.square(rows - pca.inverse_transform(pca.transform(rows))).sum(axis=1)
+
+
+def by_neighbours(X: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Mean distance of the five nearest training samples."""
+    del seed
+    nearest = NearestNeighbors(n_neighbors=5).fit(X)
+    return lambda rows: nearest.kneighbors(rows)[0].mean(axis=1)
+
+
+def by_detector(parameters: dict[str, Any], X: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Score of a detector."""
+    detector = AutoencoderOutlierDetector(**parameters, random_state=seed).fit(X)
+    return lambda rows: -detector.score_samples(rows)
+
+
+def own(**parameters: Any) -> Fit:
+    """One network and its reconstruction error."""
+    single = {"n_estimators": 1, "restore_best": False, "outlier_score": "reconstruction", "n_components": 4}
+    return partial(by_detector, single | parameters)
+
+
+ATTENTION = {"network": Attention(patch_size=10, sample_shape=BEAT), "hidden_layer_sizes": (64, 64), "max_iter": 300}
+GRU = Recurrent(cell="gru", bidirectional=True, sample_shape=BEAT)
+ENCDEC_AD = {"network": Recurrent(feedback=True, sample_shape=BEAT), "outlier_score": "mahalanobis"}
+
+BEATS: dict[str, Fit] = {
+    "length of the beat": by_length,
+    "PCA(4)": partial(by_pca, 4),
+    "PCA(8)": partial(by_pca, 8),
+    "five neighbours": by_neighbours,
+    "dense, own score": own(max_iter=300),
+    "convolutional, own score": own(network=Convolutional(sample_shape=BEAT), max_iter=300),
+    "recurrent (GRU), own score": own(network=GRU, max_iter=300),
+    "attention, own score": own(**ATTENTION),
+    "EncDec-AD (LSTM, feedback, Mahalanobis)": own(**ENCDEC_AD, max_iter=300),
+    "dense, default score": partial(by_detector, {}),
+    "attention, default score": partial(by_detector, {**ATTENTION, "n_components": 4}),
+}
+
+
+def by_transformer(parameters: dict[str, Any], X: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Reconstruction by a transformer."""
+    shared = {"corruption": None, "early_stopping": True, "n_iter_no_change": 1000, "batch_size": 64}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Training ended after")
+        model = AutoencoderTransformer(CODE_OF_SINES, **shared, **parameters, random_state=seed).fit(X)
+    return model.reconstruct
+
+
+def pca_of_sines(X: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Reconstruction by PCA."""
+    pca = PCA(CODE_OF_SINES, random_state=seed).fit(X)
+    return lambda rows: pca.inverse_transform(pca.transform(rows))
+
+
+def network(part: Any, widths: tuple[int, ...], epochs: int, rate: float) -> Fit:
+    """Build, train and reconstruct."""
+    parameters = {"network": part, "hidden_layer_sizes": widths, "max_iter": epochs, "learning_rate_init": rate}
+    return partial(by_transformer, parameters)
+
+
+WAVES: dict[str, Fit] = {
+    "PCA(8)": pca_of_sines,
+    "dense (256, 128)": network("dense", (256, 128), 100, 0.003),
+    "dense (512, 256)": network("dense", (512, 256), 100, 0.001),
+    "dense (512, 256, 128)": network("dense", (512, 256, 128), 100, 0.001),
+    "recurrent (GRU)": network(Recurrent(cell="gru", bidirectional=True, sample_shape=SINES), (64,), 30, 0.005),
+    "attention": network(Attention(patch_size=4, sample_shape=SINES), (64, 64), 60, 0.003),
+}
+
+
+def heart_beats(data: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the normal training beats, the test beats, and which of those are abnormal."""
+    with np.load(data / "series" / "ecg5000.npz", allow_pickle=False) as stored:
+        return stored["X_train"][stored["y_train"] == 1], stored["X_test"], stored["y_test"] != 1
+
+
+def sine_waves(n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw noiseless and noisy samples, (n_samples, 2 * 128), the first sensor's steps first."""
+    rng = np.random.default_rng(seed)
+    sensors, steps = SINES
+    size = (n_samples, sensors, 1)
+    frequency, phase, amplitude = (rng.uniform(*interval, size) for interval in ((1, 8), (0, 2 * np.pi), (0.5, 1.5)))
+    clean = amplitude * np.sin(2 * np.pi * frequency * np.arange(steps) / steps + phase)
+    noisy = clean + 0.05 * rng.normal(size=clean.shape)
+    return tuple(rows.reshape(n_samples, -1).astype(np.float32) for rows in (clean, noisy))  # type: ignore[return-value]
+
+
+def measure_beats(fit: Fit, seed: int, data: Path) -> float:
+    """AUROC on the test beats."""
+    X, X_test, abnormal = heart_beats(data)
+    return float(roc_auc_score(abnormal, fit(X, seed)(X_test)))
+
+
+def measure_sines(fit: Fit, seed: int, data: Path) -> float:
+    """Error relative to the power of the noiseless samples."""
+    del data
+    _, X = sine_waves(4000, 2 * seed)
+    clean, X_test = sine_waves(2000, 2 * seed + 1)
+    return float(np.square(fit(X, seed)(X_test) - clean).mean() / np.square(clean).mean())
+
+
+BEDS: dict[str, tuple[dict[str, Fit], Callable[[Fit, int, Path], float]]] = {
+    "beats": (BEATS, measure_beats),
+    "sines": (WAVES, measure_sines),
+}
+
+
+def main() -> None:
+    """Measure what is missing, and print the means over the seeds with 95 % intervals."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=BEDS, default=list(BEDS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("sequences.jsonl"))
+    options = parser.parse_args()
+    lines = options.out.read_text().splitlines() if options.out.exists() else []
+    results = {(cell["bed"], cell["name"], cell["seed"]): cell for cell in map(json.loads, lines)}
+    for bed in options.only:
+        rows, measure = BEDS[bed]
+        for seed in range(options.seeds):
+            for name, fit in rows.items():
+                if (bed, name, seed) in results:
+                    continue
+                start = perf_counter()
+                value = measure(fit, seed, options.data)
+                cell = {"bed": bed, "name": name, "seed": seed, "value": value, "seconds": perf_counter() - start}
+                results[bed, name, seed] = cell
+                with options.out.open("a") as file:
+                    file.write(json.dumps(cell) + "\n")
+    for bed in options.only:
+        table = [summary([results[bed, name, seed] for seed in range(options.seeds)]) for name in BEDS[bed][0]]
+        print(f"{as_text(table, {'mean': '.4f', 'interval': '.4f', 'seconds': '.0f'}, blocks='bed')}\n")
+
+
+def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean over the seeds, the half width of its 95 % interval, and seconds."""
+    values = np.array([cell["value"] for cell in cells])
+    width = t.ppf(0.975, len(values) - 1) * sem(values) if len(values) > 1 else np.nan
+    seconds = np.mean([cell["seconds"] for cell in cells])
+    return {
+        "bed": cells[0]["bed"],
+        "name": cells[0]["name"],
+        "mean": values.mean(),
+        "interval": width,
+        "seconds": seconds,
+    }
+
+
+if __name__ == "__main__":
+    main()
