@@ -6,6 +6,7 @@ import numbers
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial, update_wrapper, wraps
+from inspect import Parameter, signature
 from types import MethodType
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import assert_all_finite, get_tags
 from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 __all__ = [
     "FLOATS",
@@ -27,6 +28,7 @@ __all__ = [
     "check_parameters",
     "check_rows",
     "check_validation_rows",
+    "check_weight",
     "fit_context",
     "integers",
     "layer_sizes",
@@ -57,16 +59,18 @@ def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Callable[..
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
         checked = in_context(own_modes()(method))
+        named = [name for name, p in signature(method).parameters.items() if p.kind is Parameter.KEYWORD_ONLY]
 
         @wraps(method)
         def wrapper(estimator: Any, *args: Any, **kwargs: Any) -> Any:
             called = f"{type(estimator).__name__}.{method.__name__}"
             if len(args) > 2:
+                names = ", ".join(f"{name}=..." for name in named)
                 raise TypeError(
-                    f"{called} takes X and y by position, but got {len(args)} arguments. Pass validation samples to "
-                    "fit as a keyword argument, X_val=...; sample_weight is not supported."
+                    f"{called} takes X and y by position, but got {len(args)} arguments. Pass the others as keyword "
+                    f"arguments: {names or 'there are none'}."
                 )
-            if "sample_weight" in kwargs:
+            if "sample_weight" in kwargs and "sample_weight" not in named:
                 raise TypeError(
                     f"{called} does not support sample_weight: all samples have equal weights. Omit sample_weight, or "
                     "resample X according to the weights."
@@ -263,6 +267,21 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = 
     if finite and not _sum_is_finite(X):
         finite_check(estimator)(X)
     return X
+
+
+def check_weight(sample_weight: Any, X: Any, name: str = "sample_weight") -> np.ndarray | None:
+    """Validate weights of the samples X, (n_samples,), or None; return them in float64."""
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, str | numbers.Number):
+        raise ValueError(f"{name} must have one weight for each of the {X.shape[0]} samples, got {sample_weight!r}.")
+    try:
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    except ValueError as error:
+        raise ValueError(str(error).replace("sample_weight", name)) from error
+    if not weight.any():
+        raise ValueError(f"{name} has zero weights only; at least one sample needs a positive weight.")
+    return weight
 
 
 def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:

@@ -60,7 +60,10 @@ class ColumnStatistics:
     high : ndarray of shape (n_features,)
         Largest values.
     n_observed : ndarray of shape (n_features,)
-        Numbers of values that are not missing (NaN); statistics are those of these values.
+        Numbers of values that are not missing (NaN); statistics are those of these values. With weights, the sums of
+        their weights.
+    weight : ndarray of shape (n_samples,) or None, default=None
+        Weights of the samples, by which the statistics are weighted. None means equal weights.
     """
 
     mean: np.ndarray
@@ -70,6 +73,7 @@ class ColumnStatistics:
     low: np.ndarray
     high: np.ndarray
     n_observed: np.ndarray
+    weight: np.ndarray | None = None
 
     @property
     def absent(self) -> np.ndarray:
@@ -85,7 +89,7 @@ def row_blocks(X: Any) -> Iterator[np.ndarray]:
         yield block.toarray() if issparse(block) else block
 
 
-def column_statistics(X: Any) -> ColumnStatistics:
+def column_statistics(X: Any, weight: np.ndarray | None = None) -> ColumnStatistics:
     """Compute statistics of the observed values of each column of an array or a CSR matrix, without a copy of X.
 
     Blocks are combined by the update of Chan, Golub and LeVeque (The American Statistician 37, 1983). The results are
@@ -94,35 +98,47 @@ def column_statistics(X: Any) -> ColumnStatistics:
     n_features = X.shape[1]
     mean, squares, n_seen = np.zeros(n_features), np.zeros(n_features), np.zeros(n_features)
     low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
+    start = 0
     with np.errstate(over="ignore", invalid="ignore"):
         for block in row_blocks(X):
+            own_weight = None if weight is None else weight[start : start + len(block), None]
+            start += len(block)
             np.fmin(low, np.fmin.reduce(block, axis=0), out=low)
             np.fmax(high, np.fmax.reduce(block, axis=0), out=high)
             deviation = block.astype(np.float64, order="C")  # rounding of sums depends on the memory order
-            sums, missing = deviation.sum(axis=0), None
-            n_rows = np.full(n_features, len(block))
-            if np.isnan(sums).any():
-                missing = np.isnan(deviation)
-                n_rows -= missing.sum(axis=0)
+            missing = np.isnan(deviation) if np.isnan(deviation.sum(axis=0)).any() else None
+            if missing is not None:
                 deviation[missing] = 0.0
-                sums = deviation.sum(axis=0)
-            own_mean = sums / np.maximum(n_rows, 1)
+            n_rows = _total_weight(len(block), n_features, missing, own_weight)
+            own_mean = (deviation if own_weight is None else deviation * own_weight).sum(axis=0) / _divisor(n_rows)
             deviation -= own_mean
             if missing is not None:
                 deviation[missing] = 0.0
-            n_both, shift = np.maximum(n_seen + n_rows, 1), own_mean - mean
-            squares += np.einsum("ij,ij->j", deviation, deviation) + shift**2 * (n_seen * n_rows / n_both)
+            weighted = deviation if own_weight is None else deviation * own_weight
+            n_both, shift = _divisor(n_seen + n_rows), own_mean - mean
+            squares += np.einsum("ij,ij->j", deviation, weighted) + shift**2 * (n_seen * n_rows / n_both)
             mean += shift * (n_rows / n_both)
             n_seen += n_rows
     absent = n_seen == 0
     low, high = np.where(absent, 0.0, low), np.where(absent, 0.0, high)
-    variance = squares / np.maximum(n_seen, 1)
+    variance = squares / _divisor(n_seen)
     varies = np.sqrt(variance) > X.shape[0] * np.finfo(np.float64).eps * abs(mean)
-    unit = _unit(X, mean, variance, varies)
-    return ColumnStatistics(mean, variance, varies, unit, low, high, n_seen.astype(np.intp))
+    unit = _unit(X, weight, mean, variance, varies)
+    return ColumnStatistics(mean, variance, varies, unit, low, high, n_seen, weight)
 
 
-def _unit(X: Any, mean: np.ndarray, variance: np.ndarray, varies: np.ndarray) -> np.ndarray:
+def _total_weight(n_rows: int, n_features: int, missing: np.ndarray | None, weight: np.ndarray | None) -> np.ndarray:
+    """Return the sum of the weights of the observed values of each column; weights are (n_rows, 1), or 1."""
+    if weight is None:
+        return np.full(n_features, n_rows) if missing is None else n_rows - missing.sum(axis=0)
+    return np.full(n_features, weight.sum()) if missing is None else (weight * ~missing).sum(axis=0)
+
+
+def _divisor(total: np.ndarray) -> np.ndarray:
+    return np.where(total > 0, total, 1)
+
+
+def _unit(X: Any, weight: np.ndarray | None, mean: np.ndarray, variance: np.ndarray, varies: np.ndarray) -> np.ndarray:
     """Scale of each column: its standard deviation, but at least ``_usual_deviation``.
 
     A binary column of mostly zeros has a scale of 1. If the scale was the standard deviation, which is small if ones
@@ -130,14 +146,48 @@ def _unit(X: Any, mean: np.ndarray, variance: np.ndarray, varies: np.ndarray) ->
     absolute value as scale, and a column of zeros has 1.
     """
     constant = np.where(abs(mean) > _SMALLEST_VALUE, abs(mean) / 100, 1.0)
-    return np.where(varies, np.maximum(np.sqrt(variance), _usual_deviation(X)), constant)
+    return np.where(varies, np.maximum(np.sqrt(variance), _usual_deviation(X, weight)), constant)
 
 
-def _usual_deviation(X: Any) -> np.ndarray:
+def _usual_deviation(X: Any, weight: np.ndarray | None) -> np.ndarray:
     """Median of the nonzero absolute deviations from the median; if X is large, of evenly spaced rows of X."""
-    rows = X[:: max(1, X.shape[0] * X.shape[1] // _SAMPLED_CELLS)]
+    chosen = slice(None, None, max(1, X.shape[0] * X.shape[1] // _SAMPLED_CELLS))
+    rows = X[chosen]
     step = max(1, _SAMPLED_CELLS // rows.shape[0])
-    return np.concatenate([_usual(rows[:, first : first + step]) for first in range(0, X.shape[1], step)])
+    parts = [rows[:, first : first + step] for first in range(0, X.shape[1], step)]
+    if weight is None:
+        return np.concatenate([_usual(part) for part in parts])
+    return np.concatenate([_weighted_usual(part, weight[chosen]) for part in parts])
+
+
+def _weighted_usual(rows: Any, weight: np.ndarray) -> np.ndarray:
+    """Return what ``_usual`` returns if each row occurs as often as its weight says."""
+    columns = np.array((rows.toarray() if issparse(rows) else rows).T, dtype=np.float64, order="C")
+    center = _weighted_middle(columns, weight, 0.5)
+    deviations = abs(columns - center[:, None])
+    equal = deviations <= _EQUAL * abs(center)[:, None]
+    deviations[equal] = np.nan
+    return np.nan_to_num(_weighted_quantile(deviations, weight, 0.5, "right"))
+
+
+def _weighted_middle(columns: np.ndarray, weight: np.ndarray, share: float) -> np.ndarray:
+    """Return quantiles of the rows of ``columns`` (n, n_samples), as the median halfway between two values."""
+    return np.mean([_weighted_quantile(columns, weight, share, side) for side in ("left", "right")], axis=0)
+
+
+def _weighted_quantile(columns: np.ndarray, weight: np.ndarray, share: float, side: str) -> np.ndarray:
+    """Return the smallest value of each row of ``columns`` (n, n_samples) below which there is this share of weight.
+
+    With ``side="left"`` the share may be reached, with "right" it must be exceeded. NaN are ignored, and the result if
+    there is nothing else.
+    """
+    order = np.argsort(columns, axis=1)
+    values = np.take_along_axis(columns, order, axis=1)
+    sums = np.cumsum(np.where(np.isnan(values), 0.0, weight[order]), axis=1)
+    wanted = share * sums[:, -1:] * (1 - _EQUAL if side == "left" else 1 + _EQUAL)
+    position = (sums < wanted if side == "left" else sums <= wanted).sum(axis=1)
+    position = np.minimum(position, columns.shape[1] - 1)
+    return np.take_along_axis(values, position[:, None], axis=1)[:, 0]
 
 
 def _usual(rows: Any) -> np.ndarray:
@@ -250,17 +300,22 @@ class Robust(Scaling):
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
         """Compute the scaling."""
-        rows = X[:: -(-X.shape[0] // _ROBUST_ROWS)]
+        chosen = slice(None, None, -(-X.shape[0] // _ROBUST_ROWS))
+        rows, weight = X[chosen], None if statistics.weight is None else statistics.weight[chosen]
         step = max(1, _ROBUST_CELLS // rows.shape[0]) if issparse(rows) else rows.shape[1]
-        blocks = [self._quartiles(rows[:, first : first + step]) for first in range(0, rows.shape[1], step)]
+        blocks = [self._quartiles(rows[:, first : first + step], weight) for first in range(0, rows.shape[1], step)]
         center, scale = np.concatenate(blocks, axis=1)
         return Affine(center, np.where(scale > 0, scale, statistics.scale))
 
-    def _quartiles(self, columns: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _quartiles(self, columns: Any, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Compute the medians and scales of some columns; the scale is 0 if the quantiles are equal."""
         columns = (columns.toarray() if issparse(columns) else columns).astype(np.float64, copy=False)
         missing = np.isnan(columns)
         columns = np.where(missing.all(axis=0), 0.0, columns) if missing.any() else columns
+        if weight is not None:
+            shares = (0.5, *(percent / 100 for percent in self.quantile_range))
+            center, low, high = (_weighted_middle(columns.T, weight, share) for share in shares)
+            return center, high - low
         percentile = np.nanpercentile if missing.any() else np.percentile
         quartiles = RobustScaler(quantile_range=tuple(self.quantile_range)).fit(columns)
         spread = np.ptp(percentile(columns, self.quantile_range, axis=0), axis=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,13 @@ _FAR = 4.0
 _FEWEST_SAMPLES = 50  # with fewer samples, the standard deviations of X are not reliable
 # Scaled values above this are reported as the likely cause if training diverges.
 _SUSPICIOUS_CELL = 1e3
+
+
+class Samples(NamedTuple):
+    """Validated samples and their weights; None means equal weights."""
+
+    X: Any  # ndarray or CSR matrix (n_samples, n_features)
+    weight: np.ndarray | None = None  # (n_samples,), positive
 
 
 @dataclass(frozen=True)
@@ -163,17 +170,31 @@ def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: C
     return affine
 
 
-def without_empty(X: Any, name: str = "X") -> Any:
-    """Return the samples that have an observed value; warn if some have none, and raise an error if all have none."""
+def used_samples(X: Any, weight: np.ndarray | None, name: str = "X") -> Samples:
+    """Leave out samples with zero weight and, with a warning, those without an observed value.
+
+    Equal weights become None, so that they give the same bits as no weights.
+    """
+    if weight is not None and not weight.all():
+        X, weight = X[weight > 0], weight[weight > 0]
+    known = _known(X, name)
+    if known is not None:
+        X, weight = X[known], None if weight is None else weight[known]
+    equal = weight is None or (weight == weight[0]).all()
+    return Samples(X, None if equal else weight)
+
+
+def _known(X: Any, name: str) -> np.ndarray | None:
+    """Return which samples have an observed value, (n_samples,); None means all. Raise an error if none has."""
     if not has_missing(X):
-        return X
+        return None
     empty = np.concatenate([np.isnan(block).all(axis=1) for block in row_blocks(X)])
     if empty.all():
         raise ValueError(f"{name} has no observed value: all values are missing (NaN).")
     if not empty.any():
-        return X
+        return None
     warn(f"{empty.sum()} of {len(empty)} samples of {name} have no observed value; they are left out.")
-    return X[~empty]
+    return ~empty
 
 
 def check_domain(estimator: Any, assembly: Assembly, low: np.ndarray, high: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABCMeta, abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from sk_autoencoder._validation import (
     StrOptions,
     check_rows,
     check_validation_rows,
+    check_weight,
     finite_check,
     has_missing,
     integers,
@@ -25,7 +27,7 @@ from sk_autoencoder._validation import (
 )
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.estimators import _assembly, _auto, _changes, _course, _stored
-from sk_autoencoder.estimators._assembly import Assembly
+from sk_autoencoder.estimators._assembly import Assembly, Samples
 from sk_autoencoder.estimators._callbacks import check_callbacks, check_storable, copied, nested_parameters, set_nested
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
@@ -248,24 +250,31 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         Both are (n,), or (n_members, n) if they differ between members.
         """
 
-    def _fit(self, X: np.ndarray, X_val: Any = None) -> None:
+    def _fit(self, training: Samples, X_val: Any = None, sample_weight_val: Any = None) -> None:
         """Train on validated samples, from new weights or, with ``warm_start``, from the current ones."""
+        X = training.X
         if X_val is not None:
-            X_val = _assembly.without_empty(check_validation_rows(self, X_val), "X_val")
+            X_val = check_validation_rows(self, X_val)
+            sample_weight_val = check_weight(sample_weight_val, X_val, "sample_weight_val")
+            validation: Samples | None = _assembly.used_samples(X_val, sample_weight_val, "X_val")
+        elif sample_weight_val is not None:
+            raise ValueError("sample_weight_val was given without X_val.")
+        else:
+            validation = None
         if self._continues():
             self._check_checkpoint()
             self._renew(X)
         else:
             with threads(X.shape[0] * X.shape[1], 1):
-                self._prepare(X, X_val, save=self.checkpoint is not None)
-        if X_val is not None:
-            _assembly.warn_of_foreign_samples(self, X_val, self._statistics, X.shape[0])
-        rows, validation = self._datasets(X, X_val)
+                self._prepare(training, validation, save=self.checkpoint is not None)
+        if validation is not None:
+            _assembly.warn_of_foreign_samples(self, validation.X, self._statistics, X.shape[0])
+        rows, held_out = self._datasets(training, validation)
         batch_size = self._batch_size(len(rows))
         epochs = _course.epochs(self, len(rows), batch_size)
         schedule = _course.schedule(self)
         before = len(self.net_.history) - self.net_.epochs_restored_
-        self._train(rows, validation, batch_size, epochs, schedule)
+        self._train(rows, held_out, batch_size, epochs, schedule)
         _course.warn_afterwards(self, epochs, len(self.net_.history) - before, schedule)
 
     def _continues(self) -> bool:
@@ -301,16 +310,18 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             for new, trained in zip(*pairs, strict=True):
                 new.copy_(trained)
 
-    def _partial_fit(self, X: np.ndarray) -> None:
+    def _partial_fit(self, X: np.ndarray, sample_weight: np.ndarray | None = None) -> None:
         """Train one epoch on validated samples, with the scaling of the first call."""
+        samples = Samples(X, sample_weight)
         if not self.__sklearn_is_fitted__():
             with threads(X.shape[0] * X.shape[1], 1):
-                self._prepare(X, None)
+                self._prepare(samples, None)
         elif _changes.changed(self._given, _changes.given(self)):
             self._renew(X)
         self._streams = True
         # Schedules need the total number of steps, which is unknown here.
-        self._train(self._rows(X), None, self._batch_size(X.shape[0]), 1, SCHEDULES["constant"], endless=True)
+        rows = self._rows(samples)
+        self._train(rows, None, self._batch_size(X.shape[0]), 1, SCHEDULES["constant"], endless=True)
 
     def _batch_size(self, n_rows: int) -> int:
         """Return the number of samples in a mini-batch."""
@@ -327,25 +338,26 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             )
         return size
 
-    def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
+    def _prepare(self, training: Samples, validation: Samples | None, save: bool = False) -> None:
         """Resolve and check the parts, fit the scaling, and initialize a new net."""
-        if X_val is None:
+        X = training.X
+        if validation is None:
             self._check_holding_out(X.shape[0])
         device = resolve_device(self.device)
         assembly = _assembly.assemble(self)
-        statistics = column_statistics(X)
+        statistics = column_statistics(*training)
         affine = _assembly.fit_scaling(self, assembly, X, statistics)
         # Scaled validation samples may exceed the domain, which is that of the training samples.
-        if X_val is not None and assembly.scaling is None:
-            _assembly.check_domain(self, assembly, *_assembly.scaled_range(affine, column_statistics(X_val)))
+        if validation is not None and assembly.scaling is None:
+            _assembly.check_domain(self, assembly, *_assembly.scaled_range(affine, column_statistics(*validation)))
         shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        checkpoint = self._open_checkpoint(X, X_val, statistics) if save else None
+        checkpoint = self._open_checkpoint(X, validation, statistics) if save else None
         if checkpoint and checkpoint.begun:
             seed = checkpoint.seed
         self._assembly, self._shape, self._given = assembly, shape, _changes.given(self)
         self._plan = self._new_plan(assembly, shape, mixed_precision(self.precision, device), seed)
-        self._affine, self._statistics = affine, statistics
+        self._affine, self._statistics = affine, replace(statistics, weight=None)
         self._bounds = _assembly.input_bounds(self, assembly, affine, statistics)
         self._streams = False  # whether partial_fit was called
         net = self._new_net(device)
@@ -368,10 +380,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             seed=seed,
         )
 
-    def _open_checkpoint(self, X: np.ndarray, X_val: np.ndarray | None, statistics: ColumnStatistics) -> Checkpoint:
+    def _open_checkpoint(self, X: np.ndarray, validation: Samples | None, statistics: ColumnStatistics) -> Checkpoint:
         """Open the checkpoint, and check that an existing file belongs to this training."""
         self._check_checkpoint()
-        return Checkpoint(self.checkpoint, training_identity(self, X, statistics, X_val))
+        return Checkpoint(self.checkpoint, training_identity(self, X, statistics, validation))
 
     def _check_checkpoint(self) -> None:
         """Raise an error for parameters that checkpoints do not support."""
@@ -413,21 +425,24 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             callbacks.append(Stopping(patience=None))  # the patience is set before training
         return callbacks
 
-    def _datasets(self, X: np.ndarray, X_val: np.ndarray | None) -> tuple[RowDataset, RowDataset | None]:
-        """Return training samples and validation samples, which are X_val or held-out samples, if any."""
-        source = resident(X, torch.device(self.net_.device))
-        positions, held_out = self._split(X.shape[0], hold_out=X_val is None and self._validates)
-        validation = None if held_out is None else self._rows(X, held_out, source)
-        if X_val is not None:
-            validation = self._rows(X_val, source=resident(X_val, torch.device(self.net_.device)))
-        return self._rows(X, positions, source), validation
+    def _datasets(self, training: Samples, validation: Samples | None) -> tuple[RowDataset, RowDataset | None]:
+        """Return training samples and validation samples, the user's or held-out samples, if any."""
+        device = torch.device(self.net_.device)
+        source = resident(training.X, device)
+        positions, held_out = self._split(training.X.shape[0], hold_out=validation is None and self._validates)
+        rows = self._rows(training, positions, source)
+        if validation is not None:
+            return rows, self._rows(validation, source=resident(validation.X, device))
+        return rows, None if held_out is None else self._rows(training, held_out, source)
 
-    def _rows(self, X: np.ndarray, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
+    def _rows(self, samples: Samples, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
+        X, weight = samples
         device = torch.device(self.net_.device)
         scaler, fill = Scaler(self._affine, device, self._shape.torch_dtype), None
         if has_missing(X) or self._statistics.absent.any():
             fill = torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device)
-        return RowDataset(X, scaler, positions, source, self._input_bounds(), fill)
+        weights = None if weight is None else torch.tensor(weight, dtype=self._shape.torch_dtype, device=device)
+        return RowDataset(X, scaler, positions, source, self._input_bounds(), fill, weights)
 
     @property
     def _fill(self) -> np.ndarray:
@@ -464,12 +479,13 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         finally:
             if hasattr(self, "net_"):
                 self._finish()
-                self._after_training(rows.X, endless)
+                weight = None if rows.weight is None else rows.weight.double().cpu().numpy()
+                self._after_training(Samples(rows.X, weight), endless)
 
     def _before_training(self, endless: bool) -> None:
         """Delete results of a previous training; ``endless`` is true for ``partial_fit``."""
 
-    def _after_training(self, X: np.ndarray, endless: bool) -> None:
+    def _after_training(self, samples: Samples, endless: bool) -> None:
         """Compute fitted attributes from the training samples."""
 
     def _pretrain(self, rows: RowDataset, batch_size: int, epochs: int, schedule: Schedule) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 
 from sk_autoencoder._parts import Part
 from sk_autoencoder._validation import plain
+from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.scaling import ColumnStatistics, column_statistics
 from sk_autoencoder.training.rows import dense
 
@@ -22,15 +23,17 @@ _LONGEST_TEXT = 200
 _DEPTH = 4  # maximum depth of nested functions and objects, which may contain themselves
 
 
-def training_identity(estimator: Any, X: Any, statistics: ColumnStatistics, X_val: Any) -> dict[str, str]:
+def training_identity(
+    estimator: Any, X: Any, statistics: ColumnStatistics, validation: Samples | None
+) -> dict[str, str]:
     """Return a string for each parameter, and digests of the training and validation samples."""
     parameters = {
         name: _text(type(value) if isinstance(value, Part) else value)  # parameters of parts have their own entries
         for name, value in estimator.get_params(deep=True).items()
         if name.partition("__")[0] not in _IRRELEVANT
     }
-    validation = "None" if X_val is None else _digest(X_val, column_statistics(X_val))
-    return parameters | {"X": _digest(X, statistics), "X_val": validation}
+    X_val = "None" if validation is None else _digest(validation.X, column_statistics(*validation))
+    return parameters | {"X": _digest(X, statistics), "X_val": X_val}
 
 
 def _text(value: Any, depth: int = _DEPTH) -> str:
@@ -86,6 +89,7 @@ def _digest(X: Any, statistics: ColumnStatistics) -> str:
     """Digest of shape, dtype, statistics of all columns and some samples, which avoids another pass over X."""
     chosen = dense(X[:: max(1, X.shape[0] // _N_ROWS)])
     hashed = blake2b(digest_size=16)
-    for array in (statistics.mean, statistics.variance, statistics.low, statistics.high, chosen):
+    weights = () if statistics.weight is None else (statistics.weight,)
+    for array in (statistics.mean, statistics.variance, statistics.low, statistics.high, chosen, *weights):
         hashed.update(np.ascontiguousarray(array).data)
     return f"{X.shape} {X.dtype} {hashed.hexdigest()}"

@@ -39,7 +39,9 @@ def one_row(row: Any) -> Any:
     return row if len(shape) == 2 else np.asarray(row)[None]
 
 
-def principal_axes(codes: np.ndarray, decoder: np.ndarray) -> tuple[Axes, np.ndarray, np.ndarray]:
+def principal_axes(
+    codes: np.ndarray, decoder: np.ndarray, weight: np.ndarray | None = None
+) -> tuple[Axes, np.ndarray, np.ndarray]:
     """Compute PCA of the decoded samples ``codes @ decoder``, with codes (n, k) and a linear decoder (k, n_features).
 
     Let Z be the codes with mean m and covariance C, and D the decoder. The decoded samples have the covariance
@@ -47,10 +49,13 @@ def principal_axes(codes: np.ndarray, decoder: np.ndarray) -> tuple[Axes, np.nda
     this is ``V @ S**2 @ V.T``. So the principal components are the columns of V, with variances ``S**2``, and the
     coordinates of the decoded samples along them are ``(Z - m) @ D @ V``.
 
+    Mean and covariance are weighted with ``weight`` (n,), if it is given.
+
     Returns the map from codes to these coordinates, ``V.T`` (k, n_features), and the variances (k,).
     """
-    center = codes.mean(axis=0)
-    covariance = np.cov(codes, rowvar=False, bias=True).reshape(2 * codes.shape[1:])  # 0-D for k = 1 without reshape
+    center = np.average(codes, axis=0, weights=weight)
+    covariance = np.cov(codes, rowvar=False, bias=True, aweights=weight)
+    covariance = covariance.reshape(2 * codes.shape[1:])  # 0-D for k = 1 without reshape
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     left, singular_values, components = np.linalg.svd(root @ decoder, full_matrices=False)
@@ -59,16 +64,20 @@ def principal_axes(codes: np.ndarray, decoder: np.ndarray) -> tuple[Axes, np.nda
     return Axes(center, turn, np.linalg.pinv(turn)), components, singular_values**2
 
 
-def whitening_axes(codes: np.ndarray, least: float) -> Axes:
+def whitening_axes(codes: np.ndarray, least: float, weight: np.ndarray | None = None) -> Axes:
     """Return axes on which codes (n, k) are uncorrelated with variances of 1, as in PCA with ``whiten=True``.
 
     With the mean m and the eigenvalues l and eigenvectors Q of the covariance, whitened codes are
     ``(codes - m) @ Q / sqrt(l)``, in descending order of l. Coordinates with l of at most ``least``, or of the size of
-    rounding errors, are set to 0.
+    rounding errors, are set to 0. With weights (n,), the covariance is divided by their sum.
     """
-    center = codes.mean(axis=0)
+    center = np.average(codes, axis=0, weights=weight)
     centred = codes - center
-    values, vectors = np.linalg.eigh(centred.T @ centred / max(1, len(codes) - 1))
+    if weight is None:
+        covariance = centred.T @ centred / max(1, len(codes) - 1)
+    else:
+        covariance = (centred.T * weight) @ centred / weight.sum()
+    values, vectors = np.linalg.eigh(covariance)
     values, vectors = values[::-1], vectors[:, ::-1]
     vectors, _ = svd_flip(vectors, vectors.T.copy())
     kept = values > max(least, (ROUNDING * np.abs(codes).max()) ** 2)

@@ -17,6 +17,7 @@ from sk_autoencoder._threads import SCORING, threads
 from sk_autoencoder._validation import StrOptions, available_unless, check_rows, fit_context, integers, reals
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators import _assembly
+from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._folds import N_FOLDS, Folds
 from sk_autoencoder.estimators._training_samples import TrainingSamples
@@ -374,7 +375,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         threshold = self._threshold(self.contamination)
         from_scratch = not self._continues()
         earlier = None if from_scratch else self._training_samples
-        self._fit(X, X_val)
+        self._fit(Samples(X), X_val)
         self._score = score.settled()
         self._calibrate(X, from_scratch, earlier)
         self.offset_ = _offset(threshold, -self.training_scores_, self.calibration_scores_)
@@ -590,8 +591,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         if hasattr(self, "offset_"):
             del self.offset_
 
-    def _prepare(self, X: np.ndarray, X_val: np.ndarray | None, save: bool = False) -> None:
-        super()._prepare(X, X_val, save)
+    def _prepare(self, training: Samples, validation: Samples | None, save: bool = False) -> None:
+        super()._prepare(training, validation, save)
         # The number of folds does not change if members are added later.
         self._n_folds = N_FOLDS if self._shape.n_members == 1 else min(N_FOLDS, self._shape.n_members)
 

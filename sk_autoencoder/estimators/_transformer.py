@@ -19,6 +19,7 @@ from sk_autoencoder._validation import (
     FLOATS,
     available_unless,
     check_rows,
+    check_weight,
     fit_context,
     has_missing,
     own_modes,
@@ -26,6 +27,7 @@ from sk_autoencoder._validation import (
 )
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators import _assembly
+from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._latent import (
     ACTIVE,
@@ -338,7 +340,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> AutoencoderTransformer:
+    def fit(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, X_val: Any = None, sample_weight_val: Any = None
+    ) -> AutoencoderTransformer:
         """Fit the autoencoder to X.
 
         Parameters
@@ -347,10 +351,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Training samples. NaN are missing values.
         y : Ignored
             Not used, present for API consistency by convention.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the training samples, not negative: a weight of 2 has the effect of a second copy of the sample
+            in the mini-batch. Samples with weight 0 are left out. None means equal weights.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
             Validation samples. Their loss is computed after each epoch, and ``early_stopping`` uses it. They must be
             transformed in the same way as X; if they differ strongly from X, there is a warning. In a pipeline, use
             ``Pipeline(steps, transform_input=["X_val"])``, see the example below.
+        sample_weight_val : array-like of shape (n_validation_samples,) or None, default=None
+            Weights of the validation samples.
 
         Returns
         -------
@@ -379,12 +388,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         >>> len(pipeline["code"].validation_loss_curve_)
         20
         """
-        self._fit(_assembly.without_empty(check_rows(self, X, reset=not self._continues())), X_val)
+        X = check_rows(self, X, reset=not self._continues())
+        training = _assembly.used_samples(X, check_weight(sample_weight, X))
+        self._fit(training, X_val, sample_weight_val)
         return self
 
     @available_unless(_needs_validation)
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None) -> AutoencoderTransformer:
+    def partial_fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> AutoencoderTransformer:
         """Train for one epoch on X, with the scaling of the first call.
 
         Not available with ``early_stopping``, which needs validation samples. With ``whiten``, the whitening is
@@ -397,13 +408,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             With ``whiten``, the first call should have more samples than components.
         y : Ignored
             Not used, present for API consistency by convention.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the samples, as in ``fit``.
 
         Returns
         -------
         self : AutoencoderTransformer
             The fitted transformer.
         """
-        self._partial_fit(_assembly.without_empty(check_rows(self, X, reset=not self.__sklearn_is_fitted__())))
+        X = check_rows(self, X, reset=not self.__sklearn_is_fitted__())
+        self._partial_fit(*_assembly.used_samples(X, check_weight(sample_weight, X)))
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -583,7 +597,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         first, last = (self._inference.encode(row)[0, 0] for row in rows)
         return self._inference.decode(np.linspace(first, last, n_steps))[0]
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> float:
         """Return the fraction of variance explained by the reconstruction, averaged over the features.
 
         The score of a feature is 1 - (mean squared error / variance in the training set). It is 1 for perfect
@@ -597,6 +611,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Samples.
         y : Ignored
             Not used, present for API consistency by convention.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the samples in the mean squared errors. None means equal weights.
 
         Returns
         -------
@@ -605,12 +621,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             features with rare values. 0 if all features were constant.
         """
         X = self._check(X)
-        sums, missing = np.zeros(X.shape[1]), np.zeros(X.shape[1])
-        for _, squares in self._inference.squared_errors(X):
-            sums += np.nansum(squares, axis=0)
-            missing += np.isnan(squares).sum(axis=0)
-        counted = self._statistics.varies & (missing < X.shape[0])
-        scores = 1 - sums[counted] / self._statistics.variance[counted] / (X.shape[0] - missing[counted])
+        weight = check_weight(sample_weight, X)
+        sums, total = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+        for part, squares in self._inference.squared_errors(X):
+            own = np.ones(len(squares)) if weight is None else weight[part]
+            sums += np.nansum(squares * own[:, None], axis=0)
+            total += (~np.isnan(squares) * own[:, None]).sum(axis=0)
+        counted = self._statistics.varies & (total > 0)
+        scores = 1 - sums[counted] / self._statistics.variance[counted] / total[counted]
         return float(np.maximum(scores, -1).mean()) if counted.any() else 0.0
 
     @own_modes()
@@ -674,13 +692,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             if hasattr(self, name) and not (endless and name == "_whitening"):
                 delattr(self, name)
 
-    def _after_training(self, X: np.ndarray, endless: bool) -> None:
+    def _after_training(self, samples: Samples, endless: bool) -> None:
         straight = self.net_.module_.linear and self.n_components_ <= self.n_features_in_
         if straight and self._assembly.objective.turnable and not endless:
-            self._turn(X)
+            self._turn(samples)
         if self.whiten:
-            self._whiten(X)
-        self._keep_for_later(X)
+            self._whiten(samples)
+        self._keep_for_later(samples)
 
     def _finish(self) -> None:
         super()._finish()
@@ -695,28 +713,35 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """Number of linear maps before the whitening."""
         return int(hasattr(self, "_axes"))
 
-    def _turn(self, X: np.ndarray) -> None:
+    def _turn(self, samples: Samples) -> None:
         """Rotate the codes of a linear network to the principal axes of its reconstructions."""
-        codes = self._inference.encode(X)[0].astype(np.float64, copy=False)
+        codes = self._inference.encode(samples.X)[0].astype(np.float64, copy=False)
         corners = np.vstack([np.zeros(self.n_components_), np.eye(self.n_components_)])
         origin, *ends = self._inference.decode(corners)[0]
-        axes, self.components_, variances = principal_axes(codes, np.nan_to_num(np.array(ends) - origin))
+        axes, self.components_, variances = principal_axes(
+            codes, np.nan_to_num(np.array(ends) - origin), samples.weight
+        )
         self.explained_variance_ratio_ = variances / (self._statistics.variance.sum() or 1.0)
         self._axes = axes
         self._inference.turn_code(self._turns())
 
-    def _whiten(self, X: np.ndarray) -> None:
+    def _whiten(self, samples: Samples) -> None:
         """Compute the whitening from these samples; if there are too few, keep the previous one."""
+        X, weight = samples
         if not hasattr(self, "_whitening") or X.shape[0] > self.n_components_:
             codes = self._inference.encode(X, self._n_turns, dtype=np.float64)[0]
-            self._whitening = whitening_axes(codes, least=ACTIVE if self._assembly.objective.has_prior else 0.0)
+            self._whitening = whitening_axes(codes, ACTIVE if self._assembly.objective.has_prior else 0.0, weight)
         self.active_components_ = np.flatnonzero(self._whitening.turn.any(axis=0))
         self._inference.turn_code(self._turns())
 
-    def _keep_for_later(self, X: np.ndarray) -> None:
+    def _keep_for_later(self, samples: Samples) -> None:
         """Draw and store the noise for log-likelihoods, or the codes of some training samples."""
+        X, weight = samples
         order, draws = (np.random.default_rng([self._plan.seed, stream]) for stream in (_CODES, _DRAWS))
-        chosen = np.sort(order.permutation(X.shape[0])[:N_CODES])
+        if weight is None:
+            chosen = np.sort(order.permutation(X.shape[0])[:N_CODES])
+        else:
+            chosen = np.sort(order.choice(X.shape[0], size=min(X.shape[0], N_CODES), p=weight / weight.sum()))
         codes = self._inference.encode(X[chosen], self._n_turns)[0]
         if not self._assembly.objective.has_prior:
             self._codes = codes

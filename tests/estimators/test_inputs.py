@@ -389,9 +389,9 @@ class TestSparse:
     def test_held_out_rows(self, estimator, matrix):
         validating = {"early_stopping": True} if estimator is AutoencoderTransformer else {}
         model = estimator(2, max_iter=2, n_iter_no_change=10, random_state=0, **validating)
-        with pytest.warns(match="before the valid loss stopped"):
+        with pytest.warns(match="before the validation loss stopped"):
             curve = clone(model).fit(matrix).validation_loss_curve_
-        with pytest.warns(match="before the valid loss stopped"):
+        with pytest.warns(match="before the validation loss stopped"):
             np.testing.assert_allclose(curve, model.fit(matrix.toarray()).validation_loss_curve_)
 
     def test_is_never_dense_as_a_whole(self, estimator, monkeypatch):

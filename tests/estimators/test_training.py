@@ -184,7 +184,7 @@ class TestValidation:
 
     @pytest.mark.parametrize(
         ("change", "message"),
-        [(lambda X: X[:, :4], "X_val has 4 features, but"), (lambda X: np.full_like(X, np.nan), "contains NaN")],
+        [(lambda X: X[:, :4], "X_val has 4 features, but"), (lambda X: np.full_like(X, np.inf), "contains infinity")],
     )
     def test_is_checked(self, change, message, rows):
         with pytest.raises(ValueError, match=message):
@@ -213,7 +213,7 @@ class TestValidation:
         model = AutoencoderTransformer(2, early_stopping=0.5, n_iter_no_change=1, max_iter=2, **STILL)
         model.fit(rows, X_val=rows[:30])
         assert len(held_out[0]) == 30
-        assert model.net_._rows["train"] == 120
+        assert model.net_._weights["train"] == 120
 
 
 class TestStopping:
