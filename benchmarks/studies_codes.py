@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import rotate
+from scipy.spatial.distance import cdist, pdist
 from scipy.special import rel_entr
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression
@@ -19,7 +20,10 @@ from benchmarks.studies import MNIST_SHAPE, PIXELS, Result, Row, Study, pca, squ
 from sk_autoencoder import AutoencoderTransformer, LatentDisplay, LatentGridDisplay, TraversalDisplay
 from sk_autoencoder.corruptions import Masking
 from sk_autoencoder.networks import Convolutional, Dense
-from sk_autoencoder.objectives import Reconstruction, Variational
+from sk_autoencoder.objectives import Adversarial, Reconstruction, Variational
+
+MAP_SIZE = 2
+ADVERSARIAL: dict[str, Any] = {}
 
 
 def probe(codes: np.ndarray, y: np.ndarray, test_codes: np.ndarray, y_test: np.ndarray) -> float:
@@ -186,6 +190,57 @@ def latent_map(study: Study) -> Result:
     return Result(f"kinds recognised: {', '.join(found)}", passed)
 
 
+def adversarial(study: Study) -> Result:
+    """Codes of 2 and 8, the same nets plain, variational and adversarial: how near codes are to draws from N(0, I)."""
+    digits = study.mnist
+    classifier = MLPClassifier((128,), early_stopping=True, random_state=0).fit(digits.X, digits.y)
+    recipe = {
+        **PIXELS,
+        "hidden_layer_sizes": (256, 128),
+        "loss": "binary_cross_entropy",
+        "learning_rate_init": 0.003,
+        "max_iter": study.pick(25, 8),
+    }
+    rng, found, passed = np.random.default_rng(0), [], True
+    for size in (2, 8):
+        draws = rng.normal(size=(2000, size)).astype(np.float32)
+        distance, kinds = {}, {}
+        for name, objective in (
+            ("plain", "reconstruction"),
+            ("variational", "variational"),
+            ("adversarial", Adversarial(**ADVERSARIAL)),
+        ):
+            seen = []
+            for seed in range(study.pick(2, 3)):
+                model = AutoencoderTransformer(size, objective=objective, **{**recipe, "random_state": seed})
+                codes = model.fit(digits.X).transform(digits.X_test[:2000])
+                decoded = draws
+                if name == "variational":
+                    mean, std = model.posterior(digits.X_test[:2000])
+                    codes = mean + std * rng.normal(size=mean.shape)
+                if name == "plain":
+                    codes = (codes - codes.mean(axis=0)) / codes.std(axis=0)
+                    decoded = draws * model.transform(digits.X).std(axis=0) + model.transform(digits.X).mean(axis=0)
+                chances = classifier.predict_proba(model.inverse_transform(decoded))
+                seen.append((energy_distance(codes, draws), kinds_recognised(chances)))
+            distance[name], kinds[name] = np.mean(seen, axis=0)
+            if size == MAP_SIZE:
+                shown = slice(0, 5000)
+                display = LatentDisplay.from_estimator(model, digits.X[shown], digits.y[shown])
+                study.picture(f"adversarial-map-{name}", display)
+        near = distance["adversarial"] <= min(1.5 * distance["variational"], distance["plain"])
+        passed &= bool(near and kinds["adversarial"] >= 0.9 * kinds["variational"])
+        listed = ", ".join(f"{name} {distance[name]:.3f} ({kinds[name]:.1f})" for name in distance)
+        found.append(f"code {size}: {listed}")
+    return Result(f"energy distance to N(0, I) (kinds recognised): {'; '.join(found)}", passed)
+
+
+def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Energy distance of two samples (Szekely and Rizzo, 2013): 0 if and only if the distributions are equal."""
+    between, inside = cdist(a, b).mean(), [pdist(x).sum() * 2 / len(x) ** 2 for x in (a, b)]
+    return float(2 * between - sum(inside))
+
+
 def kinds_recognised(chances: np.ndarray) -> float:
     """Inception score (Salimans et al., 2016): 10 if all ten digits are seen, each clearly, 1 if one is, or none."""
     surprise = rel_entr(chances, chances.mean(axis=0)).sum(axis=1)
@@ -199,4 +254,5 @@ ROWS = [
     Row("manifold", "one axis = one factor", "ranks >= .95, closer than PCA", manifold),
     Row("variational", "89.8 nats", "<= 95", variational, quick="<= 115"),
     Row("latent map", "variational: continuous, centred", "kinds recognised x >= 1.25", latent_map),
+    Row("adversarial map", "codes like N(0, I)", "<= 1.5 x variational, < plain; kinds >= .9 x", adversarial),
 ]

@@ -1,6 +1,6 @@
 """Speed of training and inference relative to hand-written torch and to peers, in alternating runs.
 
-    python -m benchmarks.throughput [--device cpu] [--only fit,ensemble,transform,limit,scale,search] [--repeats 5]
+    python -m benchmarks.throughput [--device cpu] [--only fit,transform,sequences] [--repeats 5]
 
 Both sides run in one process with the same thread count, turn by turn, and the median of the ratios is compared with
 what the package promises; the script fails when a promise is broken. PyOD is compared where it is installed. "Bare
@@ -26,6 +26,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
 from torch import nn
 
+from benchmarks.throughput_sequences import sequence_rows
+from benchmarks.timing import ratios, seconds
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.scores import ReconstructionError
 
@@ -144,20 +146,6 @@ def by_pyod(setting: Setting, X: np.ndarray, device: str) -> None:
         model.fit(X)
 
 
-def ratios(ours: Callable[[], object], theirs: Callable[[], object], repeats: int) -> list[float]:
-    """Their seconds over our seconds, pair by pair, after one warm-up of each."""
-    ours(), theirs()
-    return [_seconds(theirs) / _seconds(ours) for _ in range(repeats)]
-
-
-def _seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def fit_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float], float]]:
     """Training against hand-written torch and peers; yields (what, ratios, promise)."""
     promises = {
@@ -207,7 +195,7 @@ def transform_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float]
             block = min(sizes, key=lambda size: _forward(module, rows, size))
             pairs = ratios(lambda: ours(X), lambda: _forward(module, rows, block), repeats)  # noqa: B023 - called at once
             yield f"{name}, {what}, bare forward ({block} rows)", pairs, 0.8
-        one = [_seconds(lambda: model.transform(X[:1])) for _ in range(50)]  # noqa: B023 - called at once
+        one = [seconds(lambda: model.transform(X[:1])) for _ in range(50)]  # noqa: B023 - called at once
         yield f"{name}, transform of one row, 1 ms", [1e-3 / seconds for seconds in one], 1.0
 
 
@@ -230,7 +218,7 @@ def limit_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float], fl
         model = AutoencoderTransformer(**setting.parameters, device=device).set_params(max_iter=1).fit(X[:1000])
         sizes = (1024, 4096, 16384)
         candidates = [encoder_products(setting, len(X), size, device) for size in sizes]
-        products = min(candidates, key=_seconds)
+        products = min(candidates, key=seconds)
         promise = 0.7 if name.startswith("long") else 0.0
         pairs = ratios(lambda: model.transform(X), products, repeats)  # noqa: B023 - called at once
         yield f"{name}, transform of {len(X)} rows, bare products", pairs, promise
@@ -326,6 +314,7 @@ GROUPS = {
     "limit": limit_rows,
     "scale": scale_rows,
     "search": search_rows,
+    "sequences": sequence_rows,
 }
 
 
