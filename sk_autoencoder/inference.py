@@ -23,7 +23,7 @@ from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import LARGEST_CELL, Affine
 from sk_autoencoder.scores.base import State
-from sk_autoencoder.training.rows import Scaler, dense, filled
+from sk_autoencoder.training.rows import Scaler, dense
 
 # Two threads share blocks such that each gets whole vector registers. With more, remainders are computed by another
 # kernel: a row's bits would depend on its batch.
@@ -56,7 +56,7 @@ class Inference:
     """A fitted network with its scaling and, for a detector, its score's state; safe to call from several threads.
 
     ``check`` is the estimator's: it is given raw rows in which a scaled cell is huge or no number, and may refuse them.
-    ``fill`` are the scaled values that replace missing ones, (n_features,).
+    ``complete`` replaces missing values, NaN, in scaled samples (..., n_features).
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Inference:
         network: Autoencoder,
         affine: Affine,
         bounds: InputBounds | None,
-        fill: np.ndarray,
+        complete: Callable[[Tensor], Tensor],
         device: torch.device,
         check: Callable[[np.ndarray], None],
     ):
@@ -74,7 +74,7 @@ class Inference:
         self._turns: list[tuple[Tensor, ...]] = []
         self._drops = False  # whether the change of axes discards components
         self._scaler = Scaler(affine, device, self.shape.torch_dtype)
-        self._fill = torch.tensor(fill, dtype=self.shape.torch_dtype, device=device)
+        self.complete = complete
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
         self._on_cpu = device.type == "cpu"
@@ -400,10 +400,10 @@ class Inference:
         """Cut (n, width), or (n, n_members, width), into blocks, and fill missing values."""
         rows = rows[None] if rows.ndim == 2 else rows.transpose(0, 1)
         fewest = 1 if self._on_cpu else self._plan.n_blocks
-        rows = cut(rows, self.shape.n_members, self._plan.block_rows, fewest=fewest)
+        of_blocks = partial(cut, n_members=self.shape.n_members, block_rows=self._plan.block_rows, fewest=fewest)
         if not has_gaps:
-            return Blocks(rows, None, n_kept)
-        return Blocks(filled(rows, self._fill), ~rows.isnan(), n_kept)
+            return Blocks(of_blocks(rows), None, n_kept)
+        return Blocks(of_blocks(self.complete(rows)), of_blocks(~rows.isnan()), n_kept)
 
     def _rows(self, results: Tensor, blocks: Blocks) -> Tensor:
         """(n_members * n_blocks, block_rows, ...) -> (n_members, n_kept, ...)."""

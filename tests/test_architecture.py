@@ -15,7 +15,7 @@ FLOORS = {
     **dict.fromkeys(["_parts", "blocks"], 0.5),
     **dict.fromkeys(["losses", "scaling", "corruptions", "solvers", "thresholds", "networks", "windows"], 1),
     **dict.fromkeys(["objectives"], 2),
-    **dict.fromkeys(["_block_plan", "scores", "training", "export", "model_selection"], 3),
+    **dict.fromkeys(["_block_plan", "donors", "scores", "training", "export", "model_selection"], 3),
     **dict.fromkeys(["inference"], 3.5),
     **dict.fromkeys(["estimators"], 4),
     **dict.fromkeys(["displays"], 5),

@@ -52,18 +52,14 @@ def test_rows_beyond_float32_give_finite_codes(rows):
 
 @pytest.mark.parametrize("make", [np.array, sparse.csr_array], ids=["array", "csr"])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-@pytest.mark.parametrize(
-    ("estimator", "cell", "word"),
-    [(AutoencoderOutlierDetector, np.nan, "NaN"), (AutoencoderTransformer, -np.inf, "infinity")],
-)
-def test_a_cell_that_is_no_number_is_found_in_any_part(make, kind, estimator, cell, word):
+def test_infinity_is_found_in_any_part(make, kind):
     X = np.random.default_rng(0).normal(size=(40_000, 7)).astype(kind)
-    model = estimator(n_components=3, max_iter=1, random_state=0).fit(X[:500])
+    model = AutoencoderTransformer(3, max_iter=1, random_state=0).fit(X[:500])
     for position in (0, 32_767, 39_999):
         spoilt = X.copy()
-        spoilt[position, 6] = cell
-        for method in (model.reconstruct, model.reconstruction_error):
-            with pytest.raises(ValueError, match=f"Input X contains {word}"):
+        spoilt[position, 6] = -np.inf
+        for method in (model.transform, model.reconstruct, model.reconstruction_error):
+            with pytest.raises(ValueError, match="Input X contains infinity"):
                 method(make(spoilt))
 
 

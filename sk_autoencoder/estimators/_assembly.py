@@ -177,14 +177,14 @@ def used_samples(X: Any, weight: np.ndarray | None, name: str = "X") -> Samples:
     """
     if weight is not None and not weight.all():
         X, weight = X[weight > 0], weight[weight > 0]
-    known = _known(X, name)
+    known = known_samples(X, name, "they are left out")
     if known is not None:
         X, weight = X[known], None if weight is None else weight[known]
     equal = weight is None or (weight == weight[0]).all()
     return Samples(X, None if equal else weight)
 
 
-def _known(X: Any, name: str) -> np.ndarray | None:
+def known_samples(X: Any, name: str, consequence: str) -> np.ndarray | None:
     """Return which samples have an observed value, (n_samples,); None means all. Raise an error if none has."""
     if not has_missing(X):
         return None
@@ -193,7 +193,7 @@ def _known(X: Any, name: str) -> np.ndarray | None:
         raise ValueError(f"{name} has no observed value: all values are missing (NaN).")
     if not empty.any():
         return None
-    warn(f"{empty.sum()} of {len(empty)} samples of {name} have no observed value; they are left out.")
+    warn(f"{empty.sum()} of {len(empty)} samples of {name} have no observed value; {consequence}.")
     return ~empty
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,6 +48,7 @@ from sk_autoencoder.training import (
     Scaler,
     Schedule,
     TrainingPlan,
+    filled,
     pretrain,
     resident,
     split_epochs,
@@ -510,11 +513,16 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self.n_components_ = self._shape.n_components
         device = torch.device(self.net_.device)
         bounds, check = self._input_bounds(), finite_check(self)
-        self._inference = Inference(self.net_.module_, self._affine, bounds, self._fill, device, check)
+        self._inference = Inference(self.net_.module_, self._affine, bounds, self._completion(device), device, check)
+
+    def _completion(self, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return a function that replaces missing values in scaled samples after training."""
+        return partial(filled, fill=torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
         return tags
 
     def __getstate__(self) -> dict[str, Any]:

@@ -14,8 +14,17 @@ from sklearn.utils.validation import check_is_fitted
 from sk_autoencoder._parts import resolve
 from sk_autoencoder._rounding import rounding
 from sk_autoencoder._threads import SCORING, threads
-from sk_autoencoder._validation import StrOptions, available_unless, check_rows, fit_context, integers, reals
+from sk_autoencoder._validation import (
+    StrOptions,
+    available_unless,
+    check_rows,
+    fit_context,
+    has_missing,
+    integers,
+    reals,
+)
 from sk_autoencoder.corruptions import Corruption
+from sk_autoencoder.donors import N_DONORS, Donors, choose_donors
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
@@ -24,12 +33,15 @@ from sk_autoencoder.estimators._training_samples import TrainingSamples
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import Evaluation, Objective
-from sk_autoencoder.scaling import Scaling
+from sk_autoencoder.scaling import Scaling, row_blocks
 from sk_autoencoder.scores import SCORES, OutlierScore
 from sk_autoencoder.scores.base import State
 from sk_autoencoder.scores.combined import name_of
 from sk_autoencoder.solvers import Solver
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
+from sk_autoencoder.training import Scaler, dense
+
+_DONORS = 3  # stream of random numbers that chooses donors
 
 
 def _explains_no_features(estimator: AutoencoderOutlierDetector) -> str | None:
@@ -238,6 +250,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     With ``monitor="valid_loss"``, it uses the validation loss. It prints a line, unless ``sink=skorch.utils.noop``.
 
+    **Missing values.** NaN, and None or NA in object and nullable columns, are missing values. Networks are trained as
+    in ``AutoencoderTransformer``: the loss of a sample is the mean over its observed values. Before a sample is scored,
+    its missing values are replaced by those of the nearest of 512 training samples, by the squared distance over its
+    observed features (hot-deck imputation). So scores compare complete samples, and clean samples with missing values
+    are not more outlying than others. Scores that store no samples use the means of the features instead, and
+    "reconstruction" is the mean over observed values. A sample without observed values is scored as a typical training
+    sample.
+
     **Privacy.** A pickled detector contains training samples: scores that compare with training samples, as the default
     score does, store up to a few thousand scaled samples for each member, the sorted values of each feature, and the
     scaling. The detector also contains the scores of all training samples, the losses of each epoch and, until
@@ -345,7 +365,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training samples.
+            Training samples. NaN are missing values.
         y : Ignored
             Not used, present for API consistency by convention.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
@@ -361,9 +381,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Raises
         ------
         ValueError
-            If X contains NaN or infinity, if parameters are not compatible, or if the training diverges.
+            If X contains infinity or no observed value, if parameters are not compatible, or if the training diverges.
         """
         X = check_rows(self, X, reset=not self._continues())
+        _assembly.known_samples(X, "X", "their outlier scores are those of a typical sample")
         score = resolve(SCORES, self.outlier_score)
         objective = _assembly.assemble(self).objective
         missing = set(score.required_terms) - set(objective.terms)
@@ -542,10 +563,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Returns
         -------
         scores : ndarray of shape (n_samples, n_features_in_)
-            Contributions, larger for outlying features. ``Combined`` divides each of the largest components of a
-            sample, which determine its score, among the features, in proportion to the squares of their contributions
-            to the component. Contributions to ``Mahalanobis`` can be negative. With ``on="code+residual"``, their sum
-            is less than the score, because the part of the code is not included.
+            Contributions, larger for outlying features, NaN for missing values. ``Combined`` divides each of the
+            largest components of a sample, which determine its score, among the features, in proportion to the squares
+            of their contributions to the component. Contributions to ``Mahalanobis`` can be negative. With
+            ``on="code+residual"``, their sum is less than the score, because the part of the code is not included.
         """
         X = self._check(X)
 
@@ -556,7 +577,13 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         def combine(mean: torch.Tensor) -> torch.Tensor:
             return self._score.combine_features(mean[..., 0], mean[..., 1:])
 
-        return self._scored(X, self._voters(X), votes, combine)
+        scores = self._scored(X, self._voters(X), votes, combine)
+        if has_missing(X) or self._statistics.absent.any():
+            start = 0
+            for block in row_blocks(X):
+                scores[start : start + len(block)][np.isnan(block) | self._statistics.absent] = np.nan
+                start += len(block)
+        return scores
 
     def component_scores(self, X: Any) -> dict[str, np.ndarray]:
         """Return the components of the outlier scores, before they are brought to a common scale.
@@ -595,6 +622,18 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         super()._prepare(training, validation, save)
         # The number of folds does not change if members are added later.
         self._n_folds = N_FOLDS if self._shape.n_members == 1 else min(N_FOLDS, self._shape.n_members)
+
+    def _chosen_donors(self, X: np.ndarray) -> np.ndarray | None:
+        """Return scaled training samples from which missing values are taken; None if the score stores no samples."""
+        if not self._score.uses_references:
+            return None
+        chosen = np.random.default_rng([self._plan.seed, _DONORS]).permutation(X.shape[0])[:N_DONORS]
+        rows = Scaler(self._affine, torch.device("cpu"), self._shape.torch_dtype)(dense(X[np.sort(chosen)]))
+        return choose_donors(rows.numpy(), self._fill).astype(rows.numpy().dtype)
+
+    def _completion(self, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+        donors = getattr(self, "_donors", None)  # not yet chosen after the training
+        return super()._completion(device) if donors is None else Donors(torch.tensor(donors, device=device))
 
     def _n_members(self) -> int:
         return self._plain("n_estimators")
@@ -654,6 +693,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
         ``earlier`` identifies the samples that the members were trained on before, unless they start ``from_scratch``.
         """
+        self._donors = self._chosen_donors(X)
+        self._inference.complete = self._completion(torch.device(self.net_.device))
         folds = self._folds(X.shape[0])
         evaluate = partial(self._inference.evaluate, X, objective=self._objective_for_score(), loss=self._plan.loss)
         held_out = evaluate(folds.held_out())

@@ -59,6 +59,13 @@ OPTIONS = {
     "sgd_without_nesterov": {"solver": SGD(nesterov=False)},
 }
 
+_REASON = "sample_weight is not equivalent to removing/repeating samples."
+# A default fit is stochastic, so that weights and repeated samples are equivalent in the mean only.
+EXPECTED_FAILED_CHECKS = {
+    "check_sample_weight_equivalence_on_dense_data": _REASON,
+    "check_sample_weight_equivalence_on_sparse_data": _REASON,
+}
+
 ESTIMATORS = [
     public
     for public in (getattr(sk_autoencoder, name) for name in sk_autoencoder.__all__)

@@ -263,8 +263,8 @@ class TestRouting:
         weighted = (
             LogisticRegression(max_iter=1000).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
         )
-        scaler = StandardScaler().set_fit_request(sample_weight=False)
-        model = make_pipeline(scaler, quick(), weighted)
+        scaler, code = (step.set_fit_request(sample_weight=False) for step in (StandardScaler(), quick()))
+        model = make_pipeline(scaler, code, weighted)
         assert model.fit(X, y, sample_weight=np.ones(len(X))).predict(X).shape == y.shape
         # A scorer that asks for weights by itself: a Pipeline's own score is not routed by scikit-learn 1.6.
         accuracy = get_scorer("accuracy").set_score_request(sample_weight=True)

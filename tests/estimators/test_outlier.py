@@ -20,6 +20,7 @@ from sklearn.utils import check_random_state
 
 from sk_autoencoder import AutoencoderOutlierDetector, trusted_types
 from sk_autoencoder._rounding import rounding
+from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.networks import Dense
 from sk_autoencoder.objectives import Evaluation, Objective, Reconstruction
 from sk_autoencoder.scores import SCORES, CodeDistance, Combined, Mahalanobis, OutlierScore, ReconstructionError
@@ -529,7 +530,9 @@ class TestMembers:
         small = X[:9]  # below 10 rows nothing is held out
 
         model = detector(max_iter=1, batch_size=3).fit(small)
-        batches = model.net_.get_iterator(model._rows(small, model._split(9, hold_out=False)[0]), training=True)
+        batches = model.net_.get_iterator(
+            model._rows(Samples(small), model._split(9, hold_out=False)[0]), training=True
+        )
         one, two, *_ = next(iter(batches)).clean
         assert not torch.equal(one, two)
         torch.testing.assert_close(one.sort(dim=0).values, two.sort(dim=0).values)
@@ -793,8 +796,8 @@ class TestRows:
         call = getattr(fitted["combined"], method)
         with pytest.raises(ValueError, match="expecting 5 features"):
             call(X[:, :3])
-        with pytest.raises(ValueError, match="NaN"):
-            call(np.full((1, 5), np.nan))
+        with pytest.raises(ValueError, match="infinity"):
+            call(np.full((1, 5), np.inf))
         with pytest.raises(ValueError, match="2D array"):
             call(X[0])
 

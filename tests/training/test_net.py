@@ -8,6 +8,7 @@ import torch
 from skorch.callbacks import Callback
 
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.networks import Dense
 from sk_autoencoder.training import SCHEDULES
 
@@ -46,7 +47,7 @@ def test_schedule_runs_from_the_first_to_the_last_step(name, rows):
 def test_evaluation_for_callbacks_that_predict(rows):
     """The net's own forward is the reconstruction of scaled rows."""
     model = fitted(rows, precision="float64")
-    dataset = model._rows(rows)
+    dataset = model._rows(Samples(rows))
     found = torch.cat(list(model.net_.forward_iter(dataset)))[:, 0].numpy()
     np.testing.assert_allclose(found * rows.std(axis=0) + rows.mean(axis=0), model.reconstruct(rows))
 
