@@ -17,9 +17,9 @@ each_variant = pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANT
 each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 
 
-def _all_ways(model, X, X_val):
+def _all_ways(model, X, X_val, **weights):
     """Fit, store, and every public method."""
-    model.fit(X, X_val=X_val)
+    model.fit(X, X_val=X_val, **weights)
     results = outputs(pickle.loads(pickle.dumps(model)), X)
     if hasattr(model, "partial_fit"):
         results["score"] = model.score(X)
@@ -37,6 +37,18 @@ def test_tensors_that_forgot_their_device_would_be_on_meta(variant, rows):
     expected = _all_ways(clone(model), rows, rows[:20])
     with torch.device("meta"):
         found = _all_ways(model, rows, rows[:20])
+    assert_equal(found, expected)
+
+
+@each_variant
+def test_tensors_of_missing_values_and_weights(variant, rows):
+    X = np.where(np.random.default_rng(0).random(rows.shape) < 0.2, np.nan, rows)
+    weighs = isinstance(variant, AutoencoderTransformer)
+    weights = {"sample_weight": np.arange(len(X)), "sample_weight_val": np.arange(20)} if weighs else {}
+    model = clone(variant).set_params(device="cpu")
+    expected = _all_ways(clone(model), X, X[:20], **weights)
+    with torch.device("meta"):
+        found = _all_ways(model, X, X[:20], **weights)
     assert_equal(found, expected)
 
 

@@ -1,16 +1,21 @@
 """Missing values in the samples of the transformer: training, all methods and all containers."""
 
+import pickle
 import warnings
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import skops.io as skops
 import torch
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder import AutoencoderTransformer, trusted_types
 from sk_autoencoder.corruptions import Masking, Swap
 from sk_autoencoder.networks import Dense, Recurrent
 from sk_autoencoder.objectives import Reconstruction, Variational
@@ -304,3 +309,36 @@ class TestContainers:
         frame = pd.DataFrame(X, columns=list("abcdef")).assign(c="text")
         with pytest.raises(ValueError, match="'c'"):
             transformer().fit(frame)
+
+
+class TestStorage:
+    def test_skops_and_pickle(self, model, X):
+        for loaded in (pickle.loads(pickle.dumps(model)), skops.loads(skops.dumps(model), trusted=trusted_types())):
+            np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+
+    def test_checkpoint_knows_samples_and_weights(self, X, tmp_path):
+        weight = np.linspace(1, 2, N_SAMPLES)
+        expected = transformer(max_iter=4).fit(X, sample_weight=weight).transform(X)
+        saving = transformer(max_iter=4, checkpoint=tmp_path / "training")
+        saving.fit(X, sample_weight=weight)
+        np.testing.assert_array_equal(clone(saving).fit(X, sample_weight=weight).transform(X), expected)
+        for other in ({"X": X, "sample_weight": weight[::-1]}, {"X": np.nan_to_num(X), "sample_weight": weight}):
+            with pytest.raises(ValueError, match="checkpoint"):
+                clone(saving).fit(**other)
+
+    @pytest.mark.parametrize("n_threads", [1, 2])
+    def test_threads(self, model, X, n_threads):
+        expected = model.transform(np.tile(X, (50, 1)))
+        before = torch.get_num_threads()
+        torch.set_num_threads(n_threads)
+        try:
+            found = model.transform(np.tile(X, (50, 1)))
+        finally:
+            torch.set_num_threads(before)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_search_and_pipeline(X):
+    grid = {"autoencodertransformer__n_components": [1, 2]}
+    search = GridSearchCV(make_pipeline(StandardScaler(), transformer()), grid, cv=3, error_score="raise").fit(X)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
