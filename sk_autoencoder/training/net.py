@@ -165,6 +165,13 @@ class AutoencoderNet(NeuralNet):
         self._sums: dict[str, Tensor] = {}
         self._weights: dict[str, int | Tensor] = {"train": 0, "valid": 0}  # of the samples so far, in all
 
+    def on_batch_end(self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
+        """Let skorch average the losses of chunks by the weights of their samples."""
+        super().on_batch_end(net, batch=batch, training=training, **kwargs)
+        if batch.weight is not None:
+            split = "train" if training else "valid"
+            self.history.record_batch(f"{split}_batch_size", float(batch.total_weight.mean()))
+
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Write the epoch's losses, by member and by part, into the history."""
         super().on_epoch_end(net, **kwargs)

@@ -14,6 +14,7 @@ from sk_autoencoder import AutoencoderTransformer
 from sk_autoencoder.networks import Dense
 from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.scaling import Robust, column_statistics
+from sk_autoencoder.training import rows as engine
 
 STEADY = {"solver": "sgd", "batch_size": 10**6, "corruption": None, "precision": "float64", "random_state": 0}
 
@@ -111,6 +112,18 @@ class TestTraining:
         model.fit(rows, sample_weight=weights)
         assert np.isfinite(model.transform(rows)).all()
         assert np.isfinite(model.sample(2, random_state=0)).all()
+
+    @pytest.mark.parametrize("chunk", [1, 100])
+    def test_loss_of_an_epoch_is_the_weighted_mean(self, chunk, rows, monkeypatch):
+        """Whatever the chunks that the samples are read in."""
+        monkeypatch.setattr(engine, "CHUNK_BATCHES", chunk)
+        weight = np.r_[np.full(60, 100.0), np.ones(60)]
+        still = {"batch_size": 7, "learning_rate_init": 1e-30, "alpha": 0.0, "max_iter": 1}
+        model = steady(**still).fit(rows, sample_weight=weight, X_val=rows, sample_weight_val=weight)
+        scale = column_statistics(rows, weight).scale
+        errors = np.square((model.reconstruct(rows) - rows) / scale).mean(axis=1)
+        np.testing.assert_allclose(model.validation_loss_curve_, np.average(errors, weights=weight), rtol=1e-9)
+        assert model.loss_curve_[0] == pytest.approx(np.average(errors, weights=weight), rel=1e-9)
 
     def test_validation_samples_have_weights(self, rows, weights):
         options = {"X_val": rows[:60], "sample_weight_val": weights[:60]}
