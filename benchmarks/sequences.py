@@ -42,9 +42,9 @@ CODE_OF_SINES = 8
 
 
 def by_length(X: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Length of the raw beat."""
-    del X, seed
-    return lambda rows: np.linalg.norm(rows, axis=1)
+    """Distance from the mean beat."""
+    del seed
+    return lambda rows: np.linalg.norm(rows - X.mean(axis=0), axis=1)
 
 
 def by_pca(n_components: int, X: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -77,7 +77,7 @@ GRU = Recurrent(cell="gru", bidirectional=True, sample_shape=BEAT)
 ENCDEC_AD = {"network": Recurrent(feedback=True, sample_shape=BEAT), "outlier_score": "mahalanobis"}
 
 BEATS: dict[str, Fit] = {
-    "length of the beat": by_length,
+    "distance from the mean beat": by_length,
     "PCA(4)": partial(by_pca, 4),
     "PCA(8)": partial(by_pca, 8),
     "five neighbours": by_neighbours,
