@@ -36,6 +36,7 @@ class Samples(NamedTuple):
 
     X: Any  # ndarray or CSR matrix (n_samples, n_features)
     weight: np.ndarray | None = None  # (n_samples,), positive
+    has_gaps: bool = False  # whether there are missing values
 
 
 @dataclass(frozen=True)
@@ -177,23 +178,23 @@ def used_samples(X: Any, weight: np.ndarray | None, name: str = "X") -> Samples:
     """
     if weight is not None and not weight.all():
         X, weight = X[weight > 0], weight[weight > 0]
-    known = known_samples(X, name, "they are left out")
-    if known is not None:
-        X, weight = X[known], None if weight is None else weight[known]
+    has_gaps = has_missing(X)
+    if has_gaps:
+        known = known_samples(X, name, "they are left out")
+        if not known.all():
+            X, weight = X[known], None if weight is None else weight[known]
+            has_gaps = has_missing(X)
     equal = weight is None or (weight == weight[0]).all()
-    return Samples(X, None if equal else weight)
+    return Samples(X, None if equal else weight, has_gaps)
 
 
-def known_samples(X: Any, name: str, consequence: str) -> np.ndarray | None:
-    """Return which samples have an observed value, (n_samples,); None means all. Raise an error if none has."""
-    if not has_missing(X):
-        return None
+def known_samples(X: Any, name: str, consequence: str) -> np.ndarray:
+    """Return which samples have an observed value, (n_samples,). Warn if some have none, raise an error if none has."""
     empty = np.concatenate([np.isnan(block).all(axis=1) for block in row_blocks(X)])
     if empty.all():
         raise ValueError(f"{name} has no observed value: all values are missing (NaN).")
-    if not empty.any():
-        return None
-    warn(f"{empty.sum()} of {len(empty)} samples of {name} have no observed value; {consequence}.")
+    if empty.any():
+        warn(f"{empty.sum()} of {len(empty)} samples of {name} have no observed value; {consequence}.")
     return ~empty
 
 

@@ -22,7 +22,6 @@ from sk_autoencoder._validation import (
     check_validation_rows,
     check_weight,
     finite_check,
-    has_missing,
     integers,
     own_modes,
     reals,
@@ -208,12 +207,12 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         weights = self._feature_weights() if standardize else np.full(X.shape[1], 1 / X.shape[1])
         errors = np.empty(X.shape[0])
         for part, squares in self._inference.squared_errors(X, self._voters(X)):
-            missing, counted = np.isnan(squares), weights > 0
-            errors[part] = np.nansum(squares * weights, axis=1)
-            if missing.any():  # the mean is over observed values
-                observed = (~missing & counted).sum(axis=1)
-                with np.errstate(invalid="ignore"):
-                    errors[part] *= np.where(observed > 0, counted.sum(), np.nan) / np.maximum(observed, 1)
+            errors[part] = (squares * weights).sum(axis=1)
+            if np.isnan(errors[part]).any():  # the mean is over observed values
+                counted = weights > 0
+                observed = (~np.isnan(squares) & counted).sum(axis=1)
+                rescale = np.where(observed > 0, counted.sum(), np.nan) / np.maximum(observed, 1)
+                errors[part] = np.nansum(squares * weights, axis=1) * rescale
         return errors
 
     def _feature_weights(self) -> np.ndarray:
@@ -313,9 +312,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             for new, trained in zip(*pairs, strict=True):
                 new.copy_(trained)
 
-    def _partial_fit(self, X: np.ndarray, sample_weight: np.ndarray | None = None) -> None:
+    def _partial_fit(self, samples: Samples) -> None:
         """Train one epoch on validated samples, with the scaling of the first call."""
-        samples = Samples(X, sample_weight)
+        X = samples.X
         if not self.__sklearn_is_fitted__():
             with threads(X.shape[0] * X.shape[1], 1):
                 self._prepare(samples, None)
@@ -348,11 +347,12 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             self._check_holding_out(X.shape[0])
         device = resolve_device(self.device)
         assembly = _assembly.assemble(self)
-        statistics = column_statistics(*training)
+        statistics = column_statistics(X, training.weight)
         affine = _assembly.fit_scaling(self, assembly, X, statistics)
         # Scaled validation samples may exceed the domain, which is that of the training samples.
         if validation is not None and assembly.scaling is None:
-            _assembly.check_domain(self, assembly, *_assembly.scaled_range(affine, column_statistics(*validation)))
+            extremes = _assembly.scaled_range(affine, column_statistics(validation.X, validation.weight))
+            _assembly.check_domain(self, assembly, *extremes)
         shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         checkpoint = self._open_checkpoint(X, validation, statistics) if save else None
@@ -439,10 +439,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return rows, None if held_out is None else self._rows(training, held_out, source)
 
     def _rows(self, samples: Samples, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
-        X, weight = samples
+        X, weight, has_gaps = samples
         device = torch.device(self.net_.device)
         scaler, fill = Scaler(self._affine, device, self._shape.torch_dtype), None
-        if has_missing(X) or self._statistics.absent.any():
+        if has_gaps or self._statistics.absent.any():
             fill = torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device)
         weights = None if weight is None else torch.tensor(weight, dtype=self._shape.torch_dtype, device=device)
         return RowDataset(X, scaler, positions, source, self._input_bounds(), fill, weights)

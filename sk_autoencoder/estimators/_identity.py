@@ -32,7 +32,7 @@ def training_identity(
         for name, value in estimator.get_params(deep=True).items()
         if name.partition("__")[0] not in _IRRELEVANT
     }
-    X_val = "None" if validation is None else _digest(validation.X, column_statistics(*validation))
+    X_val = "None" if validation is None else _digest(validation.X, column_statistics(validation.X, validation.weight))
     return parameters | {"X": _digest(X, statistics), "X_val": X_val}
 
 

@@ -384,7 +384,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             If X contains infinity or no observed value, if parameters are not compatible, or if the training diverges.
         """
         X = check_rows(self, X, reset=not self._continues())
-        _assembly.known_samples(X, "X", "their outlier scores are those of a typical sample")
+        if has_gaps := has_missing(X):
+            _assembly.known_samples(X, "X", "their outlier scores are those of a typical sample")
         score = resolve(SCORES, self.outlier_score)
         objective = _assembly.assemble(self).objective
         missing = set(score.required_terms) - set(objective.terms)
@@ -396,7 +397,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         threshold = self._threshold(self.contamination)
         from_scratch = not self._continues()
         earlier = None if from_scratch else self._training_samples
-        self._fit(Samples(X), X_val)
+        self._fit(Samples(X, has_gaps=has_gaps), X_val)
         self._score = score.settled()
         self._calibrate(X, from_scratch, earlier)
         self.offset_ = _offset(threshold, -self.training_scores_, self.calibration_scores_)

@@ -417,7 +417,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             The fitted transformer.
         """
         X = check_rows(self, X, reset=not self.__sklearn_is_fitted__())
-        self._partial_fit(*_assembly.used_samples(X, check_weight(sample_weight, X)))
+        self._partial_fit(_assembly.used_samples(X, check_weight(sample_weight, X)))
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -727,7 +727,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _whiten(self, samples: Samples) -> None:
         """Compute the whitening from these samples; if there are too few, keep the previous one."""
-        X, weight = samples
+        X, weight = samples.X, samples.weight
         if not hasattr(self, "_whitening") or X.shape[0] > self.n_components_:
             codes = self._inference.encode(X, self._n_turns, dtype=np.float64)[0]
             self._whitening = whitening_axes(codes, ACTIVE if self._assembly.objective.has_prior else 0.0, weight)
@@ -736,7 +736,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _keep_for_later(self, samples: Samples) -> None:
         """Draw and store the noise for log-likelihoods, or the codes of some training samples."""
-        X, weight = samples
+        X, weight = samples.X, samples.weight
         order, draws = (np.random.default_rng([self._plan.seed, stream]) for stream in (_CODES, _DRAWS))
         if weight is None:
             chosen = np.sort(order.permutation(X.shape[0])[:N_CODES])
