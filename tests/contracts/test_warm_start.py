@@ -57,7 +57,7 @@ FOLLOWED = {
     "alpha": (5.0, lambda m: _group(m)["weight_decay"] == 5.0),
     "batch_size": (7, lambda m: m.net_.batch_size == 7),
     "max_iter": (5, lambda m: m.n_iter_ == 6 + 5),
-    "early_stopping": (0.5, lambda m: m.net_._rows == {"train": 60, "valid": 60}),
+    "early_stopping": (0.5, lambda m: m.net_._weights == {"train": 60, "valid": 60}),
     "restore_best": (False, lambda m: "valid_loss" not in m.net_.history[-1]),
     "n_iter_no_change": (3, lambda m: m.n_iter_ == 3 + 4),
     "warm_start": (False, lambda m: m.n_iter_ == 6),
@@ -192,8 +192,8 @@ class TestGoesOn:
 
     def test_with_another_fraction_held_out(self, rows):
         model = _trained(AutoencoderTransformer, rows, early_stopping=True, max_iter=2)
-        assert model.net_._rows == {"train": 108, "valid": 12}
-        assert model.set_params(early_stopping=0.25).fit(rows).net_._rows == {"train": 90, "valid": 30}
+        assert model.net_._weights == {"train": 108, "valid": 12}
+        assert model.set_params(early_stopping=0.25).fit(rows).net_._weights == {"train": 90, "valid": 30}
 
     def test_with_other_settings_of_sgd(self, rows):
         model = _trained(AutoencoderTransformer, rows, solver="sgd", learning_rate_init=0.01)

@@ -362,8 +362,9 @@ def test_gradients_are_clipped(rows):
 
 
 def test_auto_sizes(rows):
-    for kind, expected in ((AutoencoderTransformer, (64, 64, 64)), (AutoencoderOutlierDetector, (64,))):
-        assert kind(network="recurrent", max_iter=1).fit(rows).net_.module_.shape.hidden_layer_sizes == expected
+    for kind in (AutoencoderTransformer, AutoencoderOutlierDetector):
+        for network, expected in (("recurrent", (64,)), ("attention", (64, 64))):
+            assert kind(network=network, max_iter=1).fit(rows).net_.module_.shape.hidden_layer_sizes == expected
 
 
 def test_binary_cross_entropy(rows):
