@@ -624,9 +624,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         weight = check_weight(sample_weight, X)
         sums, total = np.zeros(X.shape[1]), np.zeros(X.shape[1])
         for part, squares in self._inference.squared_errors(X):
-            own = np.ones(len(squares)) if weight is None else weight[part]
-            sums += np.nansum(squares * own[:, None], axis=0)
-            total += (~np.isnan(squares) * own[:, None]).sum(axis=0)
+            if weight is not None:
+                squares *= weight[part][:, None]
+            own = squares.sum(axis=0)
+            total += len(squares) if weight is None else weight[part].sum()
+            if np.isnan(own).any():
+                missing = np.isnan(squares)
+                own = np.nansum(squares, axis=0)
+                total -= missing.sum(axis=0) if weight is None else weight[part] @ missing
+            sums += own
         counted = self._statistics.varies & (total > 0)
         scores = 1 - sums[counted] / self._statistics.variance[counted] / total[counted]
         return float(np.maximum(scores, -1).mean()) if counted.any() else 0.0

@@ -70,10 +70,15 @@ class Batch:
 
         return self.map(chosen)
 
-    def split(self, size: int) -> Iterator[Batch]:
-        """Yield consecutive parts of ``size`` samples; the last may be smaller."""
-        for start in range(0, len(self), size):
-            yield self[start : start + size]
+    def split(self, size: int, progress: Callable[[], float] | None = None) -> Iterator[Batch]:
+        """Yield consecutive parts of ``size`` samples; the last may be smaller. ``progress`` is called for each."""
+        n_parts = -(-len(self) // size)
+        parts = (
+            [None] * n_parts if tensor is None else tensor.split(size, dim=1)
+            for tensor in (self.corrupted, self.clean, self.observed, self.weight)
+        )
+        for corrupted, clean, observed, weight in zip(*parts, strict=True):
+            yield Batch(corrupted, clean, self.progress if progress is None else progress(), observed, weight)  # type: ignore[arg-type]
 
     @property
     def n_values(self) -> int | Tensor:

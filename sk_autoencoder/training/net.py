@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -186,9 +186,10 @@ class AutoencoderNet(NeuralNet):
         self._set_training(True)
         sum_before = self._sums["train_member_loss"].clone() if self._sums else 0.0
         weight_before = self._weights["train"]
-        for part in batch.split(self.batch_size):
-            progress = 1.0 if self.endless_ else self.steps_done_ / self.total_steps_
-            evaluation = self._step(replace(part, progress=progress))
+        for part in batch.split(
+            self.batch_size, lambda: 1.0 if self.endless_ else self.steps_done_ / self.total_steps_
+        ):
+            evaluation = self._step(part)
         loss = ((self._sums["train_member_loss"] - sum_before) / (self._weights["train"] - weight_before)).mean()
         if not torch.isfinite(loss):
             raise FloatingPointError("the training loss is no longer finite")
