@@ -15,7 +15,7 @@ from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.blocks import BLOCK_ROWS
 from sk_autoencoder.networks import Attention, Recurrent
 
-N_SAMPLES, SENSORS, STEPS, WIDTH, CODE, BATCH, EPOCHS = 4000, 8, 128, 64, 16, 64, 1
+N_SAMPLES, SENSORS, STEPS, WIDTH, CODE, BATCH, EPOCHS = 4000, 8, 128, 64, 16, 64, 5
 PATCH, HEADS, PERCEPTRON = 4, 4, 2
 SAMPLE_SHAPE = (SENSORS, STEPS)
 
