@@ -168,8 +168,9 @@ class FeatureScoresDisplay:
             positive.
         """
         scores = np.asarray(self.feature_scores, dtype=np.float64)
-        if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
+        if scores.ndim != 1 or not len(scores) or np.isinf(scores).any():
             raise ValueError(f"feature_scores must be 1-D, finite and not empty, but have shape {scores.shape}.")
+        scores = np.nan_to_num(scores)  # missing values do not contribute
         if not isinstance(top, Integral) or top < 1:
             raise ValueError(f"top={top!r} must be a positive number of features.")
         labels = self._labels(len(scores))
@@ -204,7 +205,7 @@ class FeatureScoresDisplay:
                 f"{len(expected)} expected values."
             )
         return [
-            f"{name}{'' if value is None else f' = {value:.4g}'}{'' if other is None else f', expected {other:.4g}'}"
+            f"{name}{_value(value)}{'' if other is None else f', expected {other:.4g}'}"
             for name, value, other in zip(names, values, expected, strict=True)
         ]
 
@@ -220,6 +221,12 @@ class FeatureScoresDisplay:
         if self.title is not None:
             shade = None if self.is_outlier is None else verdict.colour(self.is_outlier)
             ax.set_title(self.title, color=shade, loc="left", fontsize="medium", fontweight="bold")
+
+
+def _value(value: float | None) -> str:
+    if value is None:
+        return ""
+    return " missing" if np.isnan(value) else f" = {value:.4g}"
 
 
 def _is_single(X: Any) -> bool:

@@ -182,7 +182,7 @@ class OutlierReconstructionDisplay:
         difference = layers[0][1] - layers[1][1]
         if difference.ndim == 4:
             difference = difference.mean(axis=-1)
-        largest = float(np.abs(difference).max()) or 1.0
+        largest = float(np.nanmax(np.abs(difference))) or 1.0
         panels.picture_row(2, self.names[2], difference, {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest})
 
     def _lines(self, panels: Panels, layers: Layers, style: dict[str, Any]) -> None:

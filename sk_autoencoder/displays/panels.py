@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sk_autoencoder.displays.style import pyplot, rows_of_numbers, tidy
+from sk_autoencoder.displays.style import MISSING, pyplot, rows_of_numbers, tidy
 
 _LINE_COLUMNS = 4
 _MOST_MARKED = 20  # lines with fewer features have a marker at each feature
@@ -23,7 +23,7 @@ def reconstruction(estimator: Any, X: Any) -> Any:
 
 def checked(layers: list[tuple[str, str, Any]]) -> Layers:
     """Convert tuples (name in the figure, name of the argument, samples) to named arrays of the same shape."""
-    arrays = [(name, rows_of_numbers(rows, argument)) for name, argument, rows in layers]
+    arrays = [(name, rows_of_numbers(rows, argument, missing=True)) for name, argument, rows in layers]
     first, shape = arrays[0][0], arrays[0][1].shape
     for name, rows in arrays[1:]:
         if rows.shape != shape:
@@ -61,7 +61,7 @@ class Panels:
     def pictures(
         self, layers: Layers, reference: np.ndarray, style: dict[str, Any], *, extra_rows: int = 0, header: float = 0.0
     ) -> None:
-        """Draw one row of images for each layer, with the colour range of ``reference``.
+        """Draw one row of images for each layer, with the colour range of ``reference``. Missing values are pink.
 
         ``extra_rows`` is the number of empty rows at the bottom, ``header`` the height of the titles in inches.
         """
@@ -69,11 +69,12 @@ class Panels:
         n_samples, height, width = layers[0][1].shape[:3]
         size = (0.9 * n_samples + 1.2, 0.9 * height / width * n_rows + 0.1 + header)
         self._grid(n_rows, n_samples, size, hspace=0.04, wspace=0.04)
-        low, high = float(reference.min()), float(reference.max())
+        low, high = (float(extreme(reference)) for extreme in (np.nanmin, np.nanmax))
+        grays = pyplot(self.caller).get_cmap("gray").with_extremes(bad=MISSING)
         for row, (name, pictures) in enumerate(layers):
             if pictures.ndim == 4:  # imshow needs colours in [0, 1]
-                pictures = np.clip((pictures - low) / ((high - low) or 1.0), 0, 1)
-            self.picture_row(row, name, pictures, {"cmap": "gray", "vmin": low, "vmax": high} | style)
+                pictures = np.clip((np.nan_to_num(pictures, nan=low) - low) / ((high - low) or 1.0), 0, 1)
+            self.picture_row(row, name, pictures, {"cmap": grays, "vmin": low, "vmax": high} | style)
 
     def picture_row(self, row: int, name: str, pictures: np.ndarray, style: dict[str, Any]) -> None:
         """Draw images in one row of the grid."""

@@ -160,7 +160,9 @@ class ReconstructionDisplay:
         looks = [(DATA, "-", 1.4), (LEARNT, "-", 1.8), (REFERENCE, "--", 1.4)]
         panels.lines(layers, looks[: len(layers)], style)
         reference = layers[-1][1] if len(layers) > 2 else layers[0][1]
-        error = np.sqrt(np.mean((layers[1][1] - reference) ** 2, axis=1))
+        squares = np.square(layers[1][1] - reference)
+        n_observed = np.maximum((~np.isnan(squares)).sum(axis=1), 1)
+        error = np.sqrt(np.nansum(squares, axis=1) / n_observed)
         for sample, cell in enumerate(panels.axes):
             label = "" if labels is None else f"{labels[sample]}: "
             cell.set_title(f"{label}error {error[sample]:.3g}", fontsize="small", color=DATA)

@@ -11,6 +11,7 @@ DATA = "#4d4d4d"  # input
 LEARNT = "tab:blue"  # reconstructions and latent codes, the training loss, normal samples
 REFERENCE = "tab:orange"  # targets, the validation loss
 OUTLIER = "tab:red"  # outliers
+MISSING = "#f2c6d6"  # missing values in images
 
 
 def pyplot(caller: str) -> Any:
@@ -30,11 +31,11 @@ def tidy(ax: Any, *, grid: str | None = None) -> None:
         ax.grid(axis=grid, color="0.9", linewidth=0.8)
 
 
-def rows_of_numbers(X: Any, name: str) -> np.ndarray:
-    """Convert to a 2-D float array (n_samples, n_features) of finite values."""
+def rows_of_numbers(X: Any, name: str, missing: bool = False) -> np.ndarray:
+    """Convert to a 2-D float array (n_samples, n_features) of finite values or, with ``missing``, NaN."""
     rows = np.asarray(X, dtype=np.float64)
     if rows.ndim != 2:
         raise ValueError(f"{name} must be 2-D, (n_samples, n_columns), but has shape {rows.shape}.")
-    if not np.isfinite(rows).all():
-        raise ValueError(f"{name} holds NaN or infinity, which cannot be drawn.")
+    if not (np.isfinite(rows) | (missing & np.isnan(rows))).all():
+        raise ValueError(f"{name} holds {'' if missing else 'NaN or '}infinity, which cannot be drawn.")
     return rows
