@@ -243,10 +243,11 @@ def _as_array(estimator: BaseEstimator, X: Any) -> Any:
 
 def _with_nan(X: Any) -> Any:
     """Replace missing values by NaN in a list, an array of objects, or object columns of a pandas DataFrame."""
-    if isinstance(X, list) or (isinstance(X, np.ndarray) and X.dtype.kind == _OBJECT):
-        objects = np.array(X, dtype=object)
-        missing = [_is_missing(value) for value in objects.ravel()]
-        return np.where(np.reshape(missing, objects.shape), np.nan, objects) if any(missing) else X
+    if isinstance(X, list):
+        X = np.asarray(X)
+    if isinstance(X, np.ndarray) and X.dtype.kind == _OBJECT:
+        missing = [_is_missing(value) for value in X.ravel()]
+        return np.where(np.reshape(missing, X.shape), np.nan, X) if any(missing) else X
     if hasattr(X, "dtypes") and hasattr(X, "isna") and hasattr(X.dtypes, "items"):
         X = X.copy(deep=False)
         for position, dtype in enumerate(X.dtypes):

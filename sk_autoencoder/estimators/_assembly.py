@@ -174,7 +174,8 @@ def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: C
 def used_samples(X: Any, weight: np.ndarray | None, name: str = "X") -> Samples:
     """Leave out samples with zero weight and, with a warning, those without an observed value.
 
-    Equal weights become None, so that they give the same bits as no weights.
+    Weights are divided by the largest one, so that they are in the range of float32 in any unit. Equal weights become
+    None, so that they give the same bits as no weights.
     """
     if weight is not None and not weight.all():
         X, weight = X[weight > 0], weight[weight > 0]
@@ -184,8 +185,9 @@ def used_samples(X: Any, weight: np.ndarray | None, name: str = "X") -> Samples:
         if not known.all():
             X, weight = X[known], None if weight is None else weight[known]
             has_gaps = has_missing(X)
-    equal = weight is None or (weight == weight[0]).all()
-    return Samples(X, None if equal else weight, has_gaps)
+    if weight is None or (weight == weight[0]).all():
+        return Samples(X, None, has_gaps)
+    return Samples(X, weight / weight.max(), has_gaps)
 
 
 def known_samples(X: Any, name: str, consequence: str) -> np.ndarray:

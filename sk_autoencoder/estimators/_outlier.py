@@ -145,8 +145,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     batch_size : int or "auto", default="auto"
         Number of samples in a mini-batch. "auto" is ``min(128, n_samples)``.
     max_iter : int or "auto", default="auto"
-        Number of epochs. "auto" is the number for 500 optimizer steps, but at most 100 epochs. With more than 2000
-        features, the number of steps is reduced in inverse proportion, to at least 100, with a warning.
+        Number of epochs. "auto" is the number for 500 optimizer steps, but at most 100 epochs. If the
+        network needs more than 3 million multiplications per sample (dense by default: above about 2300 features), the
+        number of steps is reduced in inverse proportion, to at least 100, with a warning.
     restore_best : bool, default=True
         Whether to restore, for each member, the weights of the epoch with the smallest validation loss.
     n_iter_no_change : int, "auto" or None, default=None

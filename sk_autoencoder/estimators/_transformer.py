@@ -145,8 +145,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     batch_size : int or "auto", default="auto"
         Number of samples in a mini-batch. "auto" is ``min(128, n_samples)``.
     max_iter : int or "auto", default="auto"
-        Number of epochs. "auto" is the number for 3000 optimizer steps. With more than 2000 features, the number of
-        steps is reduced in inverse proportion, to at least 100, with a warning.
+        Number of epochs. "auto" is the number for 3000 optimizer steps. If the network needs more than 3 million
+        multiplications per sample (dense by default: above about 2300 features), the number of steps is reduced in
+        inverse proportion, to at least 100, with a warning.
     early_stopping : bool or float, default=False
         Whether to stop when the loss of validation samples no longer decreases, and to restore the best weights. These
         samples are ``X_val``, if ``fit`` gets it. Otherwise, they are drawn at random from X and held out: a tenth of X

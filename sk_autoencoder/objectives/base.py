@@ -57,10 +57,6 @@ class Batch:
         changed: dict[str, Any] = {name: function(tensor) for name, tensor in tensors.items() if tensor is not None}
         return replace(self, **changed)
 
-    def __getitem__(self, rows: slice) -> Batch:
-        """Select samples."""
-        return self.map(lambda tensor: tensor[:, rows])
-
     def gather(self, index: Tensor) -> Batch:
         """Select other samples for each member, with positions (n_members, n_selected)."""
 

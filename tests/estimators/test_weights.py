@@ -99,8 +99,11 @@ class TestTraining:
             np.testing.assert_array_equal(model.transform(rows), expected)
 
     def test_does_not_depend_on_the_unit_of_weights(self, rows, weights):
-        codes = [steady(whiten=True).fit(rows, sample_weight=weights * unit).transform(rows) for unit in (1, 1e-3)]
+        codes = [steady(whiten=True).fit(rows, sample_weight=weights * unit).transform(rows) for unit in (1, 1e-60)]
         np.testing.assert_allclose(*codes, rtol=1e-8, atol=1e-10)
+        quick = AutoencoderTransformer(2, max_iter=2, random_state=0)
+        codes = [quick.fit(rows, sample_weight=weights * unit).transform(rows) for unit in (1, 1e-60, 1e60)]
+        np.testing.assert_allclose(codes[1:], codes[:1] * 2, rtol=1e-4, atol=1e-6)
 
     def test_whitened_codes_have_the_weighted_covariance_of_the_identity(self, rows, weights):
         codes = steady(whiten=True).fit(rows, sample_weight=weights).transform(rows)
