@@ -70,11 +70,6 @@ def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Callable[..
                     f"{called} takes X and y by position, but got {len(args)} arguments. Pass the others as keyword "
                     f"arguments: {names or 'there are none'}."
                 )
-            if "sample_weight" in kwargs and "sample_weight" not in named:
-                raise TypeError(
-                    f"{called} does not support sample_weight: all samples have equal weights. Omit sample_weight, or "
-                    "resample X according to the weights."
-                )
             return checked(estimator, *args, **kwargs)
 
         return wrapper

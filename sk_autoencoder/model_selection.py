@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.metadata_routing import MetadataRequest
 
 __all__ = ["OneClassKFold", "OutlierScorer", "outlier_average_precision", "outlier_roc_auc"]
 
@@ -63,11 +65,43 @@ class OutlierScorer:
     def __init__(self, metric: Callable[..., float], outlier_label: int | None = None):
         self.metric = metric
         self.outlier_label = outlier_label
+        self._requested: bool | str | None = None
 
-    def __call__(self, estimator: Any, X: Any, y: Any) -> float:
-        """Score a fitted detector on labelled samples."""
+    def __call__(self, estimator: Any, X: Any, y: Any, *, sample_weight: Any = None) -> float:
+        """Score a fitted detector on labelled samples, with optional weights (n_samples,) that the metric uses."""
         mask = outlier_mask(y, self.outlier_label)
-        return float(self.metric(mask, -np.asarray(estimator.score_samples(X))))
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return float(self.metric(mask, -np.asarray(estimator.score_samples(X)), **weights))
+
+    def set_score_request(self, *, sample_weight: bool | str | None) -> OutlierScorer:
+        """Return a scorer that requests weights, for metadata routing.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None
+            True: pass ``sample_weight`` to the metric. False: do not. None: raise an error if it is given. A string is
+            the name under which it is given.
+
+        Returns
+        -------
+        scorer : OutlierScorer
+            A copy of this scorer with the request.
+        """
+        scorer = copy(self)
+        scorer._requested = sample_weight
+        return scorer
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Return the requested metadata, for scikit-learn.
+
+        Returns
+        -------
+        request : MetadataRequest
+            The request of ``set_score_request``.
+        """
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="sample_weight", alias=self._requested)
+        return request
 
     def __repr__(self) -> str:
         return f"OutlierScorer({self.metric.__name__}, outlier_label={self.outlier_label})"

@@ -35,8 +35,9 @@ class Samples(NamedTuple):
     """Validated samples and their weights; None means equal weights."""
 
     X: Any  # ndarray or CSR matrix (n_samples, n_features)
-    weight: np.ndarray | None = None  # (n_samples,), positive
+    weight: np.ndarray | None = None  # (n_samples,), positive; the largest is 1
     has_gaps: bool = False  # whether there are missing values
+    given: np.ndarray | None = None  # weights in the user's unit, 0 for samples of the user that are not in X
 
 
 @dataclass(frozen=True)
@@ -177,27 +178,35 @@ def used_samples(X: Any, weight: np.ndarray | None, name: str = "X") -> Samples:
     Weights are divided by the largest one, so that they are in the range of float32 in any unit. Equal weights become
     None, so that they give the same bits as no weights.
     """
-    if weight is not None and not weight.all():
-        X, weight = X[weight > 0], weight[weight > 0]
-    has_gaps = has_missing(X)
-    if has_gaps:
-        known = known_samples(X, name, "they are left out")
-        if not known.all():
-            X, weight = X[known], None if weight is None else weight[known]
-            has_gaps = has_missing(X)
-    if weight is None or (weight == weight[0]).all():
-        return Samples(X, None, has_gaps)
-    return Samples(X, weight / weight.max(), has_gaps)
+    given = used_weight(X, weight, name)
+    if given is None:
+        return Samples(X, None, has_missing(X))
+    used = given > 0
+    if not used.all():
+        X = X[used]
+    weight = given[used]
+    equal = (weight == weight[0]).all()
+    return Samples(X, None if equal else weight / weight.max(), has_missing(X), given)
 
 
-def known_samples(X: Any, name: str, consequence: str) -> np.ndarray:
-    """Return which samples have an observed value, (n_samples,). Warn if some have none, raise an error if none has."""
-    empty = np.concatenate([np.isnan(block).all(axis=1) for block in row_blocks(X)])
-    if empty.all():
-        raise ValueError(f"{name} has no observed value: all values are missing (NaN).")
-    if empty.any():
-        warn(f"{empty.sum()} of {len(empty)} samples of {name} have no observed value; {consequence}.")
-    return ~empty
+def used_weight(X: Any, weight: np.ndarray | None, name: str = "X") -> np.ndarray | None:
+    """Set the weights of samples without an observed value to 0, with a warning; raise an error if none is left.
+
+    None means equal weights, also if they were given. If the positive weights are equal, they become 1.
+    """
+    if has_missing(X):
+        empty = np.concatenate([np.isnan(block).all(axis=1) for block in row_blocks(X)])
+        weight = np.where(empty, 0.0, 1.0 if weight is None else weight)
+        if not weight.any():
+            where = "" if empty.all() else " in samples with positive weights"
+            raise ValueError(f"{name} has no observed value{where}: all values are missing (NaN).")
+        if empty.any():
+            warn(f"{empty.sum()} of {len(empty)} samples of {name} have no observed value; they are left out.")
+    if weight is None:
+        return None
+    if not (weight[weight > 0] == weight.max()).all():
+        return weight
+    return None if weight.all() else (weight > 0).astype(np.float64)
 
 
 def check_domain(estimator: Any, assembly: Assembly, low: np.ndarray, high: np.ndarray) -> None:

@@ -59,7 +59,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 6
+_STATE_VERSION = 7
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
@@ -246,7 +246,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Raise an error if there are too few samples to hold out a validation set."""
 
     @abstractmethod
-    def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _split(self, training: Samples, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return positions of the training samples (None: all) and, if ``hold_out``, of held-out validation samples.
 
         Both are (n,), or (n_members, n) if they differ between members.
@@ -432,14 +432,14 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         """Return training samples and validation samples, the user's or held-out samples, if any."""
         device = torch.device(self.net_.device)
         source = resident(training.X, device)
-        positions, held_out = self._split(training.X.shape[0], hold_out=validation is None and self._validates)
+        positions, held_out = self._split(training, hold_out=validation is None and self._validates)
         rows = self._rows(training, positions, source)
         if validation is not None:
             return rows, self._rows(validation, source=resident(validation.X, device))
         return rows, None if held_out is None else self._rows(training, held_out, source)
 
     def _rows(self, samples: Samples, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
-        X, weight, has_gaps = samples
+        X, weight, has_gaps = samples[:3]
         device = torch.device(self.net_.device)
         scaler, fill = Scaler(self._affine, device, self._shape.torch_dtype), None
         if has_gaps or self._statistics.absent.any():

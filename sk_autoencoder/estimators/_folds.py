@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sk_autoencoder.estimators._copies import n_copies
+
 N_FOLDS = 5
 _MOST_VALIDATED = 2000
 _FEWEST_SAMPLES = 10
@@ -19,19 +21,41 @@ class Folds:
     A sample is always identified by its position: its row index in X. Methods return arrays of positions. If there are
     fewer than 10 samples, there is one fold, on which all members are trained. A single member holds out one of five
     folds.
+
+    With ``copies``, the weights of the samples as numbers of copies, positions are repeated in proportion to them where
+    scores learn from samples.
     """
 
-    order: np.ndarray  # (n,) positions in random order; fold k is order[k::n_folds]
+    order: np.ndarray  # (n,) positions in random order
+    fold: np.ndarray  # (n,) the fold of each position in ``order``
     n_folds: int
     n_members: int
     seed: int
+    copies: np.ndarray | None = None  # (n,) by position
 
     @classmethod
-    def draw(cls, positions: np.ndarray, n_members: int, n_folds: int, seed: int) -> Folds:
-        """Draw random folds of the samples at the given positions."""
-        if len(positions) < _FEWEST_SAMPLES:
-            return cls(positions, 1, n_members, seed)
-        return cls(np.random.default_rng([seed, N_FOLDS]).permutation(positions), n_folds, n_members, seed)
+    def draw(cls, n_samples: int, n_members: int, n_folds: int, seed: int, copies: np.ndarray | None = None) -> Folds:
+        """Draw random folds of equal size."""
+        order = np.arange(n_samples)
+        if n_samples < _FEWEST_SAMPLES:
+            return cls(order, np.zeros_like(order), 1, n_members, seed, copies)
+        order = np.random.default_rng([seed, N_FOLDS]).permutation(order)
+        return cls(order, np.arange(n_samples) % n_folds, n_folds, n_members, seed, copies)
+
+    @classmethod
+    def of_single_member(cls, keys: np.ndarray, seed: int, copies: np.ndarray | None = None) -> Folds:
+        """Hold out about a fifth of the samples, by keys (n,) of their values: all copies of a sample, or none.
+
+        So neither the order of the samples, nor whether a sample is repeated or has a weight, has an effect.
+        """
+        order = np.argsort(keys, kind="stable")
+        totals = np.cumsum(np.ones(len(keys)) if copies is None else copies[order])
+        ends = np.flatnonzero(np.append(np.diff(keys[order]) > 0, True))  # the last copy of each sample
+        if totals[-1] < _FEWEST_SAMPLES or len(ends) == 1:
+            return cls.draw(len(keys), 1, N_FOLDS, seed, copies)
+        fits = totals[ends] <= totals[-1] * (1 / N_FOLDS + 1e-12)
+        n_held_out = 1 + ends[max(1, int(np.count_nonzero(fits))) - 1]
+        return cls(order, (np.arange(len(keys)) >= n_held_out).astype(int), N_FOLDS, 1, seed, copies)
 
     @property
     def of_member(self) -> np.ndarray:
@@ -62,17 +86,19 @@ class Folds:
         """
         if self.n_folds == 1:
             return np.tile(self.order, (self.n_members, 1))
-        largest_fold = -(-len(self.order) // self.n_folds)
-        n_trained = len(self.order) - largest_fold
-        return np.stack([self._without(fold)[:n_trained] for fold in self.of_member])
+        trained = [self.order[self.fold != fold] for fold in self.of_member]
+        n_trained = min(map(len, trained))
+        return np.stack([positions[:n_trained] for positions in trained])
+
+    def validation(self) -> np.ndarray:
+        """Positions of held-out samples of each member, at most 2000, (n_members, n)."""
+        held_out = [self._fold(fold) for fold in self.of_member]
+        size = min(_MOST_VALIDATED, *map(len, held_out))
+        return np.stack([positions[:size] for positions in held_out])
 
     def held_out(self) -> np.ndarray:
-        """Positions of held-out samples of each member, at most 2000, (n_members, n).
-
-        They are used for validation, and scores learn from them.
-        """
-        size = min(len(self.order) // self.n_folds, _MOST_VALIDATED)
-        return np.stack([self._fold(fold)[:size] for fold in self.of_member])
+        """Positions of held-out samples that scores learn from, at most 2000 for each member, (n_members, n)."""
+        return self._repeated([self._fold(fold) for fold in self.of_member], _MOST_VALIDATED)
 
     def references(self) -> np.ndarray:
         """Positions of samples that each member was trained on, at most 4096, in random order, (n_members, n).
@@ -83,9 +109,9 @@ class Folds:
         if not self.all_held_out:
             generators = [np.random.default_rng([self.seed, N_FOLDS, member]) for member in range(self.n_members)]
             drawn = [rng.permutation(trained) for rng, trained in zip(generators, self.trained(), strict=True)]
-            return np.stack(drawn)[:, :_N_REFERENCES]
-        size = min(len(self.order) // self.n_folds, _N_REFERENCES // (self.n_folds - 1))
-        of_folds = np.stack([self._fold(fold)[:size] for fold in range(self.n_folds)])  # (n_folds, size)
+            return self._repeated(drawn, _N_REFERENCES)
+        most = _N_REFERENCES // (self.n_folds - 1)
+        of_folds = self._repeated([self._fold(fold) for fold in range(self.n_folds)], most)  # (n_folds, size)
         of_members = of_folds[self.others]  # (n_members, n_folds - 1, size)
         return of_members.swapaxes(1, 2).reshape(self.n_members, -1)
 
@@ -101,10 +127,14 @@ class Folds:
 
     def _fold(self, fold: int) -> np.ndarray:
         """Positions of the samples in a fold."""
-        return self.order[fold :: self.n_folds]
+        return self.order[self.fold == fold]
 
-    def _without(self, fold: int) -> np.ndarray:
-        """Positions of the samples in all other folds."""
-        kept = np.ones(len(self.order), dtype=bool)
-        kept[fold :: self.n_folds] = False
-        return self.order[kept]
+    def _repeated(self, groups: list[np.ndarray], most: int) -> np.ndarray:
+        """Return equally many positions of each group, at most ``most``, repeated in proportion to the weights."""
+        if self.copies is None:
+            size = min(most, *map(len, groups))
+            return np.stack([positions[:size] for positions in groups])
+        weights = [self.copies[positions] for positions in groups]
+        size = max(1, min(most, *(round(float(weight.sum())) for weight in weights)))
+        pairs = zip(groups, weights, strict=True)
+        return np.stack([np.repeat(positions, n_copies(weight, size)) for positions, weight in pairs])

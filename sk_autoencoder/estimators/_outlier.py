@@ -18,6 +18,7 @@ from sk_autoencoder._validation import (
     StrOptions,
     available_unless,
     check_rows,
+    check_weight,
     fit_context,
     has_missing,
     integers,
@@ -28,8 +29,9 @@ from sk_autoencoder.donors import N_DONORS, Donors, choose_donors
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
+from sk_autoencoder.estimators._copies import as_copies, repeated
 from sk_autoencoder.estimators._folds import N_FOLDS, Folds
-from sk_autoencoder.estimators._training_samples import TrainingSamples
+from sk_autoencoder.estimators._training_samples import TrainingSamples, hashed
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.objectives import Evaluation, Objective
@@ -300,6 +302,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     calibration_scores_: np.ndarray
     training_scores_: np.ndarray
     _training_samples: TrainingSamples | None
+    _copies: np.ndarray | None  # weights of all training samples as numbers of copies
     _n_folds: int
 
     def __init__(
@@ -360,7 +363,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> AutoencoderOutlierDetector:
+    def fit(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, X_val: Any = None, sample_weight_val: Any = None
+    ) -> AutoencoderOutlierDetector:
         """Fit the detector to X, most of whose samples should be inliers.
 
         Parameters
@@ -369,10 +374,16 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             Training samples. NaN are missing values.
         y : Ignored
             Not used, present for API consistency by convention.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the training samples, not negative: a weight of 2 has the effect of a second copy of the sample,
+            also on scores and thresholds. If the mean is less than 1, weights are divided by it where samples are
+            counted. Samples with weight 0 are left out, and scored like new samples. None means equal weights.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
             Validation samples. Their loss is computed after each epoch, and ``restore_best`` uses it. They must be
             transformed in the same way as X; if they differ strongly from X, there is a warning. In a pipeline, use
             ``Pipeline(steps, transform_input=["X_val"])``, see the example in ``AutoencoderTransformer.fit``.
+        sample_weight_val : array-like of shape (n_validation_samples,) or None, default=None
+            Weights of the validation samples.
 
         Returns
         -------
@@ -385,8 +396,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             If X contains infinity or no observed value, if parameters are not compatible, or if the training diverges.
         """
         X = check_rows(self, X, reset=not self._continues())
-        if has_gaps := has_missing(X):
-            _assembly.known_samples(X, "X", "their outlier scores are those of a typical sample")
+        training = _assembly.used_samples(X, check_weight(sample_weight, X))
         score = resolve(SCORES, self.outlier_score)
         objective = _assembly.assemble(self).objective
         missing = set(score.required_terms) - set(objective.terms)
@@ -398,10 +408,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         threshold = self._threshold(self.contamination)
         from_scratch = not self._continues()
         earlier = None if from_scratch else self._training_samples
-        self._fit(Samples(X, has_gaps=has_gaps), X_val)
+        self._fit(training, X_val, sample_weight_val)
         self._score = score.settled()
-        self._calibrate(X, from_scratch, earlier)
-        self.offset_ = _offset(threshold, -self.training_scores_, self.calibration_scores_)
+        self._calibrate(X, training, from_scratch, earlier)
+        self.offset_ = _offset(threshold, repeated(-self.training_scores_, self._copies), self.calibration_scores_)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> np.ndarray:
@@ -504,7 +514,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return np.maximum(new + at_least_as_large, 1) / (new + n_held_out)
 
     def recalibrate(
-        self, X: Any = None, contamination: float | str | Threshold | None = None
+        self, X: Any = None, contamination: float | str | Threshold | None = None, *, sample_weight: Any = None
     ) -> AutoencoderOutlierDetector:
         """Compute ``offset_`` with another threshold rule or other samples, without training.
 
@@ -516,6 +526,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             Samples whose scores are used. None means the training samples.
         contamination : float, str, Threshold or None, default=None
             Rule, as in the constructor. None means the parameter of the detector.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the samples in X, as in ``fit``. The training samples keep the weights that they have.
 
         Returns
         -------
@@ -526,11 +538,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         contamination = self.contamination if contamination is None else contamination
         threshold = self._threshold(contamination)
         if X is None:
-            offset = _offset(threshold, -self.training_scores_, self.calibration_scores_)
+            if sample_weight is not None:
+                raise ValueError("sample_weight was given without X; the weights of the training samples are known.")
+            scores, held_out = repeated(-self.training_scores_, self._copies), self.calibration_scores_
         else:
             X = self._check(X)
-            scores = -self._score_samples(X, self._voters(X))
-            offset = _offset(threshold, scores, np.sort(scores))
+            weight = _assembly.used_weight(X, check_weight(sample_weight, X))
+            scores = held_out = repeated(-self._score_samples(X, self._voters(X)), as_copies(weight))
+        offset = _offset(threshold, scores, held_out)
         self.offset_, self.contamination = offset, contamination
         return self
 
@@ -682,22 +697,31 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     def _validates(self) -> bool:
         return bool(self.restore_best)
 
-    def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    def _split(self, training: Samples, hold_out: bool) -> tuple[np.ndarray, np.ndarray | None]:
         """Return positions of training samples and of held-out samples for each member."""
-        folds = self._folds(n_rows)
-        return folds.trained(), folds.held_out() if hold_out else None
+        folds = self._folds(training)
+        return folds.trained(), folds.validation() if hold_out else None
 
-    def _folds(self, n_rows: int) -> Folds:
-        return Folds.draw(np.arange(n_rows), self._shape.n_members, self._n_folds, self._plan.seed)
+    def _folds(self, training: Samples) -> Folds:
+        copies = as_copies(training.given)
+        copies = None if copies is None else copies[copies > 0]
+        if self._shape.n_members > 1:
+            return Folds.draw(training.X.shape[0], self._shape.n_members, self._n_folds, self._plan.seed, copies)
+        keys = hashed(training.X, self._statistics.varies, exact=True, seed=self._plan.seed)
+        return Folds.of_single_member(keys, self._plan.seed, copies)
 
-    def _calibrate(self, X: np.ndarray, from_scratch: bool, earlier: TrainingSamples | None) -> None:
-        """Fit the score of each member with held-out samples of other members, and score all training samples.
+    def _calibrate(
+        self, X_all: np.ndarray, training: Samples, from_scratch: bool, earlier: TrainingSamples | None
+    ) -> None:
+        """Fit the score of each member with held-out samples of other members, and score all samples.
 
-        ``earlier`` identifies the samples that the members were trained on before, unless they start ``from_scratch``.
+        ``X_all`` has the training samples and those that were left out. ``earlier`` identifies the samples that the
+        members were trained on before, unless they start ``from_scratch``.
         """
+        X = training.X
         self._donors = self._chosen_donors(X)
         self._inference.complete = self._completion(torch.device(self.net_.device))
-        folds = self._folds(X.shape[0])
+        folds = self._folds(training)
         evaluate = partial(self._inference.evaluate, X, objective=self._objective_for_score(), loss=self._plan.loss)
         held_out = evaluate(folds.held_out())
         references = evaluate(folds.references()) if self._score.uses_references else held_out[:, :0]
@@ -708,13 +732,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
         self._load_score_state()
         self._training_samples = self._remembered(X, folds, from_scratch, earlier)
-        self.training_scores_ = self._score_samples(X, self._voters(X))
+        self.training_scores_ = self._score_samples(X_all, self._voters(X_all))
+        self._copies = as_copies(training.given)
         if self._training_samples is None and folds.n_folds > 1:  # a single member, or other samples with warm_start
             # Members beyond the number of folds hold out the same folds again.
             scores = self._cross_fitted_scores(references, held_out)[: folds.n_folds].ravel()
             self.calibration_scores_ = np.sort(scores)
         else:
-            self.calibration_scores_ = np.sort(-self.training_scores_)
+            self.calibration_scores_ = repeated(-self.training_scores_, self._copies)
 
     def _remembered(
         self, X: np.ndarray, folds: Folds, from_scratch: bool, earlier: TrainingSamples | None

@@ -52,12 +52,13 @@ class TrainingSamples(NamedTuple):
         return folds
 
 
-def hashed(X: Any, columns: np.ndarray, exact: bool = False) -> np.ndarray:
+def hashed(X: Any, columns: np.ndarray, exact: bool = False, seed: int = 0) -> np.ndarray:
     """Return a uint64 hash of each sample (n, n_features), dense or CSR: the sum of hashes of (value, feature).
 
     Zeros of either sign, and features that are not in ``columns``, contribute 0. Values are rounded unless ``exact``.
     """
-    factors = _mixed(np.arange(1, X.shape[1] + 1, dtype=np.uint64) * _MULTIPLIERS[0]) | np.uint64(1)
+    numbers = np.arange(1, X.shape[1] + 1, dtype=np.uint64) + (np.uint64(seed) << _SHIFTS[0])
+    factors = _mixed(numbers * _MULTIPLIERS[0]) | np.uint64(1)
     factors = np.where(columns, factors, np.uint64(0))
     if issparse(X):
         ends = np.concatenate([[np.uint64(0)], np.cumsum(_of_cells(X.data, factors[X.indices], exact))])

@@ -685,9 +685,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 "got 1 sample; use early_stopping=False or pass X_val."
             )
 
-    def _split(self, n_rows: int, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
+    def _split(self, training: Samples, hold_out: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
         if not hold_out:
             return None, None
+        n_rows = training.X.shape[0]
         chosen = self._plain("early_stopping")
         fraction = _HELD_OUT if chosen is True else chosen
         n_held_out = min(n_rows - 1, max(1, round(fraction * n_rows)))

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._training_samples import TrainingSamples, hashed
 from sk_autoencoder.scores import SCORES, Combined, Mahalanobis
 from sk_autoencoder.thresholds import THRESHOLDS, Conformal
@@ -98,7 +99,7 @@ class TestVoters:
     def test_no_member_votes_on_what_it_was_trained_on(self):
         X = table(103)
         model = detector(n_estimators=7).fit(X)
-        trained = model._split(len(X), hold_out=False)[0]
+        trained = model._split(Samples(X), hold_out=False)[0]
         known = np.stack([(X[:, None] == X[own]).all(axis=-1).any(axis=-1) for own in trained])
         places = {row.tobytes(): set() for row in X}
         for member, own in enumerate(trained):

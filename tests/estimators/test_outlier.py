@@ -504,7 +504,7 @@ class TestMembers:
 
     def test_rows_held_out(self, X):
         model = detector(n_estimators=7).fit(X)
-        positions = model._split(200, hold_out=False)[0]
+        positions = model._split(Samples(X), hold_out=False)[0]
         assert positions.shape == (7, 160)
         held_out = [set(range(200)) - set(own) for own in positions]
         assert set.union(*held_out[:5]) == set(range(200))
@@ -521,7 +521,7 @@ class TestMembers:
         with torch.no_grad():
             odd = torch.tensor(scaled[-1:], dtype=torch.float32).expand(5, 1, 5)
             errors = (network(odd) - odd).square().mean(dim=(1, 2)).numpy()
-        blind = next(m for m, own in enumerate(model._split(50, hold_out=False)[0]) if 49 not in own)
+        blind = next(m for m, own in enumerate(model._split(Samples(X), hold_out=False)[0]) if 49 not in own)
         assert np.argmax(errors) == blind
         assert errors[blind] > 10 * np.delete(errors, blind).max()
 
@@ -531,7 +531,7 @@ class TestMembers:
 
         model = detector(max_iter=1, batch_size=3).fit(small)
         batches = model.net_.get_iterator(
-            model._rows(Samples(small), model._split(9, hold_out=False)[0]), training=True
+            model._rows(Samples(small), model._split(Samples(small), hold_out=False)[0]), training=True
         )
         one, two, *_ = next(iter(batches)).clean
         assert not torch.equal(one, two)
@@ -547,7 +547,7 @@ class TestMembers:
         reconstructions = inference.apply(rebuilt, X, X.shape[1])
         scale = X.std(axis=0)
         errors = (((X - reconstructions) / scale) ** 2).mean(axis=2)
-        trained_on = model._split(len(X), hold_out=False)[0]
+        trained_on = model._split(Samples(X), hold_out=False)[0]
         blind = np.array([[row not in own for row in range(len(X))] for own in map(set, trained_on)])
         assert (blind.sum(axis=0) == 1).all()
         np.testing.assert_allclose(-model.score_samples(X), errors[blind.argmax(axis=0), range(len(X))], rtol=1e-4)
@@ -605,12 +605,12 @@ class TestMembers:
 
     def test_warm_start_goes_on(self, X):
         model = detector(warm_start=True, max_iter=5).fit(X)
-        first, trained_on = model.loss_curve_[0], model._split(len(X), hold_out=False)[0]
+        first, trained_on = model.loss_curve_[0], model._split(Samples(X), hold_out=False)[0]
         model.fit(X)
         assert model.n_iter_ == 10
         assert model.loss_curve_[-1] < first
         # rows held out once stay held out
-        np.testing.assert_array_equal(model._split(len(X), hold_out=False)[0], trained_on)
+        np.testing.assert_array_equal(model._split(Samples(X), hold_out=False)[0], trained_on)
 
 
 class TestLength:
@@ -628,7 +628,7 @@ class TestLength:
     def held_out_errors(model, X):
         """Each member's loss on the rows that it holds out."""
         scaled = torch.tensor((X - X.mean(axis=0)) / X.std(axis=0), dtype=torch.float32)
-        rows = scaled[torch.from_numpy(model._split(len(X), hold_out=True)[1])]
+        rows = scaled[torch.from_numpy(model._split(Samples(X), hold_out=True)[1])]
         with torch.no_grad():
             return (model.net_.module_(rows) - rows).square().mean(dim=(1, 2)).numpy()
 

@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris, load_wine
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder import AutoencoderTransformer
 from tests.contracts.variants import ESTIMATORS
 
 each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -34,11 +34,6 @@ class TestCall:
         with pytest.raises(TypeError, match=r"\.fit takes X and y by position, .*keyword arguments: .*X_val=\.\.\."):
             model.fit(rows, None, np.ones(120))
         assert not hasattr(model, "n_features_in_")
-
-
-def test_the_detector_has_no_weights(rows):
-    with pytest.raises(TypeError, match=r"\.fit does not support sample_weight: all samples have equal weights\."):
-        quick(AutoencoderOutlierDetector).fit(rows, sample_weight=np.ones(120))
 
 
 @each_estimator

@@ -1,4 +1,6 @@
-"""Weights of samples: equal to repetitions where nothing is drawn, and in every part of the transformer."""
+"""Weights of samples: equal to repetitions where nothing is drawn, and in every part of the estimators."""
+
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -6,11 +8,13 @@ import pytest
 import sklearn
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.model_selection import outlier_roc_auc
 from sk_autoencoder.networks import Dense
 from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.scaling import Robust, column_statistics
@@ -191,3 +195,115 @@ def test_containers(rows, weights):
     for container in (list, pd.Series, lambda w: w.astype(np.float32), lambda w: w.astype(bool) * w):
         found = steady(max_iter=2).fit(rows, sample_weight=container(weights)).transform(rows)
         np.testing.assert_array_equal(found, expected)
+
+
+def detector(**changes):
+    return AutoencoderOutlierDetector(**{"max_iter": 5, "random_state": 0} | changes)
+
+
+class TestDetector:
+    """Scores, thresholds and shares of a detector take weights."""
+
+    def test_single_member_equals_repetition_whatever_the_order(self, rows, weights):
+        steadily = {"n_estimators": 1, "outlier_score": "mahalanobis", "contamination": "tail"} | STEADY
+        order = np.random.default_rng(0).permutation(len(rows))
+        found = detector(**steadily).fit(rows[order], sample_weight=weights[order])
+        expected = detector(**steadily).fit(np.repeat(rows, weights, axis=0))
+        np.testing.assert_allclose(found.decision_function(rows), expected.decision_function(rows), rtol=1e-7)
+        np.testing.assert_allclose(found.calibration_scores_, expected.calibration_scores_, rtol=1e-9)
+        np.testing.assert_allclose(found.p_values(rows), expected.p_values(rows), rtol=1e-12)
+
+    def test_samples_without_weight_are_scored_as_new(self, rows):
+        weight = np.r_[np.ones(100), np.zeros(20)]
+        found = detector(contamination=0.1).fit(rows, sample_weight=weight)
+        alone = detector(contamination=0.1).fit(rows[:100])
+        np.testing.assert_array_equal(found.training_scores_[:100], alone.training_scores_)
+        np.testing.assert_array_equal(found.training_scores_[100:], alone.score_samples(rows[100:]))
+        np.testing.assert_array_equal(found.labels_, alone.predict(rows))
+        np.testing.assert_array_equal(found.calibration_scores_, alone.calibration_scores_)
+        assert found.offset_ == alone.offset_
+
+    def test_contamination_is_a_share_of_the_weight(self, rows):
+        weight = np.random.default_rng(0).uniform(0, 3, size=120)
+        for share in (0.1, 0.3):
+            labels = detector(contamination=share).fit_predict(rows, sample_weight=weight)
+            assert weight[labels == -1].sum() / weight.sum() == pytest.approx(share, abs=weight.max() / weight.sum())
+
+    def test_unit_of_small_weights(self, rows):
+        weight = np.random.default_rng(0).uniform(0.1, 1, size=120)
+        models = [detector().fit(rows, sample_weight=weight * unit) for unit in (1, 1e-60)]
+        np.testing.assert_allclose(models[0].calibration_scores_, models[1].calibration_scores_, rtol=1e-3)
+        assert models[0].offset_ == pytest.approx(models[1].offset_, rel=1e-3)
+
+    def test_equal_weights_give_the_bits_of_none(self, rows):
+        expected = detector().fit(rows).decision_function(rows)
+        found = detector().fit(rows, sample_weight=np.full(120, 7.0)).decision_function(rows)
+        np.testing.assert_array_equal(found, expected)
+
+    @pytest.mark.parametrize("score", ["combined", "mahalanobis", "sample_isolation", "feature_tails", "code_distance"])
+    def test_scores_agree_with_repetition_in_the_mean(self, score, rows, weights):
+        """The mean over five seeds differs by less than half a standard deviation of the scores."""
+        X, new = rows[:60], rows[60:]
+        weight = np.where(np.arange(60) < 10, 2 if score == "combined" else 8, 1)
+        scores = {"weights": [], "copies": [], "none": []}
+        for seed in range(5):
+            model = detector(outlier_score=score, random_state=seed, max_iter=20)
+            scores["weights"].append(model.fit(X, sample_weight=weight).score_samples(new))
+            scores["copies"].append(model.fit(np.repeat(X, weight, axis=0)).score_samples(new))
+            scores["none"].append(model.fit(X).score_samples(new))
+        means = {name: np.mean(values, axis=0) for name, values in scores.items()}
+        unit = means["copies"].std()
+        assert np.abs(means["weights"] - means["copies"]).mean() < 0.5 * unit
+        # Copies lie in several folds, so that distances of held-out copies to references are 0.
+        if score not in ("combined", "code_distance"):
+            assert np.abs(means["weights"] - means["copies"]).mean() < np.abs(means["none"] - means["copies"]).mean()
+
+    def test_recalibrate(self, rows, weights):
+        model = detector(contamination=0.2).fit(rows)
+        with_weights = model.recalibrate(rows[60:], sample_weight=weights[60:]).offset_
+        assert with_weights == model.recalibrate(np.repeat(rows[60:], weights[60:], axis=0)).offset_
+        with pytest.raises(ValueError, match="without X"):
+            model.recalibrate(sample_weight=weights)
+
+    def test_recalibrate_keeps_the_weights_of_training_samples(self, rows):
+        weight = np.random.default_rng(0).uniform(0, 3, size=120)
+        model = detector(contamination=0.1).fit(rows, sample_weight=weight)
+        changed = pickle.loads(pickle.dumps(model)).recalibrate(contamination=0.3)
+        assert changed.offset_ != model.offset_
+        assert changed.recalibrate(contamination=0.1).offset_ == model.offset_
+
+    def test_validation_samples_have_weights(self, rows, weights):
+        options = {"X_val": rows[:60], "sample_weight_val": weights[:60]}
+        found = detector(**STEADY).fit(rows, **options).validation_loss_curve_
+        expected = detector(**STEADY).fit(rows, X_val=np.repeat(rows[:60], weights[:60], axis=0))
+        np.testing.assert_allclose(found, expected.validation_loss_curve_, rtol=1e-12)
+
+    def test_samples_without_observed_values_do_not_count(self, rows):
+        X = np.vstack([rows, np.full((60, rows.shape[1]), np.nan)])
+        with pytest.warns(UserWarning, match="60 of 180 samples of X have no observed value; they are left out"):
+            found = detector(contamination=0.1).fit(X)
+        assert np.isfinite(found.training_scores_).all()
+        assert (found.labels_[:120] == -1).sum() == 12
+        assert len(found.calibration_scores_) == 120
+
+    def test_in_searches_with_weighted_scorer(self, rows):
+        y = np.r_[np.full(10, -1), np.ones(110)]
+        weight = np.random.default_rng(0).uniform(size=120)
+        with sklearn.config_context(enable_metadata_routing=True):
+            routed = detector().set_fit_request(sample_weight=True)
+            scoring = outlier_roc_auc.set_score_request(sample_weight=True)
+            search = GridSearchCV(routed, {"n_estimators": [1, 2]}, scoring=scoring, cv=2)
+            search.fit(rows[np.argsort(y)[::-1]], np.tile([1, 1, 1, -1], 30), sample_weight=weight)
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+        model = detector().fit(rows)
+        expected = roc_auc_score(y == -1, -model.score_samples(rows), sample_weight=weight)
+        assert outlier_roc_auc(model, rows, y, sample_weight=weight) == expected
+
+
+@pytest.mark.parametrize("weight", [np.zeros(120), -np.ones(120), np.full(120, np.nan), np.ones(119)])
+def test_bad_weights_of_a_detector(weight, rows):
+    message = "sample_weight|Sample weights"
+    with pytest.raises(ValueError, match=message):
+        detector().fit(rows, sample_weight=weight)
+    with pytest.raises(ValueError, match=message):
+        detector().fit(rows).recalibrate(rows, sample_weight=weight)
