@@ -55,6 +55,12 @@ class Assembly:
 def assemble(estimator: Any) -> Assembly:
     """Resolve the parts of an estimator, and check that they are compatible."""
     loss, network = resolve(LOSSES, estimator.loss), resolve(NETWORKS, estimator.network)
+    if estimator.add_indicator and network.indicators is None:
+        raise ValueError(
+            f"add_indicator=True is not supported by network={estimator.network!r}, whose encoder must have as many "
+            "inputs as the decoder has outputs; use add_indicator=False, or a network without tied weights, for "
+            "example network='dense'."
+        )
     scaling = loss.scaling if _is_auto(estimator.scaling) else estimator.scaling
     out_activation = loss.out_activation if _is_auto(network.out_activation) else network.out_activation
     if loss.on_logits and out_activation != loss.out_activation:
@@ -88,7 +94,29 @@ def check_size(n_components: Any) -> None:
         )
 
 
-def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members: int) -> NetworkShape:
+def indicated_columns(estimator: Any, assembly: Assembly, samples: Samples) -> tuple[int, ...]:
+    """Return the columns with an indicator: those with missing values or, if samples are read in channels, all.
+
+    Samples without an observed value do not count, nor do columns without one, since neither is trained on.
+    """
+    if not (estimator.add_indicator and samples.has_gaps):
+        return ()
+    n_features = samples.X.shape[1]
+    incomplete, present = np.zeros(n_features, dtype=bool), np.zeros(n_features, dtype=bool)
+    for block in row_blocks(samples.X):
+        missing = np.isnan(block)
+        missing = missing[~missing.all(axis=1)]
+        incomplete |= missing.any(axis=0)
+        present |= ~missing.all(axis=0)
+    chosen = incomplete & present
+    if assembly.network.indicators == "channels" or assembly.network.sample_shape is not None:
+        chosen[:] = chosen.any()
+    return tuple(np.flatnonzero(chosen).tolist())
+
+
+def network_shape(
+    estimator: Any, assembly: Assembly, n_features: int, n_members: int, indicators: tuple[int, ...]
+) -> NetworkShape:
     """Determine the sizes of the network; warn if it can learn the identity because of too many components."""
     size, widths = estimator.n_components, estimator.hidden_layer_sizes
     if _is_auto(widths):
@@ -119,6 +147,7 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
         n_members=n_members,
         dtype="float64" if estimator.precision == "float64" else "float32",
         sample_shape=_sample_shape(assembly.network.sample_shape, n_features),
+        indicators=indicators,
     )
     assembly.network.warn(shape)
     return shape

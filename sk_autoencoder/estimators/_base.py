@@ -59,7 +59,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 6
+_STATE_VERSION = 7
 
 
 class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
@@ -74,6 +74,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "loss": [StrOptions(set(LOSSES)), Loss],
         "corruption": [StrOptions(set(CORRUPTIONS)), Corruption, None],
         "scaling": [_AUTO, StrOptions(set(SCALINGS)), Scaling, None],
+        "add_indicator": ["boolean"],
         "solver": [StrOptions(set(SOLVERS)), Solver],
         "learning_rate_init": [reals(0, closed="neither")],
         "learning_rate": [StrOptions(set(SCHEDULES)), callable],
@@ -235,7 +236,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _tied_choices(self) -> dict[str, bool]:
         """Parameters that trained weights do not contain, and whether a change of them requires new weights."""
-        return {"random_state": self.random_state is not None}
+        return {"random_state": self.random_state is not None, "add_indicator": True}
 
     @property
     @abstractmethod
@@ -290,7 +291,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if changes:
             device = resolve_device(self.device)
             assembly = _assembly.assemble(self)
-            shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
+            sizes = (X.shape[1], self._n_members(), self._shape.indicators)
+            shape = _assembly.network_shape(self, assembly, *sizes)
             before = _changes.fixed(self._assembly, self._shape, torch.device(self.net_.device))
             _changes.refuse(self, changes, before, _changes.fixed(assembly, shape, device))
             for statistics in (self._statistics, *([] if assembly.scaling else [column_statistics(X)])):
@@ -353,7 +355,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if validation is not None and assembly.scaling is None:
             extremes = _assembly.scaled_range(affine, column_statistics(validation.X, validation.weight))
             _assembly.check_domain(self, assembly, *extremes)
-        shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
+        indicators = _assembly.indicated_columns(self, assembly, training)
+        shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members(), indicators)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         checkpoint = self._open_checkpoint(X, validation, statistics) if save else None
         if checkpoint and checkpoint.begun:
@@ -442,10 +445,11 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         X, weight, has_gaps = samples
         device = torch.device(self.net_.device)
         scaler, fill = Scaler(self._affine, device, self._shape.torch_dtype), None
-        if has_gaps or self._statistics.absent.any():
+        indicators = self._shape.indicators
+        if has_gaps or indicators or self._statistics.absent.any():
             fill = torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device)
         weights = None if weight is None else torch.tensor(weight, dtype=self._shape.torch_dtype, device=device)
-        return RowDataset(X, scaler, positions, source, self._input_bounds(), fill, weights)
+        return RowDataset(X, scaler, positions, source, self._input_bounds(), fill, weights, indicators)
 
     @property
     def _fill(self) -> np.ndarray:

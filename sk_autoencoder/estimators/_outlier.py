@@ -316,6 +316,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "gaussian",
         scaling: str | Scaling | None = "auto",
+        add_indicator: bool = False,
         solver: str | Solver = "adam",
         learning_rate_init: float = 0.005,
         learning_rate: str | Callable[[float], float] = "onecycle",
@@ -343,6 +344,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.loss = loss
         self.corruption = corruption
         self.scaling = scaling
+        self.add_indicator = add_indicator
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate

@@ -38,7 +38,7 @@ from sk_autoencoder.estimators._latent import (
     principal_axes,
     whitening_axes,
 )
-from sk_autoencoder.export import Fill, Mean, Scale, Unscale, linear
+from sk_autoencoder.export import Fill, Indicated, Mean, Scale, Unscale, linear
 from sk_autoencoder.inference import Axes
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
@@ -299,6 +299,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "swap",
         scaling: str | Scaling | None = "auto",
+        add_indicator: bool = False,
         solver: str | Solver = "adam",
         learning_rate_init: float = 0.005,
         learning_rate: str | Callable[[float], float] = "onecycle",
@@ -324,6 +325,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.loss = loss
         self.corruption = corruption
         self.scaling = scaling
+        self.add_indicator = add_indicator
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
@@ -667,9 +669,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         for center, turn, back in self._turns():
             last.append(linear(turn, -center @ turn, self._shape.torch_dtype))
             first.insert(0, linear(back, center, self._shape.torch_dtype))
-        bounds = [] if self._bounds is None else [InputBounds(self._bounds, self._shape.torch_dtype)]
+        seen: list[nn.Module] = [Fill(self._fill, self._shape.torch_dtype)]
+        if self._bounds is not None:
+            seen.append(InputBounds(self._bounds, self._shape.torch_dtype))
+        if self._shape.indicators:
+            seen = [Indicated(nn.Sequential(*seen), self._shape.indicators)]
         modules = (
-            nn.Sequential(scale, Fill(self._fill, self._shape.torch_dtype), *bounds, *encoder, *last),
+            nn.Sequential(scale, *seen, *encoder, *last),
             nn.Sequential(*first, *decoder, Unscale(*self._affine)),
         )
         return modules[0].to(self.net_.device).eval(), modules[1].to(self.net_.device).eval()
