@@ -203,8 +203,8 @@ class TestEffect:
             readout = LinearRegression().fit(np.hstack([codes, codes**2])[train], latent[train])
             code_errors[flag] = np.square(readout.predict(np.hstack([codes, codes**2])[test]) - latent[test]).mean()
             errors[flag] = np.square(model.reconstruct(gaps) - X)[test][hidden[test]].mean()
-        assert code_errors[True] < 0.8 * code_errors[False]
-        assert errors[True] < 0.8 * errors[False]
+        assert code_errors[True] < 0.7 * code_errors[False]
+        assert errors[True] < 0.9 * errors[False]
 
 
 class TestFittedModels:
