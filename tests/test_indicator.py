@@ -73,7 +73,7 @@ class TestInputs:
             (Dense(sample_shape=(3, 4)), "encoder_weights.0", 1, 24),
             (Custom(linear, linear), "encoders.0.weight", 1, 23),
         ],
-        ids=repr,
+        ids=lambda value: type(value).__name__ if isinstance(value, Network) else str(value),
     )
     def test_are_channels_of_networks_that_read_channels(self, X, network, weight, axis, width):
         model = transformer(network=network).fit(X)
