@@ -8,7 +8,6 @@ import pytest
 import skops.io as skops
 import torch
 from scipy import sparse
-from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 from torch import nn
 
@@ -208,14 +207,15 @@ class TestEffect:
 
 
 class TestFittedModels:
-    def test_are_stored(self, X, model):
-        codes = model.transform(X)
-        for copy in (
-            pickle.loads(pickle.dumps(model)),
-            skops.loads(skops.dumps(model), trusted=trusted_types()),
-        ):
-            np.testing.assert_array_equal(copy.transform(X), codes)
-        assert clone(model).add_indicator is True
+    @pytest.mark.parametrize("corruption", ["swap", "masking"])
+    def test_are_stored(self, X, corruption):
+        model = transformer(corruption=corruption).partial_fit(X)
+        copies = [pickle.loads(pickle.dumps(model)), skops.loads(skops.dumps(model), trusted=trusted_types())]
+        for copy in copies:
+            np.testing.assert_array_equal(copy.transform(X), model.transform(X))
+        model.partial_fit(X)
+        for copy in copies:
+            np.testing.assert_array_equal(copy.partial_fit(X).transform(X), model.transform(X))
 
     def test_resume_from_a_checkpoint(self, X, tmp_path):
         whole = transformer(corruption="masking", max_iter=3).fit(X)
