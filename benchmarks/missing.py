@@ -77,6 +77,8 @@ def reconstruction(data: Path, table: str, rate: float, seed: int) -> dict[str, 
         }
 
     judge("network on missing values", lambda: clone(network).fit(gaps[trains]).reconstruct(gaps[~trains]))
+    indicated = clone(network).set_params(add_indicator=True)
+    judge("network with indicators", lambda: indicated.fit(gaps[trains]).reconstruct(gaps[~trains]))
     for name, imputer in IMPUTERS.items():
         imputer = clone(imputer)
         train, test = imputer.fit_transform(gaps[trains]), imputer.transform(gaps[~trains])

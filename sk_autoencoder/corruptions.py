@@ -5,6 +5,7 @@ Corruptions act on scaled samples. With standard scaling, 0 is the mean of each 
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from math import prod
 from typing import Any, ClassVar
@@ -32,6 +33,10 @@ class Corruption(Part):
     def shaped(self, sample_shape: tuple[int, ...] | None) -> Corruption:
         """Return the corruption of samples that are read in this shape; None is a shape that is not known."""
         del sample_shape
+        return self
+
+    def with_indicators(self) -> Corruption:
+        """Return the corruption for a network that is told which values are missing, NaN."""
         return self
 
     def corrupt(self, X: Any, random_state: Any = None, sample_shape: Any = None) -> np.ndarray:
@@ -99,6 +104,9 @@ class Gaussian(Corruption):
 class Masking(Corruption):
     """Set random values to 0, which is the feature's mean with standard scaling and its minimum with "minmax".
 
+    In an estimator with ``add_indicator=True``, and missing values in its training set, these values become missing:
+    the network gets the mean of the feature, and an indicator of 1.
+
     Parameters
     ----------
     rate : float in [0, 1), default=0.3
@@ -128,6 +136,7 @@ class Masking(Corruption):
         "span": [integers(1)],
     }
     _sides: tuple[int, ...] | None = None  # steps, or height and width, of samples with a shape
+    _as_missing = False  # whether hidden values become NaN
 
     def __init__(self, rate: float = 0.3, rescale: bool = False, span: int = 1):
         self.rate = rate
@@ -150,13 +159,19 @@ class Masking(Corruption):
         shaped._sides = sides
         return shaped
 
+    def with_indicators(self) -> Masking:
+        """Return one whose hidden values become NaN."""
+        masking = copy.copy(self)
+        masking._as_missing = True
+        return masking
+
     def __call__(self, rows: Tensor, generator: Generator) -> Tensor:
         """Return corrupted samples."""
         if self._sides is None:
             kept = _uniform(rows, generator) >= self.rate
         else:
             kept = ~self._hidden(rows, generator, self._sides)
-        noisy = rows.masked_fill(~kept, 0)  # also missing values
+        noisy = rows.masked_fill(~kept, torch.nan if self._as_missing else 0)  # also missing values
         return noisy / (1 - self.rate) if self.rescale else noisy
 
     def _hidden(self, rows: Tensor, generator: Generator, sides: tuple[int, ...]) -> Tensor:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sk_autoencoder.networks.base import with_indicators
+
 
 class Scale(nn.Module):
     """Scale samples in float64, ``(x - center) / scale``, and convert the result to ``dtype``."""
@@ -36,6 +38,18 @@ class Fill(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Return samples without missing values."""
         return torch.where(rows.isnan(), self.fill, rows)
+
+
+class Indicated(nn.Module):
+    """Append indicators of missing values, 1 or 0, to what another module makes of the values."""
+
+    def __init__(self, values: nn.Module, columns: tuple[int, ...]):
+        super().__init__()
+        self.values, self.columns = values, columns
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the input of the network."""
+        return with_indicators(self.values(rows), ~rows.isnan(), self.columns)
 
 
 class Unscale(nn.Module):

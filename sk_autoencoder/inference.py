@@ -19,6 +19,7 @@ from sk_autoencoder._warnings import warn
 from sk_autoencoder.blocks import cut, joined, mean_of_votes, row_product
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
+from sk_autoencoder.networks.base import with_indicators
 from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import LARGEST_CELL, Affine
@@ -297,14 +298,15 @@ class Inference:
     def _plain(self, codes: np.ndarray) -> tuple[Tensor, bool]:
         return torch.from_numpy(codes.copy()).to(self.device, self.shape.torch_dtype), False
 
-    def _seen(self, blocks: Tensor, in_place: bool = False) -> Tensor:
-        return blocks if self._bounds is None else self._bounds.needed(blocks, in_place)
+    def _seen(self, blocks: Blocks, in_place: bool = False) -> Tensor:
+        rows = blocks.rows if self._bounds is None else self._bounds.needed(blocks.rows, in_place)
+        return with_indicators(rows, blocks.observed, self.shape.indicators)
 
     def _batch(self, blocks: Blocks) -> Batch:
-        return Batch(self._seen(blocks.rows), blocks.rows, observed=blocks.observed)
+        return Batch(self._seen(blocks), blocks.rows, observed=blocks.observed)
 
     def _code(self, blocks: Blocks, in_place: bool = False) -> Tensor:
-        return self.network.encode(self._seen(blocks.rows, in_place))[..., : self.shape.n_components]
+        return self.network.encode(self._seen(blocks, in_place))[..., : self.shape.n_components]
 
     def _turned(self, codes: Tensor, n_turns: int | None = None) -> Tensor:
         """Bring (n_members, n, n_components) codes of the network onto new axes."""

@@ -20,7 +20,7 @@ from sk_autoencoder.networks.bounds import Bounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
 from sk_autoencoder.scaling import LARGEST_CELL, SCALINGS, Affine, ColumnStatistics, Scaling, row_blocks
 from sk_autoencoder.solvers import SOLVERS, Solver
-from sk_autoencoder.training.rows import dense
+from sk_autoencoder.training import TrainingPlan, dense
 
 # Number of samples of X_val that are compared with X, and the largest median distance from its mean, in standard
 # deviations, without a warning.
@@ -56,6 +56,12 @@ class Assembly:
 def assemble(estimator: Any) -> Assembly:
     """Resolve the parts of an estimator, and check that they are compatible."""
     loss, network = resolve(LOSSES, estimator.loss), resolve(NETWORKS, estimator.network)
+    if estimator.add_indicator and network.indicators is None:
+        raise ValueError(
+            f"add_indicator=True is not supported by network={estimator.network!r}, whose encoder must have as many "
+            "inputs as the decoder has outputs; use add_indicator=False, or a network without tied weights, for "
+            "example network='dense'."
+        )
     scaling = loss.scaling if _is_auto(estimator.scaling) else estimator.scaling
     out_activation = loss.out_activation if _is_auto(network.out_activation) else network.out_activation
     if loss.on_logits and out_activation != loss.out_activation:
@@ -89,7 +95,44 @@ def check_size(n_components: Any) -> None:
         )
 
 
-def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members: int) -> NetworkShape:
+def indicated_columns(
+    estimator: Any, assembly: Assembly, samples: Samples, statistics: ColumnStatistics
+) -> tuple[int, ...]:
+    """Return the columns with an indicator: those with missing values or, if samples are read in channels, all."""
+    if not (estimator.add_indicator and samples.has_gaps):
+        return ()
+    chosen = _incomplete(samples.X) & ~statistics.absent
+    if assembly.network.indicators == "channels" or assembly.network.sample_shape is not None:
+        chosen[:] = chosen.any()
+    return tuple(np.flatnonzero(chosen).tolist())
+
+
+def warn_of_new_gaps(estimator: Any, *data_sets: Samples | None) -> None:
+    """Warn of missing values in columns that the network has no indicator for."""
+    if not estimator.add_indicator:
+        return
+    new = np.zeros(len(estimator._statistics.absent), dtype=bool)
+    for samples in data_sets:
+        if samples is not None and samples.has_gaps:
+            new |= _incomplete(samples.X) & ~estimator._statistics.absent
+    new[list(estimator._shape.indicators)] = False
+    if new.any():
+        warn(
+            f"Column {_names(estimator, new)} has missing values, but had none when training began: the network has no "
+            "indicator for it, and gets its mean.",
+        )
+
+
+def _incomplete(X: Any) -> np.ndarray:
+    """Return which columns have missing values, (n_features,), in samples with an observed value."""
+    incomplete = np.zeros(X.shape[1], dtype=bool)
+    for block in row_blocks(X):
+        missing = np.isnan(block)
+        incomplete |= missing[~missing.all(axis=1)].any(axis=0)
+    return incomplete
+
+
+def network_shape(estimator: Any, assembly: Assembly, n_features: int, indicators: tuple[int, ...]) -> NetworkShape:
     """Determine the sizes of the network; warn if it can learn the identity because of too many components."""
     size, widths = estimator.n_components, estimator.hidden_layer_sizes
     if _is_auto(widths):
@@ -117,9 +160,10 @@ def network_shape(estimator: Any, assembly: Assembly, n_features: int, n_members
         hidden_layer_sizes=hidden,
         activation=plain(estimator.activation),
         out_activation=assembly.out_activation,
-        n_members=n_members,
+        n_members=estimator._n_members(),
         dtype="float64" if estimator.precision == "float64" else "float32",
         sample_shape=_sample_shape(assembly.network.sample_shape, n_features),
+        indicators=indicators,
     )
     assembly.network.warn(shape)
     return shape
@@ -138,6 +182,23 @@ def _sample_shape(choice: Any, n_features: int) -> tuple[int, ...] | None:
             f"{n_features} features; the product must be {n_features}."
         )
     return lengths
+
+
+def training_plan(
+    estimator: Any, assembly: Assembly, shape: NetworkShape, mixed_precision: bool, seed: int
+) -> TrainingPlan:
+    """Return the settings of a training with these parts."""
+    corruption = assembly.corruption and assembly.corruption.shaped(shape.sample_shape)
+    if corruption and shape.indicators:
+        corruption = corruption.with_indicators()
+    return TrainingPlan(
+        loss=assembly.loss,
+        corruption=corruption,
+        solver=assembly.solver,
+        alpha=float(estimator.alpha),
+        mixed_precision=mixed_precision,
+        seed=seed,
+    )
 
 
 def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: ColumnStatistics) -> Affine:

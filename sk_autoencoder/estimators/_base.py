@@ -74,6 +74,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         "loss": [StrOptions(set(LOSSES)), Loss],
         "corruption": [StrOptions(set(CORRUPTIONS)), Corruption, None],
         "scaling": [_AUTO, StrOptions(set(SCALINGS)), Scaling, None],
+        "add_indicator": ["boolean"],
         "solver": [StrOptions(set(SOLVERS)), Solver],
         "learning_rate_init": [reals(0, closed="neither")],
         "learning_rate": [StrOptions(set(SCHEDULES)), callable],
@@ -235,7 +236,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _tied_choices(self) -> dict[str, bool]:
         """Parameters that trained weights do not contain, and whether a change of them requires new weights."""
-        return {"random_state": self.random_state is not None}
+        return {"random_state": self.random_state is not None, "add_indicator": True}
 
     @property
     @abstractmethod
@@ -271,6 +272,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 self._prepare(training, validation, save=self.checkpoint is not None)
         if validation is not None:
             _assembly.warn_of_foreign_samples(self, validation.X, self._statistics, X.shape[0])
+        _assembly.warn_of_new_gaps(self, training, validation)
         rows, held_out = self._datasets(training, validation)
         batch_size = self._batch_size(len(rows))
         epochs = _course.epochs(self, len(rows), batch_size)
@@ -290,12 +292,13 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if changes:
             device = resolve_device(self.device)
             assembly = _assembly.assemble(self)
-            shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
+            shape = _assembly.network_shape(self, assembly, X.shape[1], self._shape.indicators)
             before = _changes.fixed(self._assembly, self._shape, torch.device(self.net_.device))
             _changes.refuse(self, changes, before, _changes.fixed(assembly, shape, device))
             for statistics in (self._statistics, *([] if assembly.scaling else [column_statistics(X)])):
                 _assembly.check_domain(self, assembly, *_assembly.scaled_range(self._affine, statistics))
-            plan = self._new_plan(assembly, shape, mixed_precision(self.precision, device), self._plan.seed)
+            mixed = mixed_precision(self.precision, device)
+            plan = _assembly.training_plan(self, assembly, shape, mixed, self._plan.seed)
             self._assembly, self._shape, self._plan, self._given = assembly, shape, plan, now
             self._bounds = _assembly.input_bounds(self, assembly, self._affine, self._statistics)
         if self._shape.n_members > n_members:
@@ -320,6 +323,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 self._prepare(samples, None)
         elif _changes.changed(self._given, _changes.given(self)):
             self._renew(X)
+        _assembly.warn_of_new_gaps(self, samples)
         self._streams = True
         # Schedules need the total number of steps, which is unknown here.
         rows = self._rows(samples)
@@ -353,13 +357,15 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if validation is not None and assembly.scaling is None:
             extremes = _assembly.scaled_range(affine, column_statistics(validation.X, validation.weight))
             _assembly.check_domain(self, assembly, *extremes)
-        shape = _assembly.network_shape(self, assembly, X.shape[1], self._n_members())
+        indicators = _assembly.indicated_columns(self, assembly, training, statistics)
+        shape = _assembly.network_shape(self, assembly, X.shape[1], indicators)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         checkpoint = self._open_checkpoint(X, validation, statistics) if save else None
         if checkpoint and checkpoint.begun:
             seed = checkpoint.seed
         self._assembly, self._shape, self._given = assembly, shape, _changes.given(self)
-        self._plan = self._new_plan(assembly, shape, mixed_precision(self.precision, device), seed)
+        mixed = mixed_precision(self.precision, device)
+        self._plan = _assembly.training_plan(self, assembly, shape, mixed, seed)
         self._affine, self._statistics = affine, replace(statistics, weight=None)
         self._bounds = _assembly.input_bounds(self, assembly, affine, statistics)
         self._streams = False  # whether partial_fit was called
@@ -371,17 +377,6 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             if checkpoint.begun:
                 checkpoint.restore(net)
         self.net_, self.stage_loss_curves_ = net, []
-
-    def _new_plan(self, assembly: Assembly, shape: NetworkShape, mixed_precision: bool, seed: int) -> TrainingPlan:
-        """Return the settings of a training with these parts."""
-        return TrainingPlan(
-            loss=assembly.loss,
-            corruption=assembly.corruption and assembly.corruption.shaped(shape.sample_shape),
-            solver=assembly.solver,
-            alpha=float(self.alpha),
-            mixed_precision=mixed_precision,
-            seed=seed,
-        )
 
     def _open_checkpoint(self, X: np.ndarray, validation: Samples | None, statistics: ColumnStatistics) -> Checkpoint:
         """Open the checkpoint, and check that an existing file belongs to this training."""
@@ -442,10 +437,10 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         X, weight, has_gaps = samples[:3]
         device = torch.device(self.net_.device)
         scaler, fill = Scaler(self._affine, device, self._shape.torch_dtype), None
-        if has_gaps or self._statistics.absent.any():
+        if has_gaps or self._shape.indicators or self._statistics.absent.any():
             fill = torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device)
         weights = None if weight is None else torch.tensor(weight, dtype=self._shape.torch_dtype, device=device)
-        return RowDataset(X, scaler, positions, source, self._input_bounds(), fill, weights)
+        return RowDataset(X, scaler, positions, source, self._input_bounds(), fill, weights, self._shape.indicators)
 
     @property
     def _fill(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from sk_autoencoder.scaling import Scaling
 
 # Fields of NetworkShape whose parameter has another name, and fields without a parameter.
 _PARAMETERS = {"dtype": "precision", "n_members": "n_estimators"}
-_DERIVED = ("n_features", "n_encoded", "sample_shape")
+_DERIVED = ("n_features", "n_encoded", "sample_shape", "indicators")
 
 
 def given(estimator: BaseEstimator) -> dict[str, Any]:

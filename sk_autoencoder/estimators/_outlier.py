@@ -132,6 +132,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         deviations from the median, which is 1 for a binary feature with few ones. None is no scaling. Objects have
         further parameters, for example ``Standard(input_margin=1.0)``, which limits the effect of values outside the
         training range of their feature.
+    add_indicator : bool, default=False
+        Whether the network gets one more input for each feature with missing values in ``fit``: 1 where the value is
+        missing, 0 otherwise. With a ``sample_shape``, and in networks that read samples as sequences, there is one more
+        channel for each channel. If no values are missing when training begins, there are no further inputs. This is
+        useful in particular if values are not missing at random. Tied weights do not support it.
     solver : {"adam", "sgd"} or Solver, default="adam"
         Optimizer: AdamW, or stochastic gradient descent with momentum (``solvers.SGD(momentum=0.5)``). Use
         ``solvers.Custom`` for other torch optimizers.
@@ -158,8 +163,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     warm_start : bool, default=False
         Whether ``fit`` continues from the current weights and scaling. Changes of the loss, corruption, ``alpha``,
         learning rate, momentum, ``input_margin``, batch size, number of epochs, early stopping and callbacks take
-        effect. Changes of the network, its sizes, the objective, scaling, class of solver, precision, device and
-        ``random_state`` raise an error. A larger ``n_estimators`` adds members, and resets the state of the solver.
+        effect. Changes of the network, its sizes, the objective, scaling, ``add_indicator``, class of solver,
+        precision, device and ``random_state`` raise an error. A larger ``n_estimators`` adds members, and resets the
+        state of the solver.
     checkpoint : path-like or None, default=None
         Directory of the file ``training.npz``, which ``fit`` writes after each epoch. After an interruption, the same
         ``fit`` in a new process continues from this file, with identical results. If the file belongs to other
@@ -319,6 +325,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "gaussian",
         scaling: str | Scaling | None = "auto",
+        add_indicator: bool = False,
         solver: str | Solver = "adam",
         learning_rate_init: float = 0.005,
         learning_rate: str | Callable[[float], float] = "onecycle",
@@ -346,6 +353,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.loss = loss
         self.corruption = corruption
         self.scaling = scaling
+        self.add_indicator = add_indicator
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate

@@ -38,7 +38,7 @@ from sk_autoencoder.estimators._latent import (
     principal_axes,
     whitening_axes,
 )
-from sk_autoencoder.export import Fill, Mean, Scale, Unscale, linear
+from sk_autoencoder.export import Fill, Indicated, Mean, Scale, Unscale, linear
 from sk_autoencoder.inference import Axes
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
@@ -129,6 +129,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         deviations from the median, which is 1 for a binary feature with few ones. None is no scaling. Objects have
         further parameters, for example ``Standard(input_margin=1.0)``, which limits the effect of values outside the
         training range of their feature.
+    add_indicator : bool, default=False
+        Whether the network gets one more input for each feature with missing values in ``fit``: 1 where the value is
+        missing, 0 otherwise. With a ``sample_shape``, and in networks that read samples as sequences, there is one more
+        channel for each channel. If no values are missing when training begins, there are no further inputs. This is
+        useful in particular if values are not missing at random. Tied weights do not support it.
     solver : {"adam", "sgd"} or Solver, default="adam"
         Optimizer: AdamW, or stochastic gradient descent with momentum (``solvers.SGD(momentum=0.5)``). Use
         ``solvers.Custom`` for other torch optimizers.
@@ -158,8 +163,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     warm_start : bool, default=False
         Whether ``fit`` continues from the current weights and scaling. Changes of the loss, corruption, ``alpha``,
         learning rate, momentum, ``input_margin``, batch size, number of epochs, early stopping and callbacks take
-        effect. Changes of the network, its sizes, the objective, scaling, class of solver, precision, device and
-        ``random_state`` raise an error.
+        effect. Changes of the network, its sizes, the objective, scaling, ``add_indicator``, class of solver,
+        precision, device and ``random_state`` raise an error.
     checkpoint : path-like or None, default=None
         Directory of the file ``training.npz``, which ``fit`` writes after each epoch. After an interruption, the same
         ``fit`` in a new process continues from this file, with identical results. If the file belongs to other
@@ -253,9 +258,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     **Missing values.** NaN, and None or NA in object and nullable columns, are missing values, in training and
     validation samples as well as later ones. Statistics of the scaling, losses and ``score`` are those of the observed
     values: the loss of a sample is the mean over its observed values. The network gets the mean of the feature in place
-    of a missing value, and ``reconstruct`` returns its value for every feature. Masking hides missing values too, and
-    Swap takes the other sample's value or gap. A feature without observed values is left out, with a warning, and its
-    reconstruction is NaN; samples without observed values are left out of training, with a warning.
+    of a missing value, with ``add_indicator=True`` also an indicator of it, and ``reconstruct`` returns its value for
+    every feature. Masking hides missing values too, and Swap takes the other sample's value or gap. A feature without
+    observed values is left out, with a warning, and its reconstruction is NaN; samples without observed values are left
+    out of training, with a warning.
 
     **Privacy.** A pickled model contains information about its training samples: the mean, variance, minimum and
     maximum of each feature, the losses of each epoch and, unless the objective has a prior, the codes of at most 4096
@@ -299,6 +305,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         loss: str | Loss = "squared_error",
         corruption: str | Corruption | None = "swap",
         scaling: str | Scaling | None = "auto",
+        add_indicator: bool = False,
         solver: str | Solver = "adam",
         learning_rate_init: float = 0.005,
         learning_rate: str | Callable[[float], float] = "onecycle",
@@ -324,6 +331,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.loss = loss
         self.corruption = corruption
         self.scaling = scaling
+        self.add_indicator = add_indicator
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
@@ -667,9 +675,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         for center, turn, back in self._turns():
             last.append(linear(turn, -center @ turn, self._shape.torch_dtype))
             first.insert(0, linear(back, center, self._shape.torch_dtype))
-        bounds = [] if self._bounds is None else [InputBounds(self._bounds, self._shape.torch_dtype)]
+        seen: list[nn.Module] = [Fill(self._fill, self._shape.torch_dtype)]
+        if self._bounds is not None:
+            seen.append(InputBounds(self._bounds, self._shape.torch_dtype))
+        if self._shape.indicators:
+            seen = [Indicated(nn.Sequential(*seen), self._shape.indicators)]
         modules = (
-            nn.Sequential(scale, Fill(self._fill, self._shape.torch_dtype), *bounds, *encoder, *last),
+            nn.Sequential(scale, *seen, *encoder, *last),
             nn.Sequential(*first, *decoder, Unscale(*self._affine)),
         )
         return modules[0].to(self.net_.device).eval(), modules[1].to(self.net_.device).eval()

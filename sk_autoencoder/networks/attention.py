@@ -96,7 +96,7 @@ class AttentionAutoencoder(Autoencoder):
         self.dropout, self.patch = part.dropout, (n_sensors, part.patch_size)
         self.n_tokens = n_steps // part.patch_size
         token, widths = n_sensors * part.patch_size, shape.hidden_layer_sizes
-        self.embedding = _Affine(token, widths[0], shape, generators)
+        self.embedding = _Affine(shape.input_shape[0] * part.patch_size, widths[0], shape, generators)
         self.encoder_layers = _layers(widths, part.n_heads, shape, generators)
         self.to_code = _Affine(widths[-1], shape.n_encoded, shape, generators)
         self.from_code = _Affine(shape.n_components, widths[-1], shape, generators)
@@ -121,10 +121,9 @@ class AttentionAutoencoder(Autoencoder):
         return self.n_tokens * 3 * max(self.shape.hidden_layer_sizes)
 
     def encode(self, rows: Tensor) -> Tensor:
-        """(n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        """(n_members, n, n_inputs) -> (n_members, n, n_encoded)."""
         n_blocks, n_rows, _ = rows.shape
-        n_sensors, length = self.patch
-        tokens = rows.view(n_blocks, n_rows, n_sensors, self.n_tokens, length).transpose(2, 3)
+        tokens = rows.view(n_blocks, n_rows, -1, self.n_tokens, self.patch[1]).transpose(2, 3)
         x = self.embedding(tokens.reshape(n_blocks, n_rows * self.n_tokens, -1))
         x = self._with_positions(x, self.encoder_positions)
         for layer in self.encoder_layers:
@@ -260,6 +259,8 @@ class Attention(Network):
         "out_activation": OUT_ACTIVATION,
         "sample_shape": ["array-like", None],
     }
+
+    indicators = "channels"
 
     def __init__(
         self,

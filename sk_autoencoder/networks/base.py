@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from sk_autoencoder._parts import Part
@@ -46,6 +47,9 @@ class NetworkShape:
         steps.
     device : str, default="cpu"
         Device of new weights. On "meta" they have shapes, but take no memory.
+    indicators : tuple of int, default=()
+        Columns with an indicator: a further input of the encoder, which is 1 where the value of the column is missing.
+        Networks that read channels have indicators of all columns, or none.
     """
 
     n_features: int
@@ -58,11 +62,35 @@ class NetworkShape:
     dtype: str = "float32"
     sample_shape: tuple[int, ...] | None = None
     device: str = "cpu"
+    indicators: tuple[int, ...] = ()
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs of the encoder: the features, followed by the indicators."""
+        return self.n_features + len(self.indicators)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape in which channels are read, (channels, ...); with indicators, there are twice as many channels."""
+        n_channels, *sides = self.sample_shape or (1, self.n_features)
+        return (n_channels * self.n_inputs // self.n_features, *sides)
 
     @property
     def torch_dtype(self) -> torch.dtype:
         """Data type of the weights."""
         return torch.float64 if self.dtype == "float64" else torch.float32
+
+
+def with_indicators(values: Tensor, observed: Tensor | None, columns: tuple[int, ...]) -> Tensor:
+    """Return the input of a network: filled samples (..., n_features), and indicators of missing values.
+
+    ``observed`` says which values are not missing; None means all. Without ``columns``, the values are returned.
+    """
+    if not columns:
+        return values
+    if observed is None:
+        return F.pad(values, (0, len(columns)))
+    return torch.cat([values, (~observed[..., columns]).to(values.dtype)], dim=-1)
 
 
 _NORMALISE_BATCHES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -108,11 +136,11 @@ class Autoencoder(nn.Module):
     @property
     def widest(self) -> int:
         """Number of values of the largest layer for one sample; an estimate, by which memory is planned."""
-        return max(self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
+        return max(self.shape.n_inputs, *self.shape.hidden_layer_sizes, self.shape.n_components)
 
     @abstractmethod
     def encode(self, rows: Tensor) -> Tensor:
-        """Encode samples, (n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        """Encode samples, (n_members, n, n_inputs) -> (n_members, n, n_encoded)."""
 
     @abstractmethod
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
@@ -152,7 +180,7 @@ class Autoencoder(nn.Module):
         return {name: tensor[member] for name, tensor in tensors.items()}
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Reconstruct scaled samples."""
+        """Reconstruct scaled samples, (n_members, n, n_inputs) -> (n_members, n, n_features)."""
         return self.decode(self.encode(rows)[..., : self.shape.n_components])
 
 
@@ -166,6 +194,9 @@ class Network(Part):
     out_activation: str = "auto"  # "auto" is that of the loss
     sample_shape: Any = None  # shape that samples are reshaped to
     layerwise_pretraining: bool = False  # whether layers are pretrained one by one, see ``Autoencoder.stages``
+    # What an indicator of missing values is an input for: "columns", or "channels" of which each gets another one. None
+    # means that the encoder cannot have more inputs than there are features.
+    indicators: str | None = None
 
     @abstractmethod
     def build(self, shape: NetworkShape, generators: list[Generator]) -> Autoencoder:

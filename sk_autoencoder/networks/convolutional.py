@@ -37,15 +37,15 @@ class ConvolutionalAutoencoder(Autoencoder):
         self.sizes = [self.image[1:]]  # of the feature maps in the encoder
         for _ in shape.hidden_layer_sizes:
             self.sizes.append(tuple(-(-length // stride) for length in self.sizes[-1]))
-        channels = (self.image[0], *shape.hidden_layer_sizes)
-        self.last_map = (channels[-1], *self.sizes[-1])
+        hidden = shape.hidden_layer_sizes
+        self.last_map = (hidden[-1], *self.sizes[-1])
         self.n_axes = len(self.sizes[0])
 
         def zeros(*size: int) -> nn.Parameter:
             return nn.Parameter(torch.zeros(shape.n_members, *size, dtype=shape.torch_dtype, device=shape.device))
 
         patch, flat = (kernel_size,) * self.n_axes, prod(self.last_map)
-        down, up = list(pairwise(channels)), list(pairwise(reversed(channels)))
+        down, up = list(pairwise((shape.input_shape[0], *hidden))), list(pairwise((*reversed(hidden), self.image[0])))
         self.encoder_kernels = nn.ParameterList(zeros(n_out, n_in, *patch) for n_in, n_out in down)
         self.encoder_biases = nn.ParameterList(zeros(n_out) for _, n_out in down)
         self.code_weight, self.code_bias = zeros(flat, shape.n_encoded), zeros(shape.n_encoded)
@@ -73,7 +73,7 @@ class ConvolutionalAutoencoder(Autoencoder):
             self._draw(kernel, kernel[0, :, 0].numel() / overlap, kernel[0, 0].numel(), generators)
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Encode samples, (n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        """Encode samples, (n_members, n, n_inputs) -> (n_members, n, n_encoded)."""
         codes = [self._encode(block, index * self.shape.n_members // len(rows)) for index, block in enumerate(rows)]
         return torch.stack(codes)[..., : self.shape.n_encoded]
 
@@ -103,7 +103,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         """Return the first member as two ``nn.Sequential`` that take flat samples."""
         options = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.kernel_size // 2}
         activation, kinds = ACTIVATIONS[self.shape.activation].module, _MODULES[self.n_axes]
-        encoder: list[nn.Module] = [nn.Unflatten(1, self.image)]
+        encoder: list[nn.Module] = [nn.Unflatten(1, self.shape.input_shape)]
         for kernel, bias in zip(self.encoder_kernels, self.encoder_biases, strict=True):
             n_out, n_in = kernel.shape[1:3]
             encoder += [_filled(kinds[0](n_in, n_out, **options, device="meta"), kernel, bias), activation()]
@@ -124,8 +124,8 @@ class ConvolutionalAutoencoder(Autoencoder):
         return [tuple(n - (k - 1) * self.stride - 1 for n, k in zip(*pair, strict=True)) for pair in sizes]
 
     def _encode(self, rows: Tensor, member: int) -> Tensor:
-        """Encode samples with one member, (n, n_features) -> (n, n_encoded)."""
-        convolve, maps = _FUNCTIONS[self.n_axes][0], rows.unflatten(1, self.image)
+        """Encode samples with one member, (n, n_inputs) -> (n, n_encoded)."""
+        convolve, maps = _FUNCTIONS[self.n_axes][0], rows.unflatten(1, self.shape.input_shape)
         for kernel, bias in zip(self.encoder_kernels, self.encoder_biases, strict=True):
             maps = convolve(maps, kernel[member], bias[member], self.stride, self.kernel_size // 2)
             maps = self._activate(maps, member)
@@ -217,6 +217,8 @@ class Convolutional(Network):
         "out_activation": OUT_ACTIVATION,
         "sample_shape": ["array-like", None],
     }
+
+    indicators = "channels"
 
     def __init__(
         self,

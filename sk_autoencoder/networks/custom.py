@@ -31,7 +31,7 @@ class CustomAutoencoder(Autoencoder):
         return super().n_multiplications + (self.shape.n_features - 1) * sum(often)
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Encode samples, (n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        """Encode samples, (n_members, n, n_inputs) -> (n_members, n, n_encoded)."""
         return self._run(self.encoders, rows)
 
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
@@ -81,9 +81,11 @@ def _global_stream(private: Generator) -> Iterator[None]:
 class Custom(KeywordPart, Network):
     """Encoder and decoder from user-defined classes or functions that return torch modules.
 
-    They are called as ``encoder(n_features, n_encoded, **kwargs)`` and ``decoder(n_components, n_features, **kwargs)``,
+    They are called as ``encoder(n_inputs, n_encoded, **kwargs)`` and ``decoder(n_components, n_features, **kwargs)``,
     once for each ensemble member. The first argument is the number of inputs of the returned module, the second the
-    number of its outputs. ``n_encoded`` is ``n_components``, or twice that with a variational objective.
+    number of its outputs. ``n_inputs`` is the number of features, plus that of the indicators of missing values with
+    ``add_indicator``, which follow the features. ``n_encoded`` is ``n_components``, or twice that with a variational
+    objective.
     ``out_activation`` is applied to the output of the decoder. The estimator's ``hidden_layer_sizes`` and
     ``activation`` are ignored; use ``**kwargs`` for such options.
 
@@ -133,6 +135,8 @@ class Custom(KeywordPart, Network):
         "sample_shape": ["array-like", None],
     }
 
+    indicators = "columns"
+
     def __init__(
         self,
         encoder: Callable[..., nn.Module],
@@ -153,7 +157,7 @@ class Custom(KeywordPart, Network):
         pairs = []
         for generator in generators:
             with _global_stream(generator), torch.device("cpu"):
-                encoder = self._make("encoder", shape.n_features, shape.n_encoded, shape.torch_dtype)
+                encoder = self._make("encoder", shape.n_inputs, shape.n_encoded, shape.torch_dtype)
                 decoder = self._make("decoder", shape.n_components, shape.n_features, shape.torch_dtype)
             pairs.append((encoder, decoder))
         return CustomAutoencoder(shape, pairs)

@@ -27,7 +27,7 @@ class DenseAutoencoder(Autoencoder):
         self.tied_weights, self.dropout = tied_weights, dropout
         self.code_activation = "identity"
         self._activation = ACTIVATIONS[shape.activation].function
-        down = (shape.n_features, *shape.hidden_layer_sizes, shape.n_encoded)
+        down = (shape.n_inputs, *shape.hidden_layer_sizes, shape.n_encoded)
         up = (shape.n_components, *reversed(shape.hidden_layer_sizes), shape.n_features)
         self.encoder_weights = _weights(down, shape, generators)
         self.encoder_biases = _biases(down, shape)
@@ -42,7 +42,7 @@ class DenseAutoencoder(Autoencoder):
         return not bent and self.shape.out_activation == "identity"
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Encode samples, (n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        """Encode samples, (n_members, n, n_inputs) -> (n_members, n, n_encoded)."""
         encoded = self._run(rows, self._encoder)
         return ACTIVATIONS[self.code_activation].function(encoded[..., : self.shape.n_encoded])
 
@@ -101,6 +101,7 @@ class DenseAutoencoder(Autoencoder):
             n_encoded=n_out,
             hidden_layer_sizes=(),
             out_activation=self.shape.activation if layer > 0 else self.shape.out_activation,
+            indicators=() if layer > 0 else self.shape.indicators,
         )
         if number_from_end > 0:  # the codes of this stage are hidden activations of the whole network
             stage.code_activation = self.shape.activation
@@ -233,6 +234,11 @@ class Dense(Network):
         self.out_activation = out_activation
         self.layerwise_pretraining = layerwise_pretraining
         self.sample_shape = sample_shape
+
+    @property
+    def indicators(self) -> str | None:  # type: ignore[override]
+        """Indicators of columns, unless the decoder has the weights of the encoder."""
+        return None if self.tied_weights else "columns"
 
     @property
     def prevents_copying(self) -> bool:

@@ -108,14 +108,13 @@ class RecurrentAutoencoder(Autoencoder):
         super().__init__(shape)
         self.cell, self.bidirectional, self.dropout = cell, bidirectional, dropout
         self.uses_targets = feedback
-        self.sequence = shape.sample_shape or (1, shape.n_features)  # (sensors, steps)
-        self.n_sensors, self.n_steps = self.sequence
+        self.n_sensors, self.n_steps = shape.sample_shape or (1, shape.n_features)
         rounded = _round_up if padded else int
         units = tuple(map(rounded, shape.hidden_layer_sizes))
         n_directions = 2 if bidirectional else 1
 
         even = _round_up_to_even if padded else int
-        inputs = ((1, even(self.n_sensors)), *((n_directions, width) for width in units[:-1]))
+        inputs = ((1, even(shape.input_shape[0])), *((n_directions, width) for width in units[:-1]))
         self.encoder = nn.ModuleList(
             RecurrentLayer(shape, cell, n_in, width, n_directions) for n_in, width in zip(inputs, units, strict=True)
         )
@@ -151,7 +150,7 @@ class RecurrentAutoencoder(Autoencoder):
                 member.normal_(std=std, generator=generator)
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Encode samples, (n_members, n, n_features) -> (n_members, n, n_encoded)."""
+        """Encode samples, (n_members, n, n_inputs) -> (n_members, n, n_encoded)."""
         weights = [layer.of_members() for layer in self.encoder]
         last = [self._last_states(block, member, weights) for member, block in self._blocks(rows)]
         code = affine(torch.stack(last), self.code_weight.flatten(1, 2), self.code_bias)
@@ -200,7 +199,7 @@ class RecurrentAutoencoder(Autoencoder):
             for layers in (self.encoder, self.decoder)
         )
         encoder = [
-            *(modules.Steps(self.n_sensors), modules.States(down), modules.LastState(self.bidirectional)),
+            *(modules.Steps(self.shape.input_shape[0]), modules.States(down), modules.LastState(self.bidirectional)),
             modules.linear(self.code_weight[0].flatten(0, 1), self.code_bias[0, 0]),
         ]
         activation = ACTIVATIONS[self.shape.out_activation].module
@@ -218,11 +217,11 @@ class RecurrentAutoencoder(Autoencoder):
         return [(index * self.shape.n_members // len(tensor), block) for index, block in enumerate(tensor)]
 
     def _sequences(self, rows: Tensor) -> Tensor:
-        """(n, n_features) -> (n_steps, n, n_sensors)."""
-        return rows.unflatten(1, self.sequence).permute(2, 0, 1).contiguous()
+        """(n, n_channels * n_steps) -> (n_steps, n, n_channels); channels are sensors and their indicators."""
+        return rows.unflatten(1, (-1, self.n_steps)).permute(2, 0, 1).contiguous()
 
     def _last_states(self, rows: Tensor, member: int, weights: list[list[list[Tensor]]]) -> Tensor:
-        """Read samples with one member, (n, n_features) -> (n, n_directions * n_units)."""
+        """Read samples with one member, (n, n_inputs) -> (n, n_directions * n_units)."""
         steps = self._sequences(rows)
         for depth, (layer, own) in enumerate(zip(self.encoder, weights, strict=True)):
             steps, last = layer.run(self._drop(steps, member) if depth else steps, own[member])
@@ -370,6 +369,8 @@ class Recurrent(Network):
         "out_activation": OUT_ACTIVATION,
         "sample_shape": ["array-like", None],
     }
+
+    indicators = "channels"
 
     def __init__(
         self,

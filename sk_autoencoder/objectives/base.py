@@ -24,8 +24,8 @@ class Batch:
 
     Parameters
     ----------
-    corrupted : Tensor of shape (n_members, n_samples, n_features)
-        Input of the network.
+    corrupted : Tensor of shape (n_members, n_samples, n_inputs)
+        Input of the network: features, then indicators of missing values, if the network has any.
     clean : Tensor of shape (n_members, n_samples, n_features)
         Target of the reconstruction; a missing value is filled.
     progress : float, default=1.0

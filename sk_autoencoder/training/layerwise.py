@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sk_autoencoder.losses import SquaredError
 from sk_autoencoder.networks import Autoencoder
+from sk_autoencoder.networks.base import with_indicators
 from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.training.callbacks import ProgressBar
 from sk_autoencoder.training.net import AutoencoderNet
@@ -25,15 +26,16 @@ class CodeDataset(RowDataset):
     def __init__(self, rows: RowDataset, below: list[Autoencoder]):
         # Codes have no bounds and no missing values. Inputs of the previous layers are training samples, which are
         # within their bounds.
-        changes = (None, None) if below else (rows.bounds, rows.fill)
-        super().__init__(rows.X, rows.scaler, rows.positions, rows.source, *changes, rows.weight)
-        self.below, self.input_fill = below, rows.fill
+        bounds, fill, indicators = (None, None, ()) if below else (rows.bounds, rows.fill, rows.indicators)
+        super().__init__(rows.X, rows.scaler, rows.positions, rows.source, bounds, fill, rows.weight, indicators)
+        self.below, self.inputs = below, rows
 
     def take(self, index: np.ndarray | slice) -> Tensor:
         """Return the codes of samples, (n_members, n, width)."""
         codes = super().take(index)
-        if self.below and self.input_fill is not None:
-            codes = filled(codes, self.input_fill)
+        if self.below and self.inputs.fill is not None:
+            observed = ~codes.isnan()
+            codes = with_indicators(filled(codes, self.inputs.fill), observed, self.inputs.indicators)
         with torch.no_grad():
             for stage in self.below:
                 codes = stage.encode(codes)

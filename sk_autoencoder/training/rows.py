@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sk_autoencoder.corruptions import Corruption
+from sk_autoencoder.networks.base import with_indicators
 from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import Batch
 from sk_autoencoder.scaling import Affine
@@ -103,7 +104,8 @@ class RowDataset(Dataset):
     ``positions`` are row indices in X of the samples in the data set: the same for all members, (n,), or different for
     each, (n_members, n). ``source`` is X, or a copy of it on the device, from which samples are read. ``bounds`` clip
     the input of the network. ``fill`` are the scaled values in place of missing ones, (n_features,); None states that
-    X has no missing values. ``weight`` are weights of the rows of X; None are equal weights.
+    X has no missing values. ``weight`` are weights of the rows of X; None are equal weights. ``indicators`` are columns
+    with an indicator; then there is a ``fill``.
     """
 
     def __init__(
@@ -115,10 +117,11 @@ class RowDataset(Dataset):
         bounds: InputBounds | None = None,
         fill: Tensor | None = None,
         weight: Tensor | None = None,
+        indicators: tuple[int, ...] = (),
     ):
         self.X, self.scaler, self.positions, self.bounds = X, scaler, positions, bounds
         self.source = X if source is None else source
-        self.fill, self.weight = fill, weight
+        self.fill, self.weight, self.indicators = fill, weight, indicators
         self.device = scaler.device
 
     def __len__(self) -> int:
@@ -135,15 +138,17 @@ class RowDataset(Dataset):
         clean = self.take(index)
         clean = clean.expand(n_members, -1, -1)
         noisy = clean if corrupt is None else corrupt(clean)
-        observed = None
+        observed = known = None
         if self.fill is not None:
             observed = ~clean.isnan()
+            known = ~noisy.isnan() if self.indicators else None
             clean, noisy = filled(clean, self.fill), filled(noisy, self.fill)
         weight = None if self.weight is None else self.weight[self._numbers(index)].expand(n_members, -1)
-        return Batch(self.seen(noisy), clean, observed=observed, weight=weight)
+        seen = with_indicators(self.seen(noisy), known, self.indicators)
+        return Batch(seen, clean, observed=observed, weight=weight)
 
     def seen(self, rows: Tensor) -> Tensor:
-        """Return the network's input for scaled samples."""
+        """Return scaled samples within the bounds of the network's input."""
         return rows if self.bounds is None else self.bounds.needed(rows)
 
     def take(self, index: np.ndarray | slice) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from sk_autoencoder._torch import foreach_lerp
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
+from sk_autoencoder.networks.base import with_indicators
 from sk_autoencoder.objectives import Batch, Objective
 
 # Decay of the moving average of the weights after the first steps.
@@ -30,7 +31,8 @@ class Trimming:
     def __call__(self, batch: Batch, objective: Objective, loss: Loss) -> Batch:
         """Return the batch without the given fraction of each member's samples, those with the largest errors."""
         with torch.set_grad_enabled(objective.uses_gradients):
-            evaluation = objective(self.slow, replace(batch, corrupted=batch.clean), loss)
+            clean = with_indicators(batch.clean, batch.observed, self.slow.shape.indicators)
+            evaluation = objective(self.slow, replace(batch, corrupted=clean), loss)
         errors = evaluation.terms["reconstruction"].detach()  # (m, n)
         n_kept = max(self.fewest, errors.shape[1] - int(self.share * errors.shape[1]))
         kept = errors.topk(n_kept, dim=1, largest=False, sorted=False).indices.sort(dim=1).values

@@ -41,6 +41,7 @@ REFUSED = {
     "network": Dense(tied_weights=True),
     "objective": Reconstruction(sparsity="l1"),
     "scaling": "minmax",
+    "add_indicator": True,
     "solver": "sgd",
     "precision": "float64",
     "device": "meta",
