@@ -124,7 +124,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=BEDS, default=list(BEDS))
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="number of draws")
+    parser.add_argument("--first", type=int, default=2, help="first draw; settings were chosen on draws 0 and 1")
     parser.add_argument("--out", type=Path, default=Path("missing.jsonl"))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -134,7 +135,7 @@ def main() -> None:
         (bed, rate, seed, table)
         for bed in options.only
         for rate in RATES
-        for seed in range(options.seeds)
+        for seed in range(options.first, options.first + options.seeds)
         for table in TABLES
     ]
     for bed, rate, seed, table in keys:
@@ -144,21 +145,37 @@ def main() -> None:
             with options.out.open("a") as file:
                 file.write(json.dumps({"key": (bed, rate, seed, table), "results": results}) + "\n")
     for bed in options.only:
-        print(as_text(summary(cells, bed, options.seeds), {}, blocks="rate"), end="\n\n")
+        print(as_text(summary({key: cells[key] for key in keys}, bed), {}, blocks="rate"), end="\n\n")
 
 
-def summary(cells: dict[Any, Any], bed: str, seeds: int) -> list[dict[str, Any]]:
-    """Rows of the table: means over the data sets, then over the draws."""
+def summary(cells: dict[Any, Any], bed: str) -> list[dict[str, Any]]:
+    """Rows of the table: means over the data sets, then over the draws, and paired differences from the first way."""
     rows = []
+    draws = sorted({key[2] for key in cells if key[0] == bed})
     for rate in RATES:
-        for name in cells[bed, rate, 0, TABLES[0]]:
+        ways = cells[bed, rate, draws[0], TABLES[0]]
+        means = {
+            name: {
+                figure: np.array([np.mean([cells[bed, rate, s, tb][name][figure] for tb in TABLES]) for s in draws])
+                for figure in figures
+            }
+            for name, figures in ways.items()
+        }
+        own = means[next(iter(ways))]
+        for name, figures in means.items():
             row: dict[str, Any] = {"bed": bed, "rate": str(rate), "way": name}
-            for figure in cells[bed, rate, 0, TABLES[0]][name]:
-                means = [np.mean([cells[bed, rate, s, table][name][figure] for table in TABLES]) for s in range(seeds)]
-                width = t.ppf(0.975, seeds - 1) * sem(means) if seeds > 1 else np.nan
-                row[figure] = f"{np.mean(means):.3g} +- {width:.2g}"
+            for figure, values in figures.items():
+                row[figure] = f"{values.mean():.3g}"
+                if figure != "seconds":
+                    row[f"{figure}, difference"] = interval(values - own[figure])
             rows.append(row)
     return rows
+
+
+def interval(values: np.ndarray) -> str:
+    """Return the mean with its 95 % interval."""
+    width = t.ppf(0.975, len(values) - 1) * sem(values) if len(values) > 1 else np.nan
+    return f"{values.mean():.2g} +- {width:.2g}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Missing values of samples that are scored: those of the nearest donor among the training samples."""
+"""Values in place of missing ones after training: means of features, or those of the nearest training sample."""
 
 from __future__ import annotations
 
@@ -10,9 +10,29 @@ from sklearn.impute import KNNImputer
 from torch import Tensor
 
 from sk_autoencoder.blocks import row_product
+from sk_autoencoder.networks.base import filled
 
 N_DONORS = 512
 _CELLS_AT_ONCE = 1 << 20
+
+
+class Means:
+    """Replace missing values by the means of the features.
+
+    Parameters
+    ----------
+    fill : Tensor of shape (n_features,)
+        Scaled means.
+    refines : bool
+        Whether the network then replaces them by their reconstruction.
+    """
+
+    def __init__(self, fill: Tensor, refines: bool):
+        self.fill, self.refines = fill, refines
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Return samples (..., n_features) without missing values."""
+        return filled(rows, self.fill)
 
 
 class Donors:
@@ -26,6 +46,8 @@ class Donors:
     rows : Tensor of shape (n_donors, n_features)
         Scaled samples without missing values.
     """
+
+    refines = False
 
     def __init__(self, rows: Tensor):
         self.rows = rows
@@ -43,6 +65,9 @@ class Donors:
             distances = row_product(torch.cat([known, observed.double()], dim=1)[None], self._matrix)[0]
             flat[some] = torch.where(observed, own, self.rows[distances.argmin(dim=1)])
         return flat.view(rows.shape)
+
+
+Completion = Means | Donors
 
 
 def choose_donors(rows: np.ndarray, typical: np.ndarray) -> np.ndarray:

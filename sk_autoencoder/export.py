@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sk_autoencoder.networks.base import with_indicators
+from sk_autoencoder.networks.base import filled, with_indicators
 
 
 class Scale(nn.Module):
@@ -37,7 +37,7 @@ class Fill(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return samples without missing values."""
-        return torch.where(rows.isnan(), self.fill, rows)
+        return filled(rows, self.fill)
 
 
 class Indicated(nn.Module):
@@ -50,6 +50,20 @@ class Indicated(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Return the input of the network."""
         return with_indicators(self.values(rows), ~rows.isnan(), self.columns)
+
+
+class Completed(nn.Module):
+    """Replace the missing values of a network's input, which are filled, by their reconstruction."""
+
+    def __init__(self, values: nn.Module, network: nn.Module, n_features: int):
+        super().__init__()
+        self.values, self.network, self.n_features = values, network, n_features
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the input of the network."""
+        seen = self.values(rows)
+        completed = torch.where(rows.isnan(), self.network(seen), seen[..., : self.n_features])
+        return torch.cat([completed, seen[..., self.n_features :]], dim=-1)
 
 
 class Unscale(nn.Module):

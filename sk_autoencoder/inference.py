@@ -17,6 +17,7 @@ from sk_autoencoder._threads import ENCODING, SCORING, threads
 from sk_autoencoder._validation import own_modes
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.blocks import cut, joined, mean_of_votes, row_product
+from sk_autoencoder.donors import Completion
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.networks.base import with_indicators
@@ -57,7 +58,8 @@ class Inference:
     """A fitted network with its scaling and, for a detector, its score's state; safe to call from several threads.
 
     ``check`` is the estimator's: it is given raw rows in which a scaled cell is huge or no number, and may refuse them.
-    ``complete`` replaces missing values, NaN, in scaled samples (..., n_features).
+    ``complete`` replaces missing values of scaled samples; if it ``refines``, the network then replaces them by their
+    reconstruction.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Inference:
         network: Autoencoder,
         affine: Affine,
         bounds: InputBounds | None,
-        complete: Callable[[Tensor], Tensor],
+        complete: Completion,
         device: torch.device,
         check: Callable[[np.ndarray], None],
     ):
@@ -300,7 +302,10 @@ class Inference:
 
     def _seen(self, blocks: Blocks, in_place: bool = False) -> Tensor:
         rows = blocks.rows if self._bounds is None else self._bounds.needed(blocks.rows, in_place)
-        return with_indicators(rows, blocks.observed, self.shape.indicators)
+        rows = with_indicators(rows, blocks.observed, self.shape.indicators)
+        if blocks.observed is None or not self.complete.refines:
+            return rows
+        return Batch(rows, blocks.rows, observed=blocks.observed).completed(self.network).corrupted
 
     def _batch(self, blocks: Blocks) -> Batch:
         return Batch(self._seen(blocks), blocks.rows, observed=blocks.observed)

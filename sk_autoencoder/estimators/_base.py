@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +25,7 @@ from sk_autoencoder._validation import (
     reals,
 )
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
+from sk_autoencoder.donors import Completion, Means
 from sk_autoencoder.estimators import _assembly, _auto, _changes, _course, _stored
 from sk_autoencoder.estimators._assembly import Assembly, Samples
 from sk_autoencoder.estimators._callbacks import check_callbacks, check_storable, copied, nested_parameters, set_nested
@@ -47,7 +46,6 @@ from sk_autoencoder.training import (
     Scaler,
     Schedule,
     TrainingPlan,
-    filled,
     pretrain,
     resident,
     split_epochs,
@@ -112,6 +110,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     _affine: Affine
     _statistics: ColumnStatistics
     _bounds: Bounds | None
+    _completes: bool
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get parameters of this estimator, including ``callbacks__<name>__<parameter>``.
@@ -369,6 +368,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         self._affine, self._statistics = affine, replace(statistics, weight=None)
         self._bounds = _assembly.input_bounds(self, assembly, affine, statistics)
         self._streams = False  # whether partial_fit was called
+        self._completes = False  # whether the network was trained on samples with missing values
         net = self._new_net(device)
         if assembly.network.layerwise_pretraining and not net.module_.stages():
             raise ValueError(f"layerwise_pretraining=True is not supported by network={self.network!r}.")
@@ -462,6 +462,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     ) -> None:
         """Train the net. The fitted state is kept after an interrupt or error, unless the loss has diverged."""
         self._before_training(endless)
+        self._completes |= rows.fill is not None
         try:
             # The backward pass takes twice the time of the forward pass.
             with threads(3 * batch_size * self.net_.module_.n_multiplications, TRAINING_STEP):
@@ -510,9 +511,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         bounds, check = self._input_bounds(), finite_check(self)
         self._inference = Inference(self.net_.module_, self._affine, bounds, self._completion(device), device, check)
 
-    def _completion(self, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _completion(self, device: torch.device) -> Completion:
         """Return a function that replaces missing values in scaled samples after training."""
-        return partial(filled, fill=torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device))
+        return Means(torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device), self._completes)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -25,7 +25,7 @@ from sk_autoencoder._validation import (
     reals,
 )
 from sk_autoencoder.corruptions import Corruption
-from sk_autoencoder.donors import N_DONORS, Donors, choose_donors
+from sk_autoencoder.donors import N_DONORS, Completion, Donors, choose_donors
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
@@ -656,7 +656,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         rows = Scaler(self._affine, torch.device("cpu"), self._shape.torch_dtype)(dense(X[np.sort(chosen)]))
         return choose_donors(rows.numpy(), self._fill).astype(rows.numpy().dtype)
 
-    def _completion(self, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _completion(self, device: torch.device) -> Completion:
         donors = getattr(self, "_donors", None)  # not yet chosen after the training
         return super()._completion(device) if donors is None else Donors(torch.tensor(donors, device=device))
 

@@ -38,7 +38,7 @@ from sk_autoencoder.estimators._latent import (
     principal_axes,
     whitening_axes,
 )
-from sk_autoencoder.export import Fill, Indicated, Mean, Scale, Unscale, linear
+from sk_autoencoder.export import Completed, Fill, Indicated, Mean, Scale, Unscale, linear
 from sk_autoencoder.inference import Axes
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
@@ -680,6 +680,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             seen.append(InputBounds(self._bounds, self._shape.torch_dtype))
         if self._shape.indicators:
             seen = [Indicated(nn.Sequential(*seen), self._shape.indicators)]
+        if self._completes:
+            network = nn.Sequential(*encoder, Mean(self.n_components_), *decoder)
+            seen = [Completed(nn.Sequential(*seen), network, self.n_features_in_)]
         modules = (
             nn.Sequential(scale, *seen, *encoder, *last),
             nn.Sequential(*first, *decoder, Unscale(*self._affine)),

@@ -81,6 +81,11 @@ class NetworkShape:
         return torch.float64 if self.dtype == "float64" else torch.float32
 
 
+def filled(rows: Tensor, fill: Tensor) -> Tensor:
+    """Return rows with other values, (n_features,), in place of missing ones."""
+    return torch.where(rows.isnan(), fill, rows)
+
+
 def with_indicators(values: Tensor, observed: Tensor | None, columns: tuple[int, ...]) -> Tensor:
     """Return the input of a network: filled samples (..., n_features), and indicators of missing values.
 

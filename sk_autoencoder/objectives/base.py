@@ -34,6 +34,8 @@ class Batch:
         Which values of ``clean`` are not missing. None means all.
     weight : Tensor of shape (n_members, n_samples) or None, default=None
         Weights of the samples. None means equal weights.
+    labels : Tensor of shape (n_members, n_samples, ...) or None, default=None
+        Labels of the samples, for objectives that use them.
     """
 
     corrupted: Tensor
@@ -41,6 +43,7 @@ class Batch:
     progress: float = 1.0
     observed: Tensor | None = None
     weight: Tensor | None = None
+    labels: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -57,6 +60,17 @@ class Batch:
         changed: dict[str, Any] = {name: function(tensor) for name, tensor in tensors.items() if tensor is not None}
         return replace(self, **changed)
 
+    @torch.no_grad()
+    def completed(self, network: Autoencoder) -> Batch:
+        """Replace missing values of the input by the network's reconstruction of this input."""
+        if self.observed is None:
+            return self
+        shape = network.shape
+        code = network.encode(self.corrupted)[..., : shape.n_components]
+        values, indicators = self.corrupted.split([shape.n_features, len(shape.indicators)], dim=-1)
+        values = torch.where(self.observed, values, network.decode(code).to(values.dtype))
+        return replace(self, corrupted=torch.cat([values, indicators], dim=-1) if shape.indicators else values)
+
     def gather(self, index: Tensor) -> Batch:
         """Select other samples for each member, with positions (n_members, n_selected)."""
 
@@ -71,10 +85,10 @@ class Batch:
         n_parts = -(-len(self) // size)
         parts = (
             [None] * n_parts if tensor is None else tensor.split(size, dim=1)
-            for tensor in (self.corrupted, self.clean, self.observed, self.weight)
+            for tensor in (getattr(self, name) for name in _OF_SAMPLES)
         )
-        for corrupted, clean, observed, weight in zip(*parts, strict=True):
-            yield Batch(corrupted, clean, self.progress if progress is None else progress(), observed, weight)  # type: ignore[arg-type]
+        for corrupted, clean, *others in zip(*parts, strict=True):
+            yield Batch(corrupted, clean, self.progress if progress is None else progress(), *others)  # type: ignore[arg-type]
 
     @property
     def n_values(self) -> int | Tensor:
@@ -112,7 +126,7 @@ class Batch:
         return torch.where(self.observed, share / self.observed.sum(dim=-1, keepdim=True).clamp(min=1), 0)
 
 
-_OF_SAMPLES = ("corrupted", "clean", "observed", "weight")
+_OF_SAMPLES = ("corrupted", "clean", "observed", "weight", "labels")
 
 
 @dataclass(frozen=True)

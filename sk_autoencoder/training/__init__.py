@@ -2,7 +2,7 @@
 
 from sk_autoencoder.training.layerwise import pretrain, split_epochs
 from sk_autoencoder.training.net import AutoencoderNet, StopTraining, TrainingPlan
-from sk_autoencoder.training.rows import RowDataset, Scaler, dense, filled, resident
+from sk_autoencoder.training.rows import RowDataset, Scaler, dense, resident
 from sk_autoencoder.training.schedules import SCHEDULES, Schedule
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "StopTraining",
     "TrainingPlan",
     "dense",
-    "filled",
     "pretrain",
     "resident",
     "split_epochs",

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from sk_autoencoder.losses import SquaredError
 from sk_autoencoder.networks import Autoencoder
-from sk_autoencoder.networks.base import with_indicators
+from sk_autoencoder.networks.base import filled, with_indicators
 from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.training.callbacks import ProgressBar
 from sk_autoencoder.training.net import AutoencoderNet
-from sk_autoencoder.training.rows import RowDataset, filled
+from sk_autoencoder.training.rows import RowDataset
 from sk_autoencoder.training.seeding import stage_seed
 
 

@@ -28,6 +28,7 @@ from sk_autoencoder.training.trimming import Trimming
 __all__ = ["AutoencoderNet", "StopTraining", "TrainingPlan"]
 
 
+_COMPLETED_FROM = 0.5
 _SMALLEST_NORM = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 
 
@@ -186,9 +187,7 @@ class AutoencoderNet(NeuralNet):
         self._set_training(True)
         sum_before = self._sums["train_member_loss"].clone() if self._sums else 0.0
         weight_before = self._weights["train"]
-        for part in batch.split(
-            self.batch_size, lambda: 1.0 if self.endless_ else self.steps_done_ / self.total_steps_
-        ):
+        for part in batch.split(self.batch_size, lambda: self._progress):
             evaluation = self._step(part)
         loss = ((self._sums["train_member_loss"] - sum_before) / (self._weights["train"] - weight_before)).mean()
         if not torch.isfinite(loss):
@@ -199,6 +198,7 @@ class AutoencoderNet(NeuralNet):
         """Evaluate a chunk without training."""
         del fit_params
         self._set_training(False)
+        batch = self._completed(batch)
         with torch.set_grad_enabled(self.criterion_.uses_gradients):
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         self._accumulate("valid", evaluation, batch)
@@ -210,6 +210,7 @@ class AutoencoderNet(NeuralNet):
     def evaluation_step(self, batch: Batch, training: bool = False) -> Tensor:
         """Reconstruct a chunk, for skorch callbacks that predict."""
         self._set_training(training)
+        batch = self._completed(batch)
         with torch.set_grad_enabled(training):
             return self.module_(batch.corrupted).transpose(0, 1)
 
@@ -218,6 +219,7 @@ class AutoencoderNet(NeuralNet):
         if self._trimming is not None:
             with self._precision():
                 batch = self._trimming(batch, self.criterion_, self.plan.loss)
+        batch = self._completed(batch)
         evaluation = self._evaluate_with_gradients(batch)
         self._accumulate("train", evaluation, batch)
         if self.module_.max_gradient_norm is not None:
@@ -230,6 +232,18 @@ class AutoencoderNet(NeuralNet):
             self._trimming.follow()
         self.steps_done_ += 1
         return evaluation
+
+    @property
+    def _progress(self) -> float:
+        """Fraction of the training steps that are done; 1 if their number is unknown."""
+        return 1.0 if self.endless_ else self.steps_done_ / self.total_steps_
+
+    def _completed(self, batch: Batch) -> Batch:
+        """From the middle of the training on, replace missing values of the input by their reconstruction."""
+        if batch.observed is None or self._progress < _COMPLETED_FROM:
+            return batch
+        with self._precision():
+            return batch.completed(self.module_)
 
     def _follow_schedule(self) -> None:
         """Set the rate of the next step. A rate that a callback has set stays, and the rest is left to callbacks."""

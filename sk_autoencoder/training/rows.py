@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sk_autoencoder.corruptions import Corruption
-from sk_autoencoder.networks.base import with_indicators
+from sk_autoencoder.networks.base import filled, with_indicators
 from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import Batch
 from sk_autoencoder.scaling import Affine
@@ -93,11 +93,6 @@ def resident(X: Any, device: torch.device) -> Any:
     return rows
 
 
-def filled(rows: Tensor, fill: Tensor) -> Tensor:
-    """Return rows with other values, (n_features,), in place of missing ones."""
-    return torch.where(rows.isnan(), fill, rows)
-
-
 class RowDataset(Dataset):
     """Samples of an array or a sparse matrix, which are scaled when they are read.
 
@@ -105,7 +100,7 @@ class RowDataset(Dataset):
     each, (n_members, n). ``source`` is X, or a copy of it on the device, from which samples are read. ``bounds`` clip
     the input of the network. ``fill`` are the scaled values in place of missing ones, (n_features,); None states that
     X has no missing values. ``weight`` are weights of the rows of X; None are equal weights. ``indicators`` are columns
-    with an indicator; then there is a ``fill``.
+    with an indicator; then there is a ``fill``. ``labels`` are those of the rows of X, (len(X), ...).
     """
 
     def __init__(
@@ -118,10 +113,11 @@ class RowDataset(Dataset):
         fill: Tensor | None = None,
         weight: Tensor | None = None,
         indicators: tuple[int, ...] = (),
+        labels: Tensor | None = None,
     ):
         self.X, self.scaler, self.positions, self.bounds = X, scaler, positions, bounds
         self.source = X if source is None else source
-        self.fill, self.weight, self.indicators = fill, weight, indicators
+        self.fill, self.weight, self.indicators, self.labels = fill, weight, indicators, labels
         self.device = scaler.device
 
     def __len__(self) -> int:
@@ -143,9 +139,15 @@ class RowDataset(Dataset):
             observed = ~clean.isnan()
             known = ~noisy.isnan() if self.indicators else None
             clean, noisy = filled(clean, self.fill), filled(noisy, self.fill)
-        weight = None if self.weight is None else self.weight[self._numbers(index)].expand(n_members, -1)
+        weight, labels = (self._known(values, index, n_members) for values in (self.weight, self.labels))
         seen = with_indicators(self.seen(noisy), known, self.indicators)
-        return Batch(seen, clean, observed=observed, weight=weight)
+        return Batch(seen, clean, observed=observed, weight=weight, labels=labels)
+
+    def _known(self, values: Tensor | None, index: np.ndarray | slice, n_members: int) -> Tensor | None:
+        """Return what is known of the samples of an index, (n_members, n, ...)."""
+        if values is None:
+            return None
+        return values[self._numbers(index)].expand(n_members, -1, *values.shape[1:])
 
     def seen(self, rows: Tensor) -> Tensor:
         """Return scaled samples within the bounds of the network's input."""

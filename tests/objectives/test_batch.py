@@ -1,9 +1,12 @@
 """Losses are reduced over observed values and with the weights of the samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from sk_autoencoder.networks import NetworkShape
 from sk_autoencoder.objectives import Batch
 
 N_MEMBERS, N_SAMPLES, N_FEATURES = 2, 5, 3
@@ -37,6 +40,46 @@ def by_hand(batch, error):
         samples[member, sample] = np.mean([error[member, sample, j] for j in known]) if len(known) else 0.0
     weight = None if batch.weight is None else batch.weight.numpy()
     return samples, np.average(samples, axis=1, weights=weight)
+
+
+def test_parts_keep_what_is_known_of_their_samples(batch):
+    labels = torch.arange(2 * N_MEMBERS * N_SAMPLES).view(N_MEMBERS, N_SAMPLES, 2)
+    batch = replace(batch, labels=labels)
+    parts = list(batch.split(2))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    index = torch.tensor([[4, 0], [1, 3]])
+    for name in ("corrupted", "clean", "observed", "weight", "labels"):
+        whole = getattr(batch, name)
+        if whole is None:
+            assert all(getattr(part, name) is None for part in parts)
+        else:
+            assert torch.equal(torch.cat([getattr(part, name) for part in parts], dim=1), whole)
+            chosen = torch.stack([own[places] for own, places in zip(whole, index, strict=True)])
+            assert torch.equal(getattr(batch.gather(index), name), chosen)
+
+
+class Halved(torch.nn.Module):
+    """Two components of the input, reconstructed as half of the first one."""
+
+    shape = NetworkShape(N_FEATURES, 2, 4, (), "identity", "identity", indicators=(1,))
+
+    def encode(self, rows):
+        assert rows.shape[-1] == N_FEATURES + 1
+        return rows[..., :3]
+
+    def decode(self, code):
+        assert code.shape[-1] == 2
+        return code[..., :1].expand(*code.shape[:-1], N_FEATURES) / 2
+
+
+def test_missing_inputs_become_their_reconstruction(batch):
+    seen = torch.cat([batch.corrupted, torch.full_like(batch.clean[..., :1], 7.0)], dim=-1)
+    completed = replace(batch, corrupted=seen).completed(Halved()).corrupted
+    observed = torch.ones_like(batch.clean, dtype=torch.bool) if batch.observed is None else batch.observed
+    assert torch.equal(completed[..., :N_FEATURES][observed], batch.corrupted[observed])
+    expected = (batch.corrupted[..., :1] / 2).expand_as(batch.corrupted)
+    assert torch.equal(completed[..., :N_FEATURES][~observed], expected[~observed])
+    assert torch.equal(completed[..., N_FEATURES:], seen[..., N_FEATURES:])
 
 
 def test_means(batch, error):

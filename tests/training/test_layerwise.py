@@ -91,9 +91,9 @@ def test_stages_denoise(corruption, rows):
 
 
 def test_members_do_not_depend_on_their_number(rows):
-    detectors = [AutoencoderOutlierDetector(2, n_estimators=n, max_iter=6, **SIZES).fit(rows) for n in (1, 6)]
-    first, sixth = (detector.net_.module_.encoder_weights[-1][0].detach() for detector in detectors)
-    torch.testing.assert_close(first, sixth)
+    detectors = [AutoencoderOutlierDetector(2, n_estimators=n, max_iter=6, **SIZES).fit(rows) for n in (5, 6)]
+    fewer, more = (detector.net_.module_.encoder_weights[-1][0].detach() for detector in detectors)
+    torch.testing.assert_close(fewer, more)
 
 
 def test_first_stage_knows_the_loss(rows):

@@ -25,6 +25,15 @@ def numbered(n_rows, n_features=2, positions=None):
     return RowDataset(X, scaler(np.zeros(n_features), np.ones(n_features)), positions)
 
 
+def test_weights_and_labels_belong_to_the_rows_of_x():
+    positions = np.array([[3, 1, 0], [2, 0, 1]])
+    dataset = numbered(4, positions=positions)
+    dataset.weight, dataset.labels = torch.arange(4.0), torch.arange(8).view(4, 2)
+    found = dataset.batch(np.array([[2, 0], [1, 2]]), 2)
+    assert found.clean[..., 0].tolist() == found.weight.tolist() == [[0, 3], [0, 1]]
+    assert found.labels.tolist() == [[[0, 1], [6, 7]], [[0, 1], [2, 3]]]
+
+
 def batches(dataset, batch_size=4, n_members=1, **options):
     return TrainingBatches(dataset, batch_size, n_members, seed=3, epoch=0, **options)
 
