@@ -25,6 +25,7 @@ __all__ = [
     "ParameterizedEstimator",
     "StrOptions",
     "available_unless",
+    "check_groups",
     "check_parameters",
     "check_rows",
     "check_validation_rows",
@@ -283,6 +284,22 @@ def check_weight(sample_weight: Any, X: Any, name: str = "sample_weight") -> np.
     if not weight.any():
         raise ValueError(f"{name} has zero weights only; at least one sample needs a positive weight.")
     return weight
+
+
+def check_groups(groups: Any, n_samples: int, sample: str = "sample") -> np.ndarray:
+    """Validate ids of groups: one for each sample, or several in columns; return (n_samples, n_columns)."""
+    ids = np.asarray(groups)
+    if ids.ndim not in (1, 2) or len(ids) != n_samples or ids.size == 0:
+        raise ValueError(f"groups must have one id for each {sample}: {n_samples}, but has the shape {ids.shape}.")
+    ids = ids.reshape(n_samples, -1)
+    if ids.dtype.kind == _OBJECT:
+        missing = np.array([value is None or _is_missing(value) or value != value for value in ids.ravel()])
+    else:
+        missing = np.ravel(ids != ids)
+    if missing.any():
+        first = int(np.argmax(missing)) // ids.shape[1]
+        raise ValueError(f"groups has no id for {missing.sum()} {sample}(s), the first is number {first}.")
+    return ids
 
 
 def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:

@@ -19,19 +19,36 @@ class Folds:
     A sample is always identified by its position: its row index in X. Methods return arrays of positions. If there are
     fewer than 10 samples, there is one fold, on which all members are trained. A single member holds out one of five
     folds.
+
+    With groups, folds are whole groups. A sample may share data with samples of other groups, as windows of a series
+    do. Then it is not used by members that hold out one of these groups: they are not trained on it. Samples that share
+    data with their own fold only are apart; scores learn from these alone, whichever member they belong to.
     """
 
-    order: np.ndarray  # (n,) positions in random order; fold k is order[k::n_folds]
+    order: np.ndarray  # (n,) positions in random order
+    of_order: np.ndarray  # (n,) fold of each of them
     n_folds: int
     n_members: int
     seed: int
+    shared: np.ndarray | None = None  # (n, n_shared) folds of the samples that each of them shares data with
 
     @classmethod
-    def draw(cls, positions: np.ndarray, n_members: int, n_folds: int, seed: int) -> Folds:
-        """Draw random folds of the samples at the given positions."""
-        if len(positions) < _FEWEST_SAMPLES:
-            return cls(positions, 1, n_members, seed)
-        return cls(np.random.default_rng([seed, N_FOLDS]).permutation(positions), n_folds, n_members, seed)
+    def draw(
+        cls, positions: np.ndarray, n_members: int, n_folds: int, seed: int, of_groups: np.ndarray | None = None
+    ) -> Folds:
+        """Draw random folds of the samples at the given positions.
+
+        ``of_groups`` (n, n_groups) are the folds of the groups of each sample, its own first; None draws folds.
+        """
+        n = len(positions)
+        if n < _FEWEST_SAMPLES:
+            return cls(positions, np.zeros(n, dtype=int), 1, n_members, seed)
+        shuffled = np.random.default_rng([seed, N_FOLDS]).permutation(n)
+        order = positions[shuffled]
+        if of_groups is None:
+            return cls(order, np.arange(n) % n_folds, n_folds, n_members, seed)
+        of_groups = of_groups[shuffled]
+        return cls(order, of_groups[:, 0], n_folds, n_members, seed, of_groups[:, 1:])
 
     @property
     def of_member(self) -> np.ndarray:
@@ -58,21 +75,19 @@ class Folds:
         """Positions of the samples that each member is trained on, (n_members, n).
 
         All folds but the one that the member holds out; all samples if there is one fold. If the sizes of the folds
-        differ by one, members that hold out a smaller fold leave out one more sample, so that n is the same for all.
+        differ, members that hold out a smaller fold leave out more samples, so that n is the same for all.
         """
         if self.n_folds == 1:
             return np.tile(self.order, (self.n_members, 1))
-        largest_fold = -(-len(self.order) // self.n_folds)
-        n_trained = len(self.order) - largest_fold
-        return np.stack([self._without(fold)[:n_trained] for fold in self.of_member])
+        of_folds = _equally_many([self._without(fold) for fold in range(self.n_folds)])
+        return of_folds[self.of_member]
 
     def held_out(self) -> np.ndarray:
         """Positions of held-out samples of each member, at most 2000, (n_members, n).
 
         They are used for validation, and scores learn from them.
         """
-        size = min(len(self.order) // self.n_folds, _MOST_VALIDATED)
-        return np.stack([self._fold(fold)[:size] for fold in self.of_member])
+        return self._apart()[:, :_MOST_VALIDATED][self.of_member]
 
     def references(self) -> np.ndarray:
         """Positions of samples that each member was trained on, at most 4096, in random order, (n_members, n).
@@ -84,8 +99,7 @@ class Folds:
             generators = [np.random.default_rng([self.seed, N_FOLDS, member]) for member in range(self.n_members)]
             drawn = [rng.permutation(trained) for rng, trained in zip(generators, self.trained(), strict=True)]
             return np.stack(drawn)[:, :_N_REFERENCES]
-        size = min(len(self.order) // self.n_folds, _N_REFERENCES // (self.n_folds - 1))
-        of_folds = np.stack([self._fold(fold)[:size] for fold in range(self.n_folds)])  # (n_folds, size)
+        of_folds = self._apart()[:, : _N_REFERENCES // (self.n_folds - 1)]  # (n_folds, size)
         of_members = of_folds[self.others]  # (n_members, n_folds - 1, size)
         return of_members.swapaxes(1, 2).reshape(self.n_members, -1)
 
@@ -95,16 +109,48 @@ class Folds:
         All bits are set for samples in no fold, which all members hold out.
         """
         bits = np.full(n_samples, (1 << self.n_folds) - 1, dtype=np.uint8)
-        for fold in range(self.n_folds):
-            bits[self._fold(fold)] = 1 << fold
+        bits[self.order] = 1 << self.of_order
         return bits
 
-    def _fold(self, fold: int) -> np.ndarray:
-        """Positions of the samples in a fold."""
-        return self.order[fold :: self.n_folds]
+    def _apart(self) -> np.ndarray:
+        """Positions of samples in each fold that share no data with other folds, equally many, (n_folds, n)."""
+        apart = np.ones(len(self.order), dtype=bool)
+        if self.shared is not None:
+            apart = (self.shared == self.of_order[:, None]).all(axis=1)
+            if len(np.unique(self.of_order[apart])) < self.n_folds:
+                raise ValueError("groups must leave, in each fold, samples that share no data with other folds.")
+        return _equally_many([self.order[apart & (self.of_order == fold)] for fold in range(self.n_folds)])
 
     def _without(self, fold: int) -> np.ndarray:
-        """Positions of the samples in all other folds."""
-        kept = np.ones(len(self.order), dtype=bool)
-        kept[fold :: self.n_folds] = False
+        """Positions of the samples in all other folds that share no data with this one."""
+        kept = self.of_order != fold
+        if self.shared is not None:
+            kept &= (self.shared != fold).all(axis=1)
         return self.order[kept]
+
+
+def folds_of_groups(groups: np.ndarray, n_folds: int, trained: np.ndarray) -> np.ndarray:
+    """Distribute the groups of the training samples over folds, and look up the folds of groups, (n, n_groups).
+
+    Groups are dealt by their numbers of samples, the largest first, each to the fold that is the smallest so far. In
+    the first column are the samples' own groups. Other groups without a training sample count as the own one.
+    ``trained`` are the groups of the training samples, in the same form.
+    """
+    distinct, counts = np.unique(trained[:, 0], return_counts=True)
+    if len(distinct) < max(n_folds, 2):
+        raise ValueError(
+            f"groups has {len(distinct)} different value(s), but its samples are held out in {max(n_folds, 2)} folds; "
+            "use at least as many groups, or leave groups out."
+        )
+    dealt, sizes = np.empty(len(distinct), dtype=int), np.zeros(n_folds, dtype=int)
+    for group in np.argsort(-counts, kind="stable"):
+        dealt[group] = sizes.argmin()
+        sizes[dealt[group]] += counts[group]
+    places = np.minimum(np.searchsorted(distinct, groups), len(distinct) - 1)
+    return np.where(distinct[places] == groups, dealt[places], dealt[places[:, :1]])
+
+
+def _equally_many(positions: list[np.ndarray]) -> np.ndarray:
+    """Stack the first positions of each array, as many as the shortest has."""
+    n = min(map(len, positions))
+    return np.stack([each[:n] for each in positions])

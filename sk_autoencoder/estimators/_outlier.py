@@ -17,6 +17,7 @@ from sk_autoencoder._threads import SCORING, threads
 from sk_autoencoder._validation import (
     StrOptions,
     available_unless,
+    check_groups,
     check_rows,
     fit_context,
     has_missing,
@@ -28,7 +29,7 @@ from sk_autoencoder.donors import N_DONORS, Donors, choose_donors
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
-from sk_autoencoder.estimators._folds import N_FOLDS, Folds
+from sk_autoencoder.estimators._folds import N_FOLDS, Folds, folds_of_groups
 from sk_autoencoder.estimators._training_samples import TrainingSamples
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
@@ -301,6 +302,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     training_scores_: np.ndarray
     _training_samples: TrainingSamples | None
     _n_folds: int
+    _groups: np.ndarray | None = None  # during ``fit``
 
     def __init__(
         self,
@@ -360,7 +362,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None, *, X_val: Any = None) -> AutoencoderOutlierDetector:
+    def fit(self, X: Any, y: Any = None, *, X_val: Any = None, groups: Any = None) -> AutoencoderOutlierDetector:
         """Fit the detector to X, most of whose samples should be inliers.
 
         Parameters
@@ -373,6 +375,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             Validation samples. Their loss is computed after each epoch, and ``restore_best`` uses it. They must be
             transformed in the same way as X; if they differ strongly from X, there is a warning. In a pipeline, use
             ``Pipeline(steps, transform_input=["X_val"])``, see the example in ``AutoencoderTransformer.fit``.
+        groups : array-like of shape (n_samples,) or (n_samples, n_groups) or None, default=None
+            Ids of groups, such as machines, patients or blocks of a time series. Members hold out whole groups, so that
+            no training sample is scored by a member that was trained on samples of its group. With several columns, the
+            first is the group of the sample; the others are groups that it shares data with, as overlapping windows do.
+            A member that holds out one of them is not trained on the sample. With fewer groups than members, there
+            are as many folds as groups. None holds out single samples.
 
         Returns
         -------
@@ -382,7 +390,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Raises
         ------
         ValueError
-            If X contains infinity or no observed value, if parameters are not compatible, or if the training diverges.
+            If X contains infinity or no observed value, if parameters are not compatible, if there are not at least two
+            groups, or if the training diverges.
         """
         X = check_rows(self, X, reset=not self._continues())
         if has_gaps := has_missing(X):
@@ -398,9 +407,13 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         threshold = self._threshold(self.contamination)
         from_scratch = not self._continues()
         earlier = None if from_scratch else self._training_samples
-        self._fit(Samples(X, has_gaps=has_gaps), X_val)
-        self._score = score.settled()
-        self._calibrate(X, from_scratch, earlier)
+        self._groups = None if groups is None else check_groups(groups, X.shape[0])
+        try:
+            self._fit(Samples(X, has_gaps=has_gaps), X_val)
+            self._score = score.settled()
+            self._calibrate(X, from_scratch, earlier)
+        finally:
+            del self._groups
         self.offset_ = _offset(threshold, -self.training_scores_, self.calibration_scores_)
         return self
 
@@ -624,6 +637,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         super()._prepare(training, validation, save)
         # The number of folds does not change if members are added later.
         self._n_folds = N_FOLDS if self._shape.n_members == 1 else min(N_FOLDS, self._shape.n_members)
+        if self._groups is not None:
+            self._n_folds = min(self._n_folds, len(np.unique(self._groups[:, 0])))
 
     def _chosen_donors(self, X: np.ndarray) -> np.ndarray | None:
         """Return scaled training samples from which missing values are taken; None if the score stores no samples."""
@@ -688,7 +703,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return folds.trained(), folds.held_out() if hold_out else None
 
     def _folds(self, n_rows: int) -> Folds:
-        return Folds.draw(np.arange(n_rows), self._shape.n_members, self._n_folds, self._plan.seed)
+        groups, n_folds = self._groups, self._n_folds
+        of_groups = None if groups is None else folds_of_groups(groups, n_folds, groups)
+        return Folds.draw(np.arange(n_rows), self._shape.n_members, n_folds, self._plan.seed, of_groups)
 
     def _calibrate(self, X: np.ndarray, from_scratch: bool, earlier: TrainingSamples | None) -> None:
         """Fit the score of each member with held-out samples of other members, and score all training samples.
