@@ -744,6 +744,16 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         never_trained_on = from_scratch or (earlier is not None and earlier.equal(samples))
         return samples if never_trained_on else None
 
+    def _recognise(self, X: Any, groups: np.ndarray, trained: np.ndarray) -> None:
+        """Recognise other samples of the groups of ``fit``, too: the members that hold out a group score them.
+
+        ``groups`` are the groups of the samples, ``trained`` those of the training samples, both (n, n_groups). X may
+        be any object whose rows are read by ``X[rows]``.
+        """
+        if self._training_samples is not None:
+            folds = folds_of_groups(groups, self._n_folds, trained)[:, 0]
+            self._training_samples = TrainingSamples.remember(X, (1 << folds).astype(np.uint8), self._statistics.varies)
+
     def _cross_fitted_scores(self, references: Evaluation, held_out: Evaluation) -> np.ndarray:
         """Score held-out samples of each member, (n_members, n), each half with a state fitted to the other half."""
         half = held_out.target.shape[1] // 2

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from sk_autoencoder import AutoencoderOutlierDetector
-
 from tests.contracts.variants import assert_equal, outputs
 
 N, N_GROUPS = 120, 8
