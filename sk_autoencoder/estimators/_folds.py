@@ -17,8 +17,8 @@ class Folds:
     """Random folds of samples. Member m is trained on all folds but fold ``m % n_folds``, which it holds out.
 
     A sample is always identified by its position: its row index in X. Methods return arrays of positions. If there are
-    fewer than 10 samples, there is one fold, on which all members are trained. A single member holds out one of five
-    folds.
+    fewer than 10 samples and no groups, there is one fold, on which all members are trained. A single member holds out
+    one of five folds.
 
     With groups, folds are whole groups. A sample may share data with samples of other groups, as windows of a series
     do. Then it is not used by members that hold out one of these groups: they are not trained on it. Samples that share
@@ -41,7 +41,7 @@ class Folds:
         ``of_groups`` (n, n_groups) are the folds of the groups of each sample, its own first; None draws folds.
         """
         n = len(positions)
-        if n < _FEWEST_SAMPLES:
+        if n < _FEWEST_SAMPLES and of_groups is None:
             return cls(positions, np.zeros(n, dtype=int), 1, n_members, seed)
         shuffled = np.random.default_rng([seed, N_FOLDS]).permutation(n)
         order = positions[shuffled]

@@ -10,7 +10,7 @@ from sk_autoencoder.estimators._folds import N_FOLDS
 from sk_autoencoder.estimators._series import Series
 
 HELD_OUT = -1  # of all members; other numbers are folds
-_FEWEST_HELD_OUT, _FEWEST_WINDOWS = 10, 10
+_FEWEST_HELD_OUT = 10
 _MOST_CYCLES = 4
 
 
@@ -71,8 +71,6 @@ def usable_starts(series: Series, excluded: np.ndarray, size: int) -> np.ndarray
 
 def _shares(n_windows: int, size: int, step: int, held_out: float) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the folds and the relative lengths of the parts, in their order; None if there are too few windows."""
-    if n_windows < 2 or (size > 1 and n_windows < _FEWEST_WINDOWS):
-        return None
     shortest = 2 * (size - 1) + max(size, step)
     shortest_held_out = size - 1 + _FEWEST_HELD_OUT
     n_held_out, n_rest = held_out * n_windows, (1 - held_out) * n_windows

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.signal import find_peaks
 
 _SHORTEST, _LONGEST, _WITHOUT_PERIOD = 16, 256, 32  # window sizes of "auto"
 _SHORTEST_PERIOD, _PERIODIC = 3, 0.3  # smallest lag of a period, and smallest autocorrelation there
@@ -141,6 +140,8 @@ def automatic_size(series: Series) -> int:
 
 def _period(sensor: np.ndarray) -> int | None:
     """Return the lag of the highest peak of the autocorrelation, or None without a clear peak."""
+    from scipy.signal import find_peaks  # takes long to import
+
     n = len(sensor)
     deviation = sensor - sensor.mean(dtype=np.float64)
     spectrum = np.abs(np.fft.rfft(deviation, 2 * n)) ** 2

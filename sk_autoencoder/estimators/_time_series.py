@@ -363,7 +363,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
             sums, n_windows = np.zeros(series.steps.shape), np.zeros(len(series.steps))
             for rows in chunks(windows):
                 values = windows.in_units(rows, self.estimators_[view].reconstruct(windows[rows]))
-                for place in range(size):
+                for place in reversed(range(size)):  # the earliest window of a step first, whatever the chunks
                     covered = windows.starts[rows] + place
                     sums[covered] += values[:, :, place]
                     n_windows[covered] += 1
