@@ -26,7 +26,12 @@ from sk_autoencoder.displays import (
     ReconstructionDisplay,
     TraversalDisplay,
 )
-from sk_autoencoder.estimators import AutoencoderOutlierDetector, AutoencoderTransformer, trusted_types
+from sk_autoencoder.estimators import (
+    AutoencoderOutlierDetector,
+    AutoencoderTransformer,
+    TimeSeriesOutlierDetector,
+    trusted_types,
+)
 
 __version__ = "0.1.0"
 
@@ -41,6 +46,7 @@ __all__ = [
     "OutlierReconstructionDisplay",
     "OutlierScoreDisplay",
     "ReconstructionDisplay",
+    "TimeSeriesOutlierDetector",
     "TraversalDisplay",
     "corruptions",
     "losses",

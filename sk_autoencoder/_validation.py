@@ -14,21 +14,24 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import assert_all_finite, get_tags
+from sklearn.utils import _safe_indexing, assert_all_finite, get_tags
 from sklearn.utils._missing import is_pandas_na
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 __all__ = [
     "FLOATS",
+    "HasMethods",
     "Interval",
     "ParameterizedEstimator",
     "StrOptions",
     "available_unless",
+    "check_groups",
     "check_parameters",
     "check_rows",
     "check_validation_rows",
     "check_weight",
+    "column_apart",
     "fit_context",
     "integers",
     "layer_sizes",
@@ -255,9 +258,10 @@ def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = 
     """Validate samples: numeric, finite, 2-D, and with the features seen in fit; float32 and CSR are preserved.
 
     Estimators whose tags say so take missing values (NaN). With ``finite=False`` the caller must run ``finite_check``.
+    ``options`` are those of scikit-learn's ``check_array``.
     """
     X = _as_array(estimator, X)
-    options |= {"dtype": FLOATS, "accept_sparse": "csr", "ensure_all_finite": False}
+    options = {"accept_sparse": "csr", **options, "dtype": FLOATS, "ensure_all_finite": False}
     with _with_advice(estimator, X, "X"):
         X = validate_data(estimator, X, reset=reset, **options)
     if finite and not _sum_is_finite(X):
@@ -278,6 +282,38 @@ def check_weight(sample_weight: Any, X: Any, name: str = "sample_weight") -> np.
     if not weight.any():
         raise ValueError(f"{name} has zero weights only; at least one sample needs a positive weight.")
     return weight
+
+
+def check_groups(groups: Any, n_samples: int, sample: str = "sample") -> np.ndarray:
+    """Validate ids of groups: one for each sample, or several in columns; return (n_samples, n_columns)."""
+    ids = np.asarray(groups)
+    if ids.ndim not in (1, 2) or len(ids) != n_samples or ids.size == 0:
+        raise ValueError(f"groups must have one id for each {sample}: {n_samples}, but has the shape {ids.shape}.")
+    ids = ids.reshape(n_samples, -1)
+    if ids.dtype.kind == _OBJECT:
+        missing = np.array([value is None or _is_missing(value) or value != value for value in ids.ravel()])
+    else:
+        missing = np.ravel(ids != ids)
+    if missing.any():
+        first = int(np.argmax(missing)) // ids.shape[1]
+        raise ValueError(f"groups has no id for {missing.sum()} {sample}(s), the first is number {first}.")
+    return ids
+
+
+def column_apart(X: Any, column: str | int) -> tuple[np.ndarray, Any]:
+    """Return one column of a DataFrame or array, by its name or position, and X without this column."""
+    if isinstance(column, str):
+        if not hasattr(X, "columns"):
+            raise ValueError(f"group_column={column!r} is a name, but X has no column names; use a position.")
+        names = [str(name) for name in X.columns]
+        if column not in names:
+            raise ValueError(f"group_column={column!r} is no column of X; its columns are {names}.")
+        column = names.index(column)
+    n_columns = np.shape(X)[1] if np.ndim(X) == 2 else 0
+    if not -n_columns <= column < n_columns:
+        raise ValueError(f"group_column={column} is no column of X, which has the shape {np.shape(X)}.")
+    others = np.delete(np.arange(n_columns), column)
+    return np.asarray(_safe_indexing(X, column % n_columns, axis=1)), _safe_indexing(X, others, axis=1)
 
 
 def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sk_autoencoder
-from sk_autoencoder import networks, objectives, scaling
+from sk_autoencoder import TimeSeriesOutlierDetector, networks, objectives, scaling
 from sk_autoencoder._parts import Part
 
 from .contracts.variants import AXES, ESTIMATORS
@@ -63,7 +63,7 @@ def test_the_top_level_holds_estimators_displays_and_submodules_only():
     bound = {name for name, value in vars(sk_autoencoder).items() if not (name[0] == "_" or inspect.ismodule(value))}
     assert bound == {name for name, value in TOP.items() if not inspect.ismodule(value)}
     others = {name for name in bound if not name.endswith("Display") and PUBLIC[name] not in ESTIMATORS}
-    assert others == {"trusted_types"}
+    assert others == {"TimeSeriesOutlierDetector", "trusted_types"}
 
 
 def test_every_public_part_and_estimator_is_on_the_page():
@@ -144,7 +144,13 @@ def test_estimators_document_each_fitted_attribute(estimator, rows):
     assert found - set(_entries(estimator, "Attributes")) == set()
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_detector_of_series_documents_each_fitted_attribute(rows):
+    fitted = TimeSeriesOutlierDetector(sk_autoencoder.AutoencoderOutlierDetector(max_iter=1)).fit(rows)
+    found = {name for name in [*vars(fitted), "estimator_"] if name.endswith("_")}
+    assert found == set(_entries(fitted, "Attributes")) - {"feature_names_in_"}
+
+
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, TimeSeriesOutlierDetector])
 def test_estimators_have_examples_and_references(estimator):
     sections = _sections(estimator)
     assert ">>> from sk_autoencoder import" in sections["Examples"]
@@ -158,7 +164,7 @@ def test_no_parameter_bears_the_name_of_a_public_method(name):
 
 
 def test_each_constructor_parameter_of_an_estimator_has_a_constraint():
-    for estimator in ESTIMATORS:
+    for estimator in (*ESTIMATORS, TimeSeriesOutlierDetector):
         assert set(estimator._parameter_constraints) == set(_parameters(estimator))
 
 

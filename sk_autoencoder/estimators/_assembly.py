@@ -38,6 +38,7 @@ class Samples(NamedTuple):
     weight: np.ndarray | None = None  # (n_samples,), positive; the largest is 1
     has_gaps: bool = False  # whether there are missing values
     given: np.ndarray | None = None  # weights in the user's unit, 0 for samples of the user that are not in X
+    groups: np.ndarray | None = None  # (n_samples, n_groups), ids of groups that are held out together
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ def fit_scaling(estimator: Any, assembly: Assembly, X: np.ndarray, statistics: C
     return affine
 
 
-def used_samples(X: Any, weight: np.ndarray | None, name: str = "X") -> Samples:
+def used_samples(X: Any, weight: np.ndarray | None, name: str = "X", groups: np.ndarray | None = None) -> Samples:
     """Leave out samples with zero weight and, with a warning, those without an observed value.
 
     Weights are divided by the largest one, so that they are in the range of float32 in any unit. Equal weights become
@@ -241,13 +242,13 @@ def used_samples(X: Any, weight: np.ndarray | None, name: str = "X") -> Samples:
     """
     given = used_weight(X, weight, name)
     if given is None:
-        return Samples(X, None, has_missing(X))
+        return Samples(X, None, has_missing(X), groups=groups)
     used = given > 0
     if not used.all():
-        X = X[used]
+        X, groups = X[used], None if groups is None else groups[used]
     weight = given[used]
     equal = (weight == weight[0]).all()
-    return Samples(X, None if equal else weight / weight.max(), has_missing(X), given)
+    return Samples(X, None if equal else weight / weight.max(), has_missing(X), given, groups)
 
 
 def used_weight(X: Any, weight: np.ndarray | None, name: str = "X") -> np.ndarray | None:

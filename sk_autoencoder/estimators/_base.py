@@ -359,7 +359,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         indicators = _assembly.indicated_columns(self, assembly, training, statistics)
         shape = _assembly.network_shape(self, assembly, X.shape[1], indicators)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        checkpoint = self._open_checkpoint(X, validation, statistics) if save else None
+        checkpoint = self._open_checkpoint(training, validation, statistics) if save else None
         if checkpoint and checkpoint.begun:
             seed = checkpoint.seed
         self._assembly, self._shape, self._given = assembly, shape, _changes.given(self)
@@ -378,10 +378,12 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
                 checkpoint.restore(net)
         self.net_, self.stage_loss_curves_ = net, []
 
-    def _open_checkpoint(self, X: np.ndarray, validation: Samples | None, statistics: ColumnStatistics) -> Checkpoint:
+    def _open_checkpoint(
+        self, training: Samples, validation: Samples | None, statistics: ColumnStatistics
+    ) -> Checkpoint:
         """Open the checkpoint, and check that an existing file belongs to this training."""
         self._check_checkpoint()
-        return Checkpoint(self.checkpoint, training_identity(self, X, statistics, validation))
+        return Checkpoint(self.checkpoint, training_identity(self, training, statistics, validation))
 
     def _check_checkpoint(self) -> None:
         """Raise an error for parameters that checkpoints do not support."""

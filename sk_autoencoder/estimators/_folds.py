@@ -19,28 +19,46 @@ class Folds:
     """Random folds of samples. Member m is trained on all folds but fold ``m % n_folds``, which it holds out.
 
     A sample is always identified by its position: its row index in X. Methods return arrays of positions. If there are
-    fewer than 10 samples, there is one fold, on which all members are trained. A single member holds out one of five
-    folds.
+    fewer than 10 samples and no groups, there is one fold, on which all members are trained. A single member holds out
+    one of five folds.
+
+    With groups, folds are whole groups. A sample may share data with samples of other groups, as windows of a series
+    do. Then it is not used by members that hold out one of these groups: they are not trained on it. Samples that share
+    data with their own fold only are apart; scores learn from these alone, whichever member they belong to.
 
     With ``copies``, the weights of the samples as numbers of copies, positions are repeated in proportion to them where
     scores learn from samples.
     """
 
     order: np.ndarray  # (n,) positions in random order
-    fold: np.ndarray  # (n,) the fold of each position in ``order``
+    of_order: np.ndarray  # (n,) fold of each of them
     n_folds: int
     n_members: int
     seed: int
     copies: np.ndarray | None = None  # (n,) by position
+    shared: np.ndarray | None = None  # (n, n_shared) folds of the samples that each of ``order`` shares data with
 
     @classmethod
-    def draw(cls, n_samples: int, n_members: int, n_folds: int, seed: int, copies: np.ndarray | None = None) -> Folds:
-        """Draw random folds of equal size."""
-        order = np.arange(n_samples)
-        if n_samples < _FEWEST_SAMPLES:
-            return cls(order, np.zeros_like(order), 1, n_members, seed, copies)
-        order = np.random.default_rng([seed, N_FOLDS]).permutation(order)
-        return cls(order, np.arange(n_samples) % n_folds, n_folds, n_members, seed, copies)
+    def draw(
+        cls,
+        n_samples: int,
+        n_members: int,
+        n_folds: int,
+        seed: int,
+        copies: np.ndarray | None = None,
+        of_groups: np.ndarray | None = None,
+    ) -> Folds:
+        """Draw random folds of equal size.
+
+        ``of_groups`` (n, n_groups) are the folds of the groups of each sample, its own first; None draws folds.
+        """
+        if n_samples < _FEWEST_SAMPLES and of_groups is None:
+            return cls(np.arange(n_samples), np.zeros(n_samples, dtype=int), 1, n_members, seed, copies)
+        order = np.random.default_rng([seed, N_FOLDS]).permutation(n_samples)
+        if of_groups is None:
+            return cls(order, np.arange(n_samples) % n_folds, n_folds, n_members, seed, copies)
+        of_order = of_groups[order]
+        return cls(order, of_order[:, 0], n_folds, n_members, seed, copies, of_order[:, 1:])
 
     @classmethod
     def of_single_member(cls, keys: np.ndarray, seed: int, copies: np.ndarray | None = None) -> Folds:
@@ -82,23 +100,23 @@ class Folds:
         """Positions of the samples that each member is trained on, (n_members, n).
 
         All folds but the one that the member holds out; all samples if there is one fold. If the sizes of the folds
-        differ by one, members that hold out a smaller fold leave out one more sample, so that n is the same for all.
+        differ, members that hold out a smaller fold leave out more samples, so that n is the same for all.
         """
         if self.n_folds == 1:
             return np.tile(self.order, (self.n_members, 1))
-        trained = [self.order[self.fold != fold] for fold in self.of_member]
-        n_trained = min(map(len, trained))
-        return np.stack([positions[:n_trained] for positions in trained])
+        trained = [self.order[self._used_without(fold)] for fold in self.of_member]
+        size = min(map(len, trained))
+        return np.stack([positions[:size] for positions in trained])
 
     def validation(self) -> np.ndarray:
         """Positions of held-out samples of each member, at most 2000, (n_members, n)."""
-        held_out = [self._fold(fold) for fold in self.of_member]
+        held_out = [self._apart(fold) for fold in self.of_member]
         size = min(_MOST_VALIDATED, *map(len, held_out))
         return np.stack([positions[:size] for positions in held_out])
 
     def held_out(self) -> np.ndarray:
         """Positions of held-out samples that scores learn from, at most 2000 for each member, (n_members, n)."""
-        return self._repeated([self._fold(fold) for fold in self.of_member], _MOST_VALIDATED)
+        return self._repeated([self._apart(fold) for fold in self.of_member], _MOST_VALIDATED)
 
     def references(self) -> np.ndarray:
         """Positions of samples that each member was trained on, at most 4096, in random order, (n_members, n).
@@ -111,7 +129,7 @@ class Folds:
             drawn = [rng.permutation(trained) for rng, trained in zip(generators, self.trained(), strict=True)]
             return self._repeated(drawn, _N_REFERENCES)
         most = _N_REFERENCES // (self.n_folds - 1)
-        of_folds = self._repeated([self._fold(fold) for fold in range(self.n_folds)], most)  # (n_folds, size)
+        of_folds = self._repeated([self._apart(fold) for fold in range(self.n_folds)], most)  # (n_folds, size)
         of_members = of_folds[self.others]  # (n_members, n_folds - 1, size)
         return of_members.swapaxes(1, 2).reshape(self.n_members, -1)
 
@@ -121,13 +139,22 @@ class Folds:
         All bits are set for samples in no fold, which all members hold out.
         """
         bits = np.full(n_samples, (1 << self.n_folds) - 1, dtype=np.uint8)
-        for fold in range(self.n_folds):
-            bits[self._fold(fold)] = 1 << fold
+        bits[self.order] = 1 << self.of_order
         return bits
 
-    def _fold(self, fold: int) -> np.ndarray:
-        """Positions of the samples in a fold."""
-        return self.order[self.fold == fold]
+    def _apart(self, fold: int) -> np.ndarray:
+        """Positions of the samples in a fold that share no data with other folds."""
+        apart = self.of_order == fold
+        if self.shared is not None:
+            apart &= (self.shared == fold).all(axis=1)
+            if not apart.any():
+                raise ValueError("groups must leave, in each fold, samples that share no data with other folds.")
+        return self.order[apart]
+
+    def _used_without(self, fold: int) -> np.ndarray:
+        """Which samples of ``order`` are in other folds and share no data with this one, (n,)."""
+        used = self.of_order != fold
+        return used if self.shared is None else used & (self.shared != fold).all(axis=1)
 
     def _repeated(self, groups: list[np.ndarray], most: int) -> np.ndarray:
         """Return equally many positions of each group, at most ``most``, repeated in proportion to the weights."""
@@ -138,3 +165,24 @@ class Folds:
         size = max(1, min(most, *(round(float(weight.sum())) for weight in weights)))
         pairs = zip(groups, weights, strict=True)
         return np.stack([np.repeat(positions, n_copies(weight, size)) for positions, weight in pairs])
+
+
+def folds_of_groups(groups: np.ndarray, n_folds: int, trained: np.ndarray) -> np.ndarray:
+    """Distribute the groups of the training samples over folds, and look up the folds of groups, (n, n_groups).
+
+    Groups are dealt by their numbers of samples, the largest first, each to the fold that is the smallest so far. In
+    the first column are the samples' own groups. Other groups without a training sample count as the own one.
+    ``trained`` are the groups of the training samples, in the same form.
+    """
+    distinct, counts = np.unique(trained[:, 0], return_counts=True)
+    if len(distinct) < max(n_folds, 2):
+        raise ValueError(
+            f"groups has {len(distinct)} different value(s), but its samples are held out in {max(n_folds, 2)} folds; "
+            "use at least as many groups, or leave groups out."
+        )
+    dealt, sizes = np.empty(len(distinct), dtype=int), np.zeros(n_folds, dtype=int)
+    for group in np.argsort(-counts, kind="stable"):
+        dealt[group] = sizes.argmin()
+        sizes[dealt[group]] += counts[group]
+    places = np.minimum(np.searchsorted(distinct, groups), len(distinct) - 1)
+    return np.where(distinct[places] == groups, dealt[places], dealt[places[:, :1]])

@@ -24,16 +24,17 @@ _DEPTH = 4  # maximum depth of nested functions and objects, which may contain t
 
 
 def training_identity(
-    estimator: Any, X: Any, statistics: ColumnStatistics, validation: Samples | None
+    estimator: Any, training: Samples, statistics: ColumnStatistics, validation: Samples | None
 ) -> dict[str, str]:
-    """Return a string for each parameter, and digests of the training and validation samples."""
+    """Return a string for each parameter, and digests of the training and validation samples, and of groups."""
     parameters = {
         name: _text(type(value) if isinstance(value, Part) else value)  # parameters of parts have their own entries
         for name, value in estimator.get_params(deep=True).items()
         if name.partition("__")[0] not in _IRRELEVANT
     }
     X_val = "None" if validation is None else _digest(validation.X, column_statistics(validation.X, validation.weight))
-    return parameters | {"X": _digest(X, statistics), "X_val": X_val}
+    groups = "None" if training.groups is None else _hash(repr(training.groups.tolist()))
+    return parameters | {"X": _digest(training.X, statistics), "X_val": X_val, "groups": groups}
 
 
 def _text(value: Any, depth: int = _DEPTH) -> str:

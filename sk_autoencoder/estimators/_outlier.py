@@ -17,6 +17,7 @@ from sk_autoencoder._threads import SCORING, threads
 from sk_autoencoder._validation import (
     StrOptions,
     available_unless,
+    check_groups,
     check_rows,
     check_weight,
     fit_context,
@@ -30,7 +31,7 @@ from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._copies import as_copies, repeated
-from sk_autoencoder.estimators._folds import N_FOLDS, Folds
+from sk_autoencoder.estimators._folds import N_FOLDS, Folds, folds_of_groups
 from sk_autoencoder.estimators._training_samples import TrainingSamples, hashed
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
@@ -372,7 +373,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any = None, *, sample_weight: Any = None, X_val: Any = None, sample_weight_val: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
     ) -> AutoencoderOutlierDetector:
         """Fit the detector to X, most of whose samples should be inliers.
 
@@ -392,6 +400,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             ``Pipeline(steps, transform_input=["X_val"])``, see the example in ``AutoencoderTransformer.fit``.
         sample_weight_val : array-like of shape (n_validation_samples,) or None, default=None
             Weights of the validation samples.
+        groups : array-like of shape (n_samples,) or (n_samples, n_groups) or None, default=None
+            Ids of groups, such as machines, patients or blocks of a time series. Members hold out whole groups, so that
+            no training sample is scored by a member that was trained on samples of its group. With several columns, the
+            first is the group of the sample; the others are groups that it shares data with, as overlapping windows do.
+            A member that holds out one of them is not trained on the sample. With fewer groups than members, there
+            are as many folds as groups. None holds out single samples.
 
         Returns
         -------
@@ -401,10 +415,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Raises
         ------
         ValueError
-            If X contains infinity or no observed value, if parameters are not compatible, or if the training diverges.
+            If X contains infinity or no observed value, if parameters are not compatible, if there are not at least two
+            groups, or if the training diverges.
         """
         X = check_rows(self, X, reset=not self._continues())
-        training = _assembly.used_samples(X, check_weight(sample_weight, X))
+        groups = None if groups is None else check_groups(groups, X.shape[0])
+        training = _assembly.used_samples(X, check_weight(sample_weight, X), groups=groups)
         score = resolve(SCORES, self.outlier_score)
         objective = _assembly.assemble(self).objective
         missing = set(score.required_terms) - set(objective.terms)
@@ -647,6 +663,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         super()._prepare(training, validation, save)
         # The number of folds does not change if members are added later.
         self._n_folds = N_FOLDS if self._shape.n_members == 1 else min(N_FOLDS, self._shape.n_members)
+        if training.groups is not None:
+            self._n_folds = min(self._n_folds, len(np.unique(training.groups[:, 0])))
 
     def _chosen_donors(self, X: np.ndarray) -> np.ndarray | None:
         """Return scaled training samples from which missing values are taken; None if the score stores no samples."""
@@ -711,12 +729,16 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         return folds.trained(), folds.validation() if hold_out else None
 
     def _folds(self, training: Samples) -> Folds:
+        n_samples, n_members, seed = training.X.shape[0], self._shape.n_members, self._plan.seed
         copies = as_copies(training.given)
         copies = None if copies is None else copies[copies > 0]
-        if self._shape.n_members > 1:
-            return Folds.draw(training.X.shape[0], self._shape.n_members, self._n_folds, self._plan.seed, copies)
-        keys = hashed(training.X, self._statistics.varies, exact=True, seed=self._plan.seed)
-        return Folds.of_single_member(keys, self._plan.seed, copies)
+        if training.groups is not None:
+            of_groups = folds_of_groups(training.groups, self._n_folds, training.groups)
+            return Folds.draw(n_samples, n_members, self._n_folds, seed, copies, of_groups)
+        if n_members > 1:
+            return Folds.draw(n_samples, n_members, self._n_folds, seed, copies)
+        keys = hashed(training.X, self._statistics.varies, exact=True, seed=seed)
+        return Folds.of_single_member(keys, seed, copies)
 
     def _calibrate(
         self, X_all: np.ndarray, training: Samples, from_scratch: bool, earlier: TrainingSamples | None
@@ -759,6 +781,16 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         # Members that were trained on other samples before may have been trained on samples that they hold out now.
         never_trained_on = from_scratch or (earlier is not None and earlier.equal(samples))
         return samples if never_trained_on else None
+
+    def _recognise(self, X: Any, groups: np.ndarray, trained: np.ndarray) -> None:
+        """Recognise other samples of the groups of ``fit``, too: the members that hold out a group score them.
+
+        ``groups`` are the groups of the samples, ``trained`` those of the training samples, both (n, n_groups). X may
+        be any object whose rows are read by ``X[rows]``.
+        """
+        if self._training_samples is not None:
+            folds = folds_of_groups(groups, self._n_folds, trained)[:, 0]
+            self._training_samples = TrainingSamples.remember(X, (1 << folds).astype(np.uint8), self._statistics.varies)
 
     def _cross_fitted_scores(self, references: Evaluation, held_out: Evaluation) -> np.ndarray:
         """Score held-out samples of each member, (n_members, n), each half with a state fitted to the other half."""

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 _CELLS_AT_ONCE = 1 << 18
+_CELLS_READ_AT_ONCE = 1 << 23
 _MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9))  # those of splitmix64
 _SHIFTS = (np.uint64(32), np.uint64(29))
 _DROPPED = np.uint64((1 << 10) - 1)  # the lowest 10 of the 24 significant bits of float32
@@ -34,7 +35,9 @@ class TrainingSamples(NamedTuple):
         distinct, indices, counts = np.unique(hashed(X, columns), return_inverse=True, return_counts=True)
         united = _united(indices, folds, len(distinct))
         ambiguous = np.flatnonzero(counts[indices] > 1)
-        wide, wide_indices = np.unique(hashed(X[ambiguous], columns, exact=True), return_inverse=True)
+        parts = np.array_split(ambiguous, 1 + ambiguous.size * X.shape[1] // _CELLS_READ_AT_ONCE)
+        exact = np.concatenate([hashed(X[part], columns, exact=True) for part in parts])
+        wide, wide_indices = np.unique(exact, return_inverse=True)
         if len(wide) == np.count_nonzero(counts > 1):  # all samples with the same key are equal
             return cls(columns, distinct, united, wide[:0], united[:0])
         return cls(columns, distinct, united, wide, _united(wide_indices, folds[ambiguous], len(wide)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sk_autoencoder.corruptions import CORRUPTIONS
 from sk_autoencoder.estimators._assembly import Assembly
 from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector
+from sk_autoencoder.estimators._time_series import TimeSeriesOutlierDetector
 from sk_autoencoder.estimators._training_samples import TrainingSamples
 from sk_autoencoder.estimators._transformer import AutoencoderTransformer
 from sk_autoencoder.inference import Axes
@@ -19,7 +20,7 @@ from sk_autoencoder.thresholds import THRESHOLDS, Hampel, Quantile
 from sk_autoencoder.training import TrainingPlan
 
 _REGISTRIES = (CORRUPTIONS, LOSSES, NETWORKS, OBJECTIVES, SCALINGS, SCORES, SOLVERS, THRESHOLDS)
-_ESTIMATORS = (AutoencoderOutlierDetector, AutoencoderTransformer)
+_ESTIMATORS = (AutoencoderOutlierDetector, AutoencoderTransformer, TimeSeriesOutlierDetector)
 _WITHOUT_A_NAME = (Hampel, Quantile)
 # Other types in the state of fitted estimators.
 _HELD = (Affine, Assembly, Axes, Bounds, ColumnStatistics, NetworkShape, TrainingPlan, TrainingSamples)

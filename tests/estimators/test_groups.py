@@ -1,0 +1,121 @@
+"""Folds of groups: members hold out whole groups, and are not trained on what shares data with them."""
+
+import numpy as np
+import pytest
+
+from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.estimators._assembly import Samples
+from tests.contracts.variants import assert_equal, outputs
+
+N, N_GROUPS = 120, 8
+OWN = np.sort(np.random.default_rng(0).integers(N_GROUPS, size=N))
+LEFT, RIGHT = OWN[np.maximum(np.arange(N) - 2, 0)], OWN[np.minimum(np.arange(N) + 2, N - 1)]
+SHARED = np.column_stack([OWN, LEFT, RIGHT])
+
+
+def table(n=N):
+    return np.random.default_rng(0).normal(size=(n, 4))
+
+
+def detector(**options):
+    return AutoencoderOutlierDetector(**{"max_iter": 2, "hidden_layer_sizes": (8,), "random_state": 0, **options})
+
+
+def spied(monkeypatch, X, groups, **options):
+    """Fit, and return the detector with the positions that each member was trained on."""
+    trained = []
+    split = AutoencoderOutlierDetector._split
+
+    def watched(self, *args, **kwargs):
+        trained.append(split(self, *args, **kwargs)[0])
+        return split(self, *args, **kwargs)
+
+    monkeypatch.setattr(AutoencoderOutlierDetector, "_split", watched)
+    return detector(**options).fit(X, groups=groups), trained[0]
+
+
+@pytest.mark.parametrize("n_estimators", [2, 5, 7])
+@pytest.mark.parametrize(
+    "groups", [OWN, OWN.astype(str), OWN.astype(object), OWN * 1.5], ids=["int", "str", "object", "float"]
+)
+def test_no_member_votes_on_a_group_that_it_was_trained_on(monkeypatch, n_estimators, groups):
+    X = table()
+    model, trained = spied(monkeypatch, X, groups, n_estimators=n_estimators)
+    voters = model._voters(X)
+    assert voters.any(axis=0).all()
+    for voting, own in zip(voters, trained, strict=True):
+        assert not set(OWN[voting]) & set(OWN[own])
+    np.testing.assert_array_equal(model.score_samples(X), model.training_scores_)
+    assert len(model.calibration_scores_) == N
+
+
+def test_no_member_is_trained_on_what_shares_data_with_its_held_out_groups(monkeypatch):
+    X = table()
+    model, trained = spied(monkeypatch, X, SHARED)
+    for voting, own in zip(model._voters(X), trained, strict=True):
+        assert len(own) > 40
+        assert not set(OWN[voting]) & set(SHARED[own].ravel())
+        assert np.abs(np.flatnonzero(voting)[:, None] - own).min() > 2
+
+
+def test_scores_learn_from_samples_that_share_no_data_with_the_held_out_groups():
+    X = table()
+    model = detector().fit(X, groups=SHARED)
+    voters = model._voters(X)
+    folds = model._folds(Samples(X, groups=SHARED))
+    for member, others in enumerate(folds.others):
+        learnt = np.concatenate([folds.held_out()[others].ravel(), folds.references()[member]])
+        assert not set(OWN[voters[member]]) & set(SHARED[learnt].ravel())
+
+
+def test_one_group_for_each_sample_is_like_no_groups_but_for_the_draw():
+    X = table()
+    model = detector().fit(X, groups=np.arange(N))
+    assert (model._voters(X).sum(axis=0) == 1).all()
+    assert (model._voters(X).sum(axis=1) == N // 5).all()
+
+
+def test_fewer_groups_than_members():
+    X, groups = table(), np.arange(N) % 2
+    model = detector().fit(X, groups=groups)
+    np.testing.assert_array_equal(model._voters(X).sum(axis=0), np.where(model._voters(X)[0], 3, 2))
+
+
+def test_warm_start():
+    X = table()
+    model = detector(warm_start=True).fit(X, groups=OWN)
+    scores = model.fit(X, groups=OWN).training_scores_
+    np.testing.assert_array_equal(model.score_samples(X), scores)
+    assert model.fit(X, groups=OWN[::-1])._voters(X) is None  # members were trained on what they hold out now
+    with pytest.raises(ValueError, match="groups has 2 different value"):
+        model.fit(X, groups=np.arange(N) % 2)
+
+
+def test_groups_are_not_kept():
+    X = table()
+    model = detector().fit(X, groups=OWN)
+    expected = outputs(detector().fit(X), X)
+    assert_equal(outputs(model.fit(X), X), expected)
+
+
+def test_other_groups_are_another_training(tmp_path):
+    X = table()
+    detector(checkpoint=tmp_path).fit(X, groups=OWN)
+    with pytest.raises(ValueError, match="groups"):
+        detector(checkpoint=tmp_path).fit(X, groups=OWN[::-1])
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.zeros(N), "groups has 1 different value"),
+        (OWN[1:], r"one id for each sample: 120, but has the shape \(119,\)"),
+        (3, r"shape \(\)"),
+        (np.where(OWN == 0, np.nan, OWN), "groups has no id for .* first is number 0"),
+        ([None, *OWN[1:]], "groups has no id for 1 sample"),
+        (np.column_stack([OWN, (OWN + 1) % N_GROUPS]), "share no data with other folds"),
+    ],
+)
+def test_errors(groups, message):
+    with pytest.raises(ValueError, match=message):
+        detector().fit(table(), groups=groups)

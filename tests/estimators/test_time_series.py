@@ -1,0 +1,598 @@
+"""The detector of time series: what a step's score depends on, what is held out, and the ways in for machines."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+import skops.io
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import average_precision_score, make_scorer
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sk_autoencoder import AutoencoderOutlierDetector, TimeSeriesOutlierDetector, trusted_types
+from sk_autoencoder.estimators._parts_of_series import HELD_OUT
+from sk_autoencoder.model_selection import outlier_average_precision
+from sk_autoencoder.networks import Convolutional, Recurrent
+from sk_autoencoder.windows import cut_windows
+
+SIZE = 8
+
+
+def series(n=300, seed=0):
+    """Three noisy sensors with a common period of 25 steps, in different units, (n, 3)."""
+    t = np.arange(n) + seed
+    clean = np.column_stack([np.sin(t / 4), np.cos(t / 4), 5 + 3 * np.sin(t / 4 + 1)])
+    return clean + 0.1 * np.random.default_rng(seed).normal(size=(n, 3))
+
+
+def windows_detector(**options):
+    quick = {"max_iter": 5, "hidden_layer_sizes": (16,), "outlier_score": "reconstruction"}
+    return AutoencoderOutlierDetector(**quick | options)
+
+
+def detector(estimator=None, **options):
+    estimator = windows_detector() if estimator is None else estimator
+    return TimeSeriesOutlierDetector(estimator, **{"window_size": SIZE, "random_state": 0, **options})
+
+
+VIEWS = {
+    "mean": {},
+    "max": {"aggregation": "max"},
+    "last": {"aggregation": "last"},
+    "views": {"window_size": (8, 5), "window_scaling": ("none", "standard")},
+    "one step": {"window_size": 1},
+}
+
+
+class TestScores:
+    @pytest.mark.parametrize("options", VIEWS.values(), ids=VIEWS)
+    def test_do_not_depend_on_what_else_is_scored(self, options):
+        X, new = series(), series(400, seed=1)
+        model = detector(**options).fit(X)
+        for whole in (X, new):
+            expected = model.score_samples(whole), model.sensor_scores(whole), model.reconstruct(whole)
+            for first, end in ((0, 200), (90, len(whole)), (70, 100), (13, 257)):
+                results = (
+                    way(whole[first:end]) for way in (model.score_samples, model.sensor_scores, model.reconstruct)
+                )
+                inner = slice(SIZE - 1, end - first - SIZE + 1)
+                for result, known in zip(results, expected, strict=True):
+                    np.testing.assert_array_equal(result[inner], known[first:end][inner])
+                    assert np.isfinite(result).all()
+
+    def test_do_not_depend_on_chunks(self, monkeypatch):
+        model, new = detector().fit(series()), series(100, seed=1)
+        expected = model.score_samples(new), model.sensor_scores(new), model.reconstruct(new)
+        monkeypatch.setattr("sk_autoencoder.estimators._windowed._CELLS_AT_ONCE", 7 * 3 * SIZE)
+        for way, known in zip((model.score_samples, model.sensor_scores, model.reconstruct), expected, strict=True):
+            np.testing.assert_array_equal(way(new), known)
+
+    @pytest.mark.parametrize("score_step", [1, 3, SIZE])
+    def test_are_those_of_the_windows_that_cover_a_step(self, score_step):
+        new = series(101, seed=1)
+        models = {
+            how: detector(aggregation=how, score_step=score_step).fit(series()) for how in ("mean", "max", "last")
+        }
+        starts = sorted({*range(0, 101 - SIZE + 1, score_step), 101 - SIZE})
+        of_windows = models["mean"].estimator_.score_samples(cut_windows(new, SIZE)[starts].reshape(len(starts), -1))
+        covers = [[start <= t < start + SIZE for start in starts] for t in range(101)]
+        mean = [of_windows[own].mean() for own in covers]
+        np.testing.assert_allclose(models["mean"].score_samples(new), mean, rtol=1e-12)
+        np.testing.assert_array_equal(models["max"].score_samples(new), [of_windows[own].min() for own in covers])
+        last = [of_windows[max(0, sum(start + SIZE - 1 <= t for start in starts) - 1)] for t in range(101)]
+        np.testing.assert_array_equal(models["last"].score_samples(new), last)
+
+    def test_conventions(self):
+        X, new = series(), series(100, seed=1)
+        model = detector(contamination=0.1)
+        labels = model.fit_predict(X)
+        np.testing.assert_array_equal(labels, model.predict(X))
+        assert (labels == -1).sum() == 30
+        np.testing.assert_array_equal(model.decision_function(new), model.score_samples(new) - model.offset_)
+        assert model.score_samples(new).dtype == np.float64
+        np.testing.assert_allclose(model.sensor_scores(new).sum(axis=1), -model.score_samples(new), rtol=1e-6)
+
+    def test_containers_and_types(self):
+        X = series().astype(np.float32)
+        frame = pd.DataFrame(X, columns=["a", "b", "c"])
+        model = detector().fit(frame)
+        assert model.feature_names_in_.tolist() == ["a", "b", "c"]
+        scores = model.score_samples(frame)
+        np.testing.assert_array_equal(model.score_samples(pl.DataFrame(X, schema=["a", "b", "c"])), scores)
+        assert isinstance(scores, np.ndarray)
+        assert model.reconstruct(frame).dtype == np.float32
+        np.testing.assert_array_equal(detector().fit(X.astype(np.float64)).score_samples(X.tolist()), scores)
+
+    def test_reconstruction_is_close(self):
+        estimator = windows_detector(max_iter=100, corruption=None)
+        new = series(200, seed=3)
+        for scaling in ("none", "standard", ("none", "standard")):
+            model = detector(estimator, window_scaling=scaling).fit(series())
+            assert np.square(model.reconstruct(new) - new).mean() < 0.05 * new.var(axis=0).mean()
+
+    def test_scores_of_several_detectors_are_averaged_on_a_common_scale(self):
+        new = series(100, seed=1)
+        model = detector(window_size=(8, 4)).fit(series())
+        assert model.window_sizes_ == (8, 4)
+        both = [
+            -detector(window_size=size).set_params(estimator=estimator).fit(series()).score_samples(new)
+            for size, estimator in zip((8, 4), model.estimators_, strict=True)
+        ]
+        assert np.corrcoef(sum(both), -model.score_samples(new))[0, 1] > 0.7
+        held_out = model.calibration_scores_
+        assert np.median(held_out) == pytest.approx(np.log(2), abs=0.3)  # minus the logarithm of a share
+
+
+class TestStream:
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    @pytest.mark.parametrize("options", VIEWS.values(), ids=VIEWS)
+    def test_equals_the_batch(self, options, dtype):
+        X, new = series(), series(60, seed=1).astype(dtype)
+        model = detector(**options).fit(X)
+        size = max(model.window_sizes_)
+        before = pickle.dumps(model)
+        singly, stream = [], model.stream()
+        for step in new:
+            singly.append(stream.push(step))
+            stream = model.stream(state=stream.get_state())
+        assert [result is None for result in singly] == [step < size - 1 for step in range(60)]
+        stream = model.stream()
+        blocks = [stream.push(block) for block in np.split(new, [3, 11, 12, 40])]
+        assert pickle.dumps(model) == before
+        model.set_params(aggregation="last")
+        expected = model.score_samples(new)[size - 1 :], model.sensor_scores(new)[size - 1 :]
+        for results in (singly, blocks):
+            known = [result for result in results if result is not None]
+            np.testing.assert_array_equal(np.concatenate([result.scores for result in known]), expected[0])
+            np.testing.assert_array_equal(np.concatenate([result.sensors for result in known]), expected[1])
+            labels = np.concatenate([result.labels for result in known])
+            np.testing.assert_array_equal(labels, np.where(expected[0] < model.stream_offset_, -1, 1))
+
+    def test_threshold(self):
+        assert (model := detector(aggregation="last").fit(series())).stream_offset_ == model.offset_
+
+    def test_errors(self):
+        stream = detector().fit(series()).stream()
+        with pytest.raises(ValueError, match=r"shape \(1, 2\), but the detector has 3 sensors"):
+            stream.push([1.0, 2.0])
+        with pytest.raises(ValueError, match="NaN at step 0 of sensor 1"):
+            stream.push([1.0, np.nan, 2.0])
+
+
+class Recorder(IsolationForest):
+    """A detector that keeps what it was fitted to."""
+
+    def fit(self, X, y=None):
+        self.X_ = X
+        return super().fit(X)
+
+
+def shares_a_step(windows, others):
+    """Whether each window has a step, all sensors equal, of one of the others; both (n, n_sensors * SIZE)."""
+    known = {step.tobytes() for window in others.reshape(-1, 3, SIZE) for step in window.T}
+    return np.array([any(step.tobytes() in known for step in window.T) for window in windows.reshape(-1, 3, SIZE)])
+
+
+class TestHeldOut:
+    def test_nothing_is_trained_on_steps_of_the_threshold(self):
+        X = series(600)
+        model = detector(Recorder(n_estimators=5)).fit(X)
+        trained = {step.tobytes() for window in model.estimator_.X_.reshape(-1, 3, SIZE) for step in window.T}
+        scores = -model.score_samples(X)
+        unseen = np.array([step.tobytes() not in trained for step in X])
+        for score in model.calibration_scores_:
+            assert unseen[np.flatnonzero(scores == score)].any()
+        # A gap on each side belongs to neither.
+        assert 0.15 * 600 < len(model.calibration_scores_) <= unseen.sum() - (SIZE - 1)
+
+    @pytest.mark.parametrize("options", [{}, {"validation_fraction": 0.3, "step": 3}, {"max_samples": 150}])
+    @pytest.mark.parametrize("n", [80, 300, 1500])
+    def test_no_member_judges_a_window_that_shares_a_step_with_one_that_it_was_trained_on(
+        self, monkeypatch, n, options
+    ):
+        trained = []
+        split = AutoencoderOutlierDetector._split
+
+        def watched(self, *args, **kwargs):
+            trained.append(split(self, *args, **kwargs)[0])
+            return split(self, *args, **kwargs)
+
+        fitted = []
+        fit = AutoencoderOutlierDetector.fit
+        monkeypatch.setattr(AutoencoderOutlierDetector, "_split", watched)
+        monkeypatch.setattr(
+            AutoencoderOutlierDetector, "fit", lambda self, X, **kwargs: fitted.append(X) or fit(self, X, **kwargs)
+        )
+        X = series(n)
+        model = detector(windows_detector(max_iter=1), **options).fit(X)
+        every = cut_windows(X, SIZE).reshape(n - SIZE + 1, -1)
+        voters = model.estimator_._voters(every)
+        everyone = ~voters.any(axis=0)  # held out of all members
+        for member, voting in enumerate(voters):
+            learnt = fitted[0][trained[0][member]]
+            assert len(learnt) > 0
+            assert not shares_a_step(every[voting | everyone], learnt).any()
+
+    def test_a_unique_stretch_is_on_one_side_only(self):
+        """A stretch in the held-out part changes thresholds, and nothing else."""
+        X = series(400)
+        model = detector(aggregation="last").fit(X)
+        other = X.copy()
+        other[-60:-40] += 3.0
+        changed = detector(aggregation="last").fit(other)
+        new = series(100, seed=1)
+        np.testing.assert_array_equal(changed.score_samples(new), model.score_samples(new))
+        assert changed.calibration_scores_[-1] > 2 * model.calibration_scores_[-1]
+        far = X.copy()
+        far[100:120] += 3.0  # in training
+        assert not np.array_equal(detector(aggregation="last").fit(far).score_samples(new), model.score_samples(new))
+
+    @pytest.mark.parametrize("size", [2, 5, 11])
+    def test_short_series(self, size):
+        X = series(7 * size - 5)
+        model = detector(window_size=size).fit(X)
+        assert len(model.calibration_scores_) == len(X)  # of folds
+        assert model.estimator_._voters(cut_windows(X, size).reshape(-1, 3 * size)).any(axis=0).all()
+        with pytest.raises(ValueError, match=f"use window_size={size} or less") as error:
+            detector(window_size=size + 1).fit(X)
+        assert f"{len(X)} steps in 1 group" in str(error.value)
+
+    def test_short_series_of_other_detectors_are_fitted_for_each_fold(self):
+        X = series(60)
+        model = detector(PCA(3)).fit(X)
+        assert len(model.calibration_scores_) == 60
+        assert np.mean(model.calibration_scores_) > np.mean(-model.score_samples(X))
+
+    def test_excluded_steps(self):
+        X, exclude = series(400), np.zeros(400, dtype=bool)
+        exclude[100:150] = True
+        other = X.copy()
+        other[100:150] += np.random.default_rng(1).normal(size=(50, 3)) * 9
+        new = series(100, seed=1)
+        model = detector().fit(X, exclude=exclude)
+        changed = detector().fit(other, exclude=exclude)
+        np.testing.assert_array_equal(changed.score_samples(new), model.score_samples(new))
+        assert changed.offset_ == model.offset_
+        assert (changed.predict(other)[100:150] == -1).all()
+        assert not np.array_equal(detector().fit(other).score_samples(new), model.score_samples(new))
+
+    def test_searches_cut_exclude(self):
+        X, exclude = series(400), np.arange(400) < 20
+        y = np.ones(400)
+        y[::50] = -1
+        search = GridSearchCV(
+            detector(), {"step": [1]}, cv=TimeSeriesSplit(2, gap=SIZE), scoring=outlier_average_precision
+        )
+        search.fit(X, y, exclude=exclude)
+        assert np.isfinite(search.best_score_)
+
+
+def machines(n=240, n_machines=3):
+    """Series of machines, one after the other, and their ids."""
+    return np.concatenate([series(n, seed) for seed in range(n_machines)]), np.repeat(np.arange(n_machines), n)
+
+
+class TestGroups:
+    def test_windows_never_cross_a_border(self):
+        X, ids = machines()
+        model = detector(Recorder(n_estimators=5)).fit(X, groups=ids)
+        whole = {window.tobytes() for own in range(3) for window in cut_windows(X[ids == own], SIZE)}
+        assert {window.tobytes() for window in model.estimator_.X_} <= whole
+        scores = model.score_samples(X, groups=ids)
+        alone = np.concatenate([model.score_samples(X[ids == own]) for own in range(3)])
+        np.testing.assert_allclose(scores, alone, atol=1e-12)
+
+    def test_interleaved_steps_are_taken_by_group(self):
+        X, ids = machines()
+        names = np.array(["pump", "fan", "valve"])[ids]
+        order = np.argsort(np.tile(np.arange(240), 3), kind="stable")
+        model, mixed = detector(), detector()
+        model.fit(X, groups=names)
+        mixed.fit(X[order], groups=names[order])
+        for way in ("score_samples", "predict", "decision_function", "sensor_scores", "reconstruct"):
+            expected = getattr(model, way)(X, groups=names)[order]
+            np.testing.assert_array_equal(getattr(mixed, way)(X[order], groups=names[order]), expected)
+        assert mixed.groups_.tolist() == ["fan", "pump", "valve"]
+
+    @pytest.mark.parametrize("column", ["machine", 1, -3])
+    def test_column(self, column):
+        X, ids = machines()
+        frame = pd.DataFrame({"a": X[:, 0], "machine": np.array(["x", "y", "z"])[ids], "b": X[:, 1], "c": X[:, 2]})
+        expected = detector().fit(X, groups=ids).score_samples(X, groups=ids)
+        model = detector(group_column=column).fit(frame)
+        np.testing.assert_array_equal(model.score_samples(frame), expected)
+        assert model.feature_names_in_.tolist() == ["a", "b", "c"]
+        np.testing.assert_array_equal(model.score_samples(pl.from_pandas(frame)), expected)
+        if column != "machine":
+            array = np.column_stack([X[:, 0], ids, X[:, 1:]])
+            np.testing.assert_array_equal(detector(group_column=column).fit(array).score_samples(array), expected)
+
+    def test_column_in_a_search_of_a_pipeline(self):
+        X, ids = machines()
+        X[100:110, 0] += 3
+        X[-30:-20, 1] += 3
+        y = np.ones(len(X))
+        y[100:110] = y[-30:-20] = -1
+        order = np.argsort(np.tile(np.arange(240), 3), kind="stable")
+        frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(machine=ids).iloc[order]
+        pipeline = make_pipeline(FunctionTransformer(), detector(group_column="machine"))
+        grid = {"timeseriesoutlierdetector__estimator__n_components": [2, 4]}
+        scorer = make_scorer(average_precision_score, response_method="decision_function", pos_label=1)
+        for scoring in (scorer, outlier_average_precision):
+            search = GridSearchCV(
+                pipeline, grid, cv=TimeSeriesSplit(2, gap=3 * SIZE), scoring=scoring, error_score="raise"
+            )
+            assert np.isfinite(search.fit(frame, y[order]).best_score_)
+        assert np.isfinite(cross_val_score(pipeline, frame, y[order], cv=TimeSeriesSplit(2), scoring=scorer)).all()
+
+    def test_routed(self):
+        X, ids = machines()
+        with sklearn.config_context(enable_metadata_routing=True):
+            model = detector().set_fit_request(groups=True, exclude=True)
+            model.set_predict_request(groups=True).set_decision_function_request(groups=True)
+            pipeline = make_pipeline(FunctionTransformer(), model).fit(X, groups=ids)
+            expected = detector().fit(X, groups=ids)
+            np.testing.assert_array_equal(pipeline.predict(X, groups=ids), expected.predict(X, groups=ids))
+            decisions = pipeline.decision_function(X, groups=ids)
+            np.testing.assert_array_equal(decisions, expected.decision_function(X, groups=ids))
+
+    def test_scaling_by_group(self):
+        X, ids = machines()
+        shifted = X * (1 + 9 * ids[:, None]) + 100 * ids[:, None]
+        plain = detector().fit(X, groups=ids)
+        model = detector(windows_detector(max_iter=100), group_scaling=True).fit(shifted, groups=ids)
+        faulty = series(200, seed=1)
+        faulty[100:120, 2] += 4
+        given = faulty * 10 + 100
+        assert (model.predict(given, groups=np.ones(200))[100:120] == -1).all()
+        errors = np.square(model.reconstruct(shifted, groups=ids) - shifted)[ids == 1]
+        assert (errors.mean(axis=0) < 0.1 * shifted[ids == 1].var(axis=0)).all()
+        stream = model.stream(group=1)
+        expected = clone(model).set_params(aggregation="last").fit(shifted, groups=ids)
+        scores = expected.score_samples(given, groups=np.ones(200, dtype=int))[SIZE - 1 :]
+        np.testing.assert_array_equal(stream.push(given).scores, scores)
+        assert plain.n_features_in_ == 3
+        with pytest.warns(UserWarning, match=r"groups \['new'\] were not in the training set") as caught:
+            model.score_samples(given, groups=["new"] * 200)
+        assert len(caught) == 1
+
+    def test_errors(self):
+        X, ids = machines()
+        with pytest.raises(ValueError, match=r"Group 7 has 3 step\(s\), fewer than a window of 8"):
+            detector().fit(X, groups=np.where(np.arange(len(X)) < 3, 7, ids))
+        model = detector().fit(X, groups=ids)
+        with pytest.raises(ValueError, match=r"X has 7 step\(s\), fewer than a window of 8"):
+            model.predict(X[:7])
+        with pytest.raises(ValueError, match="groups must have one id for each step: 720"):
+            model.predict(X, groups=ids[1:])
+        with pytest.raises(ValueError, match="pass one of both"):
+            detector(group_column=0).fit(X, groups=ids)
+        with pytest.raises(ValueError, match="'m' is a name, but X has no column names"):
+            detector(group_column="m").fit(X)
+        with pytest.raises(ValueError, match="'m' is no column of X; its columns are"):
+            detector(group_column="m").fit(pd.DataFrame(X, columns=list("abc")))
+        with pytest.raises(ValueError, match="group_column=3 is no column"):
+            detector(group_column=3).fit(X)
+
+
+class TestFaults:
+    def test_constant_sensor_that_moves(self):
+        X = np.column_stack([series(400), np.zeros(400), np.full(400, 7.0)])
+        model = TimeSeriesOutlierDetector(
+            AutoencoderOutlierDetector(max_iter=30), window_size=SIZE, random_state=0
+        ).fit(X)
+        for sensor, value in ((3, 0.5), (4, 7.5)):
+            new = np.column_stack([series(200, seed=1), np.zeros(200), np.full(200, 7.0)])
+            new[100:120, sensor] = value
+            assert (model.predict(new)[100:120] == -1).all()
+            assert np.isfinite(model.score_samples(new)).all()
+            assert (model.sensor_scores(new)[100:120].argmax(axis=1) == sensor).all()
+
+    def test_faults_of_one_sensor_are_found_and_named(self):
+        model = TimeSeriesOutlierDetector(AutoencoderOutlierDetector(max_iter=30), window_size=SIZE, random_state=0)
+        model.fit(series(500))
+        rng = np.random.default_rng(0)
+        for sensor in range(3):
+            for kind in ("level", "noise", "stuck"):
+                new = series(300, seed=1)
+                spread = new[:, sensor].std()
+                part = new[150:190, sensor]
+                faults = {
+                    "level": part + 2 * spread,
+                    "noise": part + 2 * spread * rng.normal(size=40),
+                    "stuck": part[0],
+                }
+                new[150:190, sensor] = faults[kind]
+                assert (model.predict(new)[150:190] == -1).mean() > 0.9
+                assert model.sensor_scores(new)[150:190].mean(axis=0).argmax() == sensor, (sensor, kind)
+
+    def test_counter(self):
+        X = np.column_stack([series(200), np.cumsum(np.ones(200))])
+        with pytest.warns(UserWarning, match=r"sensors \['n'\] only rise or only fall"):
+            detector().fit(pd.DataFrame(X, columns=["a", "b", "c", "n"]))
+
+
+class TestIntervals:
+    def faulty(self):
+        X = series(300, seed=1)
+        X[100:140, 2] += 9
+        X[200, 0] += 9
+        return X
+
+    def test_table(self):
+        model, X = detector().fit(series(600)), self.faulty()
+        found = model.anomalous_intervals(X)
+        scores = -model.score_samples(X)
+        inside = np.zeros(300, dtype=bool)
+        for row in found.itertuples():
+            inside[row.start : row.end + 1] = True
+            assert row.duration == row.end - row.start + 1
+            assert row.kind == ("point" if row.duration <= SIZE else "interval")
+            assert row.peak == scores[row.start : row.end + 1].max()
+            assert 0 < row.p_value <= 1
+            assert sum(row.shares) == pytest.approx(1)
+            assert list(row.shares) == sorted(row.shares, reverse=True)
+        np.testing.assert_array_equal(inside, model.predict(X) == -1)
+        largest = found.sort_values("peak").iloc[-1]
+        assert largest.sensors[0] == 2
+        assert largest.start <= 100 < 139 <= largest.end
+        assert largest.p_value == found.p_value.min()
+
+    def test_debounce(self):
+        model, X = detector().fit(series(600)), self.faulty()
+        labels = model.predict(X)
+        found = model.anomalous_intervals(X, min_steps=5, within=10)
+        assert len(found) < len(model.anomalous_intervals(X)) or (np.diff(labels) != 0).sum() < 6
+        for row in found.itertuples():
+            assert labels[row.start] == labels[row.end] == -1
+            assert (labels[row.start : row.end + 1] == -1).sum() >= 5
+        assert (found.start.to_numpy()[1:] > found.end.to_numpy()[:-1]).all()
+        with pytest.raises(ValueError, match="min_steps=3 must be at least 1 and at most within=2"):
+            model.anomalous_intervals(X, min_steps=3, within=2)
+
+    def test_labels_of_index_and_groups(self):
+        X, ids = machines()
+        times = pd.date_range("2026-01-01", periods=len(X), freq="min")
+        frame = pd.DataFrame(X, columns=["a", "b", "c"], index=times)
+        model = detector().fit(frame, groups=ids)
+        frame.iloc[300:340, 1] += 9
+        found = model.anomalous_intervals(frame, groups=ids).sort_values("peak").iloc[-1]
+        assert times[301 - SIZE] <= found.start <= times[300]
+        assert found.group == 1
+        assert found.sensors[0] == "b"
+
+    def test_without_sensors_and_without_outliers(self):
+        model = detector(IsolationForest(n_estimators=20, random_state=0)).fit(series(600))
+        assert model.anomalous_intervals(self.faulty()).sensors.tolist()[0] == ()
+        model.offset_ = -np.inf
+        assert len(model.anomalous_intervals(self.faulty())) == 0
+
+
+class TestParameters:
+    def test_automatic_size(self):
+        assert TimeSeriesOutlierDetector(windows_detector()).fit(series(600)).window_sizes_ == (25,)
+        noise = np.random.default_rng(0).normal(size=(600, 2))
+        assert TimeSeriesOutlierDetector(windows_detector()).fit(noise).window_sizes_ == (32,)
+        assert TimeSeriesOutlierDetector(windows_detector()).fit(noise[:20]).window_sizes_ == (2,)
+        assert TimeSeriesOutlierDetector(windows_detector()).fit(noise[:15]).window_sizes_ == (1,)
+
+    @pytest.mark.parametrize("network", ["convolutional", Recurrent(cell="gru"), "dense"])
+    def test_shape_of_networks(self, network):
+        model = detector(windows_detector(network=network, hidden_layer_sizes="auto", max_iter=1, n_estimators=2))
+        fitted = model.fit(series(200)).estimator_
+        assert fitted.network.sample_shape == (3, SIZE)
+        given = Convolutional(sample_shape=(1, 3 * SIZE))
+        model.set_params(estimator__network=given)
+        assert model.fit(series(200)).estimator_.network.sample_shape == (1, 3 * SIZE)
+
+    def test_nested(self):
+        model = detector().set_params(estimator__max_iter=7, estimator__outlier_score="mahalanobis")
+        assert model.get_params()["estimator__max_iter"] == 7
+        assert clone(model).fit(series(200)).estimator_.n_iter_ == 7
+        with pytest.raises(ValueError, match="estimator=None"):
+            TimeSeriesOutlierDetector().set_params(estimator__max_iter=7)
+
+    def test_random_state(self):
+        X, new = series(200), series(100, seed=1)
+        first, second = (detector(max_samples=60).fit(X).score_samples(new) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+        assert not np.array_equal(
+            detector(random_state=1).fit(X).score_samples(new), detector().fit(X).score_samples(new)
+        )
+        seeded = detector(windows_detector(random_state=3), random_state=1).fit(X)
+        np.testing.assert_array_equal(
+            seeded.score_samples(new), detector(windows_detector(random_state=3)).fit(X).score_samples(new)
+        )
+
+    def test_stored(self):
+        X, new = series(200), series(100, seed=1)
+        model = detector(window_size=(8, 4), group_scaling=True).fit(X, groups=np.arange(200) // 100)
+        data = skops.io.dumps(model)
+        for loaded in (pickle.loads(pickle.dumps(model)), skops.io.loads(data, trusted=trusted_types())):
+            for way in ("score_samples", "sensor_scores", "predict"):
+                expected = getattr(model, way)(new, groups=np.zeros(100, dtype=int))
+                np.testing.assert_array_equal(getattr(loaded, way)(new, groups=np.zeros(100, dtype=int)), expected)
+
+    @pytest.mark.parametrize("estimator", [IsolationForest(random_state=0), PCA(5)])
+    def test_other_detectors(self, estimator):
+        X, new = series(400), series(200, seed=1)
+        new[100:120, 2] += 9
+        model = detector(estimator).fit(X)
+        scores = model.score_samples(new)
+        assert scores[100:120].mean() < scores[:80].mean()
+        for first, end in ((0, 150), (60, 200)):
+            inner = slice(SIZE - 1, end - first - SIZE + 1)
+            np.testing.assert_allclose(model.score_samples(new[first:end])[inner], scores[first:end][inner], atol=1e-6)
+        for method in ("sensor_scores", "reconstruct"):
+            assert not hasattr(model, method)
+            with pytest.raises(AttributeError, match=r"has no '(feature_scores|reconstruct)'"):
+                getattr(model, method)
+
+    @pytest.mark.parametrize("aggregation", ["mean", "last"])
+    def test_recalibrate(self, aggregation):
+        X, new = series(400), series(300, seed=1) + np.array([0, 0, 3.0])
+        model = detector(aggregation=aggregation, contamination="conformal").fit(X)
+        assert (model.predict(new) == -1).mean() > 0.5
+        scores = model.score_samples(new)
+        assert model.recalibrate(new) is model
+        np.testing.assert_array_equal(model.score_samples(new), scores)
+        assert (model.predict(new) == -1).mean() < 0.1
+        model.set_params(contamination=0.2).recalibrate(new)
+        n_ties = SIZE if aggregation == "last" else 1  # the first steps have the score of the first window
+        assert (model.predict(new) == -1).sum() == pytest.approx(60, abs=n_ties)
+
+    def test_recalibrate_scales_of_groups(self):
+        X, ids = machines()
+        model = detector(group_scaling=True).fit(X, groups=ids)
+        moved = series(300, seed=1) + np.array([0, 0, 30.0])
+        model.recalibrate(moved, groups=np.ones(300, dtype=int))
+        assert (model.predict(moved, groups=np.ones(300, dtype=int)) == -1).mean() < 0.2
+        assert (model.predict(moved, groups=np.zeros(300, dtype=int)) == -1).all()
+
+    def test_missing_values(self):
+        X = pd.DataFrame(series(), columns=["a", "b", "c"])
+        model = detector().fit(X)
+        X.iloc[17, 1] = np.nan
+        for method in (detector().fit, model.predict, model.recalibrate):
+            with pytest.raises(ValueError, match="contains NaN at step 17 of sensor 'b'"):
+                method(X)
+        X.iloc[17, 1] = np.inf
+        with pytest.raises(ValueError, match="contains infinity at step 17 of sensor 'b'"):
+            model.predict(X)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"window_size": ()}, r"window_size=\(\) must be different positive integers"),
+            ({"window_size": (4, 4)}, "must be different positive integers"),
+            ({"window_size": (4, 0)}, "must be different positive integers"),
+            ({"window_size": 0}, "window_size"),
+            ({"window_scaling": ("none", "all")}, "must contain each of"),
+            ({"window_size": 1, "window_scaling": "standard"}, "removes everything from windows of 1 step"),
+            ({"score_step": 9}, "score_step=9 leaves steps between windows of 8 steps"),
+            ({"contamination": "none"}, "contamination"),
+            ({"window_size": 43}, "use window_size=42 or less"),
+        ],
+    )
+    def test_wrong(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            detector(**options).fit(series(290))
+
+    def test_wrong_exclude(self):
+        for exclude in (np.zeros(5, dtype=bool), np.zeros(300)):
+            with pytest.raises(ValueError, match="exclude must have one boolean for each of the 300 steps"):
+                detector().fit(series(), exclude=exclude)
+        with pytest.raises(ValueError, match="too few to hold any of them out"):
+            detector().fit(series(), exclude=np.ones(300, dtype=bool))
+
+    def test_parts_are_held_out_in_several_blocks_of_long_series(self):
+        assert HELD_OUT < 0
+        model = detector(window_size=4).fit(series(2000))
+        assert len(model.calibration_scores_) > 0.15 * 2000
