@@ -64,8 +64,8 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         training steps. "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the
         scores of held-out steps.
     validation_fraction : float, default=0.2
-        Fraction of the training windows that are held out of the training of all members, in contiguous blocks. See
-        Notes.
+        Fraction of the training windows that are held out of the training of all members, in contiguous blocks, in
+        [0, 1). With 0, thresholds come from the folds of the members. See Notes.
     group_column : str, int or None, default=None
         Name or position of a column of X that holds the ids of groups, such as machines, and is no sensor. None means
         that all columns are sensors.
@@ -116,9 +116,9 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
     that early stopping and scores learn from windows far from those that a member was trained on. Windows of the
     training set are recognised when they are scored, and judged by the members that hold them out.
 
-    If series are too short to hold out 10 steps for the threshold, the scores of the folds are used in place of them.
-    Other detectors have no folds: their scores of training steps are too low, also for a float ``contamination``. Where
-    they need folds for the threshold, they are fitted once more for each.
+    If series are too short to hold out 10 steps for the threshold, and with ``validation_fraction=0``, the scores of
+    the folds are used in place of them. Other detectors have no folds: their scores of training steps are too low, also
+    for a float ``contamination``. Where they need folds for the threshold, they are fitted once more for each.
 
     **Thresholds of dependent scores.** Scores of neighbouring steps are nearly equal. So a threshold has a share of
     false steps, not of false alarms, and there are no p-values of steps. ``anomalous_intervals`` has p-values of
@@ -157,7 +157,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         "window_scaling": [StrOptions(set(SCALINGS)), tuple],
         "aggregation": [StrOptions({"mean", "last", "max"})],
         "contamination": [StrOptions(set(THRESHOLDS)), Threshold, reals(0, 0.5, closed="right")],
-        "validation_fraction": [reals(0, 1, closed="neither")],
+        "validation_fraction": [reals(0, 1, closed="left")],
         "group_column": [str, numbers.Integral, None],
         "group_scaling": ["boolean"],
         "max_samples": [StrOptions({"auto"}), integers(1)],
@@ -229,6 +229,8 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         threshold = self._threshold()
         series = Series.of(X, ids)
         excluded = self._check_excluded(exclude, series)
+        if hasattr(self, "offset_"):  # not valid after an error
+            del self.offset_
         self._choose_views(series)
         self._check_lengths(series)
         size, rng = max(self.window_sizes_), check_random_state(self.random_state)
@@ -409,8 +411,12 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
             for group, first, last in zip(series.ids, series.bounds[:-1], series.bounds[1:], strict=True)
             for start, end in find_intervals(-scores[first:last] < self.offset_, min_steps, within)
         ]
-        explains = bool(found) and hasattr(self, "sensor_scores")
-        sensors = self._score_steps(series, self._contributions, relative=True) if explains else None
+        sensors = None
+        if found and hasattr(self, "sensor_scores"):
+            needed = np.zeros(len(scores), dtype=bool)
+            for _, start, end in found:
+                needed[start : end + 1] = True
+            sensors = self._score_steps(series, self._contributions, relative=True, needed=needed)
         position = np.arange(len(scores)) if series.order is None else series.order
         labels = X.index.to_numpy() if hasattr(X, "iloc") else np.arange(len(scores))
         grouped = groups is not None or self.group_column is not None

@@ -67,6 +67,9 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
     _centers: np.ndarray
     _spreads: np.ndarray
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "offset_")
+
     def _detector(self) -> Any:
         """Return the detector of windows as it was given, or the default."""
         return default_detector() if self.get_params(deep=False)["estimator"] is None else self.estimator
@@ -316,9 +319,23 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
             total += own / scale if relative else base + (own - start) / scale
         return total / len(values)
 
-    def _score_steps(self, series: Series, values_of: ValuesOfWindows, relative: bool = False) -> np.ndarray:
-        """Values of steps, (n_steps, ...), in the order of the series."""
-        of_windows = self._of_windows(series, values_of)
+    def _score_steps(
+        self,
+        series: Series,
+        values_of: ValuesOfWindows,
+        relative: bool = False,
+        needed: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Values of steps, (n_steps, ...), in the order of the series; only needed ones are valid, if given."""
+        chosen = None
+        if needed is not None:
+            counts = np.concatenate([[0], np.cumsum(needed)])
+            reach = max(self.window_sizes_) + self._plain("score_step") - 1
+
+            def chosen(starts: np.ndarray) -> np.ndarray:
+                return counts[np.minimum(starts + reach, len(needed))] > counts[starts]
+
+        of_windows = self._of_windows(series, values_of, chosen)
         return self._combined(self._at_steps(series, of_windows, self.aggregation), relative)
 
     # Thresholds

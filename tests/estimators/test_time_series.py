@@ -11,6 +11,7 @@ import skops.io
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import average_precision_score, make_scorer
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -244,6 +245,11 @@ class TestHeldOut:
             detector(window_size=size + 1).fit(X)
         assert f"{len(X)} steps in 1 group" in str(error.value)
 
+    def test_nothing_is_held_out_of_all_members(self):
+        model = detector(validation_fraction=0).fit(series())
+        assert len(model.calibration_scores_) == 300
+        np.testing.assert_array_equal(np.sort(-model.score_samples(series())), model.calibration_scores_)
+
     def test_short_series_of_other_detectors_are_fitted_for_each_fold(self):
         X = series(60)
         model = detector(PCA(3)).fit(X)
@@ -445,6 +451,16 @@ class TestIntervals:
         assert largest.start <= 100 < 139 <= largest.end
         assert largest.p_value == found.p_value.min()
 
+    @pytest.mark.parametrize("options", [*VIEWS.values(), {"aggregation": "last", "score_step": 5}])
+    def test_shares_are_those_of_sensor_scores(self, options):
+        model, X = detector(**options).fit(series(600)), self.faulty()
+        found, sensors = model.anomalous_intervals(X), model.sensor_scores(X)
+        assert len(found) > 0
+        for row in found.itertuples():
+            mean = sensors[row.start : row.end + 1].mean(axis=0)
+            np.testing.assert_allclose(row.shares, np.sort(mean)[::-1] / mean.sum(), rtol=1e-12)
+            assert list(row.sensors) == np.argsort(-mean).tolist()
+
     def test_debounce(self):
         model, X = detector().fit(series(600)), self.faulty()
         labels = model.predict(X)
@@ -584,6 +600,13 @@ class TestParameters:
     def test_wrong(self, options, message):
         with pytest.raises(ValueError, match=message):
             detector(**options).fit(series(290))
+
+    def test_after_an_error(self):
+        model = detector().fit(series())
+        with pytest.raises(ValueError, match="use window_size"):
+            model.set_params(window_size=100).fit(series())
+        with pytest.raises(NotFittedError):
+            model.predict(series())
 
     def test_wrong_exclude(self):
         for exclude in (np.zeros(5, dtype=bool), np.zeros(300)):
