@@ -316,6 +316,11 @@ def column_apart(X: Any, column: str | int) -> tuple[np.ndarray, Any]:
     return np.asarray(_safe_indexing(X, column % n_columns, axis=1)), _safe_indexing(X, others, axis=1)
 
 
+def take_rows(X: Any, positions: np.ndarray) -> Any:
+    """Return the rows of a DataFrame, array or list at the given positions."""
+    return _safe_indexing(X, positions)
+
+
 def check_validation_rows(estimator: Any, X_val: Any) -> np.ndarray:
     """Validate ``X_val`` against the X seen in fit; error messages name X_val."""
     try:

@@ -1,0 +1,81 @@
+"""
+Time series: which steps are outliers, and which sensors say so
+===============================================================
+
+``TimeSeriesOutlierDetector`` learns from a normal stretch of a series of several sensors. Then it scores every step of
+new series, lists intervals of outliers, and names the sensors that contribute most.
+"""
+
+# %%
+# A machine with four sensors
+# ---------------------------
+# The load of a machine varies with the hour. Temperature follows it slowly, vibration is proportional to it, and the
+# pressure is kept constant. Two weeks, a step each 10 minutes: the first one trains. In the second one there are three
+# faults: the vibration is twice as large as the load explains, the temperature does not change, and the pressure
+# decreases slowly.
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from sk_autoencoder import TimeSeriesDisplay, TimeSeriesOutlierDetector
+
+rng = np.random.default_rng(0)
+n_steps, day = 2016, 144
+time = np.arange(n_steps)
+load = 1 + 0.5 * np.sin(2 * np.pi * time / day) + 0.3 * np.sin(6 * np.pi * time / day) + rng.normal(0, 0.05, n_steps)
+temperature = np.zeros(n_steps)
+for step in range(1, n_steps):
+    temperature[step] = 0.95 * temperature[step - 1] + 0.05 * load[step] + rng.normal(0, 0.01)
+series = pd.DataFrame(
+    {
+        "load": load,
+        "temperature": temperature,
+        "vibration": load * (1 + rng.normal(0, 0.05, n_steps)),
+        "pressure": 2 + rng.normal(0, 0.05, n_steps),
+    }
+)
+faults = {"vibration": slice(1200, 1240), "temperature": slice(1500, 1600), "pressure": slice(1800, 1900)}
+series.loc[1200:1239, "vibration"] *= 2
+series.loc[1500:1599, "temperature"] = series.loc[1500, "temperature"]
+series.loc[1800:1899, "pressure"] -= np.linspace(0, 0.4, 100)
+
+train, test = series[:1008], series[1008:]
+
+# %%
+# Fit and list intervals
+# ----------------------
+# Windows of 16 steps are the samples of the detector. An interval opens when 3 of the last 4 steps are outliers, so
+# that single steps raise no alarm. Start and end are labels of the index.
+
+detector = TimeSeriesOutlierDetector(window_size=16, random_state=0).fit(train)
+intervals = detector.anomalous_intervals(test, min_steps=3, within=4)
+intervals[["start", "end", "kind", "peak", "p_value", "sensors"]].round(3)
+
+# %%
+# Plot
+# ----
+# The bars show the sensors of the interval with the highest score.
+
+display = TimeSeriesDisplay.from_estimator(detector, test, min_steps=3, within=4)
+plt.show()
+
+# %%
+# Stream
+# ------
+# ``stream`` scores steps as they arrive, one or several at once, by the windows that end there. The result is None
+# until the first window is full.
+
+stream = detector.stream()
+results = [stream.push(test[start : start + 12]) for start in range(0, len(test), 12)]
+streamed = np.concatenate([result.scores for result in results if result is not None])
+assert streamed.shape == (len(test) - 15,)
+
+# %%
+# Each fault is found, and its sensor has the largest share.
+
+found = {}
+for sensor, fault in faults.items():
+    inside = intervals[(intervals.start < fault.stop) & (intervals.end >= fault.start)]
+    found[sensor] = not inside.empty and inside.loc[inside.peak.idxmax(), "sensors"][0] == sensor
+assert all(found.values()), found
