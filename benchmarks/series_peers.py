@@ -113,7 +113,13 @@ def pca_error(windows: np.ndarray) -> Score:
 
 def mahalanobis(windows: np.ndarray) -> Score:
     """Squared Mahalanobis distance, with a shrunk covariance."""
-    return LedoitWolf().fit(windows).mahalanobis
+    fitted = LedoitWolf().fit(windows)
+
+    def distances(rows: np.ndarray) -> np.ndarray:
+        deviations = rows - fitted.location_
+        return np.einsum("ij,ij->i", deviations @ fitted.precision_, deviations)
+
+    return distances
 
 
 def centres(windows: np.ndarray) -> Score:
