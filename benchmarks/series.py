@@ -45,6 +45,7 @@ from benchmarks.series_beds import (
     DAY,
     FAULTS,
     KINDS,
+    N_SYNTHETIC,
     Series,
     attribution,
     skab,
@@ -61,13 +62,14 @@ from benchmarks.series_metrics import (
     ranking,
     threshold_for_alarms,
 )
-from benchmarks.series_peers import LAST, METHODS, SENSOR_METHODS, Method, Scorer
+from benchmarks.series_peers import LAST, METHODS, SENSOR_METHODS, WINDOW_SIZES, Method, Scorer
 from benchmarks.tables import as_text
 
 Cell = dict[str, Any]
 N_CLEAN = CLEAN_DAYS * DAY
 SMD_PEERS = ("window length", "PCA (90 %)", "KMeans", "IsolationForest", "neighbours")
-GRID = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 2.5, 3.0)
+MARGIN = max(WINDOW_SIZES)  # steps before and after an event
+GRID = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
 
 
 def threshold(scorer: Scorer, X_train: np.ndarray) -> float:
@@ -193,8 +195,13 @@ def best_settings(cells: dict[str, dict[str, Cell]], main: str) -> list[str]:
 
 
 def comparisons(cells: dict[str, dict[str, Cell]], names: list[str], main: str, against: str) -> list[dict[str, Any]]:
-    """Paired differences of the main figure to one method over series, with 95 % intervals and Wilcoxon tests."""
-    reference = next((name for name in names if name.split(", ")[0] == against), None)
+    """Paired differences of the main figure over series to the best setting of one method.
+
+    With 95 % intervals and Wilcoxon tests.
+    """
+    best = best_settings(cells, main)
+    family = against.split(", ")[0]
+    reference = next((name for name in [against, *best] if name in cells and name.split(", ")[0] == family), None)
     if reference is None:
         return []
     rows = []
@@ -234,10 +241,22 @@ def report(bed: str, cells: dict[str, dict[str, Cell]], every_setting: bool, aga
     return text
 
 
+def stored(path: Path) -> dict[tuple[str, str, str], Cell]:
+    """Cells of a file by bed, method and series."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {(cell["bed"], cell["method"], cell["series"]): cell for cell in map(json.loads, lines)}
+
+
+def store(path: Path, known: dict[tuple[str, str, str], Cell], key: tuple[str, str, str], figures: Cell) -> None:
+    """Add a cell to a file, and to those that are known."""
+    known[key] = dict(zip(("bed", "method", "series"), key, strict=True)) | figures
+    with path.open("a") as file:
+        file.write(json.dumps(known[key]) + "\n")
+
+
 def run(options: argparse.Namespace) -> None:
     """Measure what is missing, and print the tables."""
-    lines = options.out.read_text().splitlines() if options.out.exists() else []
-    known = {(cell["bed"], cell["method"], cell["series"]): cell for cell in map(json.loads, lines)}
+    known = stored(options.out)
     for bed in options.only:
         methods = BEDS[bed].methods
         wanted = [name for name in methods if not options.methods or name.split(", ")[0] in options.methods]
@@ -248,42 +267,51 @@ def run(options: argparse.Namespace) -> None:
                 if key not in known:
                     start = perf_counter()
                     figures = BEDS[bed].measure(methods[name], series)
-                    names = {"bed": bed, "method": name, "series": series.name}
-                    known[key] = names | figures | {"seconds": perf_counter() - start}
-                    with options.out.open("a") as file:
-                        file.write(json.dumps(known[key]) + "\n")
+                    store(options.out, known, key, figures | {"seconds": perf_counter() - start})
                 cells[name][series.name] = known[key]
         if cells:
             print(f"{report(bed, cells, options.all, options.against)}\n", flush=True)
 
 
+def found_by_strength(scorer: Scorer, seed: int) -> Cell:
+    """Which events of one series are found, for each strength of the grid.
+
+    One test series holds the clean days, and each event with each strength between the steps around it.
+    """
+    pieces, places = [], []
+    n_steps = N_CLEAN
+    for strength in GRID:
+        series = synthetic_series(seed, dict.fromkeys(KINDS, strength))
+        for event in series.events:
+            pieces.append(series.test[event.start - MARGIN : event.stop + MARGIN])
+            places.append((n_steps + MARGIN, n_steps + len(pieces[-1]) - MARGIN))
+            n_steps += len(pieces[-1])
+    scores = scorer(series.train, np.concatenate([series.test[:N_CLEAN], *pieces]))
+    flags = scores > threshold_for_alarms(scores[:N_CLEAN], CLEAN_DAYS)
+    found = np.reshape(events_found(flags, places), (len(GRID), len(KINDS)))
+    return {event.kind: hits.tolist() for event, hits in zip(series.events, found.T, strict=True)}
+
+
 def calibrate(options: argparse.Namespace) -> None:
     """Print for each kind and strength how many of the ten events the peers find; each has its best setting on SMD."""
-    lines = options.out.read_text().splitlines() if options.out.exists() else []
-    cells = [cell for cell in map(json.loads, lines) if cell["bed"] == "smd" and cell["method"] in METHODS]
+    known = stored(options.out)
     of_smd: dict[str, dict[str, Cell]] = {}
-    for cell in cells:
-        if cell["method"].split(", ")[0] in SMD_PEERS:
-            of_smd.setdefault(cell["method"], {})[cell["series"]] = cell
+    for (bed, name, series), cell in known.items():
+        if bed == "smd" and name.split(", ")[0] in SMD_PEERS:
+            of_smd.setdefault(name, {})[series] = cell
     if not of_smd:
         raise SystemExit("--calibrate needs the figures of --only smd in the same file.")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in best_settings(of_smd, "ap"):
-        found = np.zeros((len(GRID), len(KINDS)), dtype=int)
-        for seed in range(10):
-            variants = [synthetic_series(seed, dict.fromkeys(KINDS, strength)) for strength in GRID]
-            test = np.concatenate([variants[0].test[:N_CLEAN], *(variant.test[N_CLEAN:] for variant in variants)])
-            scores = METHODS[name](variants[0].train, test)
-            flags = scores > threshold_for_alarms(scores[:N_CLEAN], CLEAN_DAYS)
-            for number, variant in enumerate(variants):
-                shift = number * len(KINDS) * DAY
-                hits = events_found(flags[shift:], [(event.start, event.stop) for event in variant.events])
-                order = [KINDS.index(event.kind) for event in variant.events]
-                found[number, order] += hits
-        for kind, counts in zip(KINDS, found.T, strict=True):
-            rows.append(
-                {"kind": kind, "method": name, **{str(s): n for s, n in zip(GRID, counts.tolist(), strict=True)}}
-            )
+        cells = []
+        for seed in range(N_SYNTHETIC):
+            key = "calibration", name, f"synthetic {seed}"
+            if key not in known:
+                store(options.out, known, key, {"found": found_by_strength(METHODS[name], seed)})
+            cells.append(known[key]["found"])
+        for kind in KINDS:
+            counts = np.sum([cell[kind] for cell in cells], axis=0).tolist()
+            rows.append({"kind": kind, "method": name, **dict(zip(map(str, GRID), counts, strict=True))})
     rows.sort(key=lambda row: KINDS.index(row["kind"]))
     print(as_text(rows, {}, blocks="kind"))
 
