@@ -24,6 +24,7 @@ from sk_autoencoder.displays import (
     OutlierReconstructionDisplay,
     OutlierScoreDisplay,
     ReconstructionDisplay,
+    TimeSeriesDisplay,
     TraversalDisplay,
 )
 from sk_autoencoder.estimators import (
@@ -46,6 +47,7 @@ __all__ = [
     "OutlierReconstructionDisplay",
     "OutlierScoreDisplay",
     "ReconstructionDisplay",
+    "TimeSeriesDisplay",
     "TimeSeriesOutlierDetector",
     "TraversalDisplay",
     "corruptions",

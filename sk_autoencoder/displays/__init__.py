@@ -8,6 +8,7 @@ from sk_autoencoder.displays.loss_curve import LossCurveDisplay
 from sk_autoencoder.displays.outlier_reconstruction import OutlierReconstructionDisplay
 from sk_autoencoder.displays.outlier_score import OutlierScoreDisplay
 from sk_autoencoder.displays.reconstruction import ReconstructionDisplay
+from sk_autoencoder.displays.time_series import TimeSeriesDisplay
 from sk_autoencoder.displays.traversal import TraversalDisplay
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "OutlierReconstructionDisplay",
     "OutlierScoreDisplay",
     "ReconstructionDisplay",
+    "TimeSeriesDisplay",
     "TraversalDisplay",
 ]
