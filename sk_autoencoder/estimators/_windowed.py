@@ -98,7 +98,11 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         fewest = 2 if reset else 1
         X = check_rows(self, X, reset=reset, finite=False, accept_sparse=False, ensure_min_samples=fewest)
         self._check_finite(X)
-        return X, None if groups is None else check_groups(groups, len(X), "step")[:, 0]
+        if groups is None:
+            return X, None
+        if np.ndim(groups) == 2:
+            raise ValueError(f"groups must have one id for each step: {len(X)}, but has the shape {np.shape(groups)}.")
+        return X, check_groups(groups, len(X), "step")[:, 0]
 
     def _check_finite(self, X: np.ndarray) -> None:
         """Raise an error that names a step and a sensor with a value that is missing or infinite."""

@@ -11,13 +11,9 @@ _ORDER = "The score of a step is that of windows, which depend on the steps arou
 EXPECTED_FAILED_CHECKS = {"check_methods_sample_order_invariance": _ORDER, "check_methods_subset_invariance": _ORDER}
 
 
-@parametrize_with_checks([TimeSeriesOutlierDetector(window_size=1)])
-def test_default(estimator, check):
-    check(estimator)
-
-
 @parametrize_with_checks(
     [
+        TimeSeriesOutlierDetector(AutoencoderOutlierDetector(max_iter=2), window_size=1),
         TimeSeriesOutlierDetector(QUICK, window_size=1, contamination=0.1, group_scaling=True),
         TimeSeriesOutlierDetector(IsolationForest(n_estimators=5), window_size=1, aggregation="last"),
     ]

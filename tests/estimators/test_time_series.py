@@ -378,6 +378,8 @@ class TestGroups:
             model.predict(X[:7])
         with pytest.raises(ValueError, match="groups must have one id for each step: 720"):
             model.predict(X, groups=ids[1:])
+        with pytest.raises(ValueError, match="groups must have one id for each step: 720"):
+            model.predict(X, groups=np.column_stack([ids, ids]))
         with pytest.raises(ValueError, match="pass one of both"):
             detector(group_column=0).fit(X, groups=ids)
         with pytest.raises(ValueError, match="'m' is a name, but X has no column names"):
