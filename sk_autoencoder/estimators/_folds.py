@@ -22,7 +22,8 @@ class Folds:
     fewer than 10 samples and no groups, there is one fold, on which all members are trained. A single member holds out
     one of five folds.
 
-    With groups, folds are whole groups. A sample may share data with samples of other groups, as windows of a series
+    With groups, folds are whole groups, and members beyond the number of folds hold out none: they are trained on all
+    samples, and score new ones. A sample may share data with samples of other groups, as windows of a series
     do. Then it is not used by members that hold out one of these groups: they are not trained on it. Samples that share
     data with their own fold only are apart; scores learn from these alone, whichever member they belong to.
 
@@ -77,8 +78,8 @@ class Folds:
 
     @property
     def of_member(self) -> np.ndarray:
-        """The fold that each member holds out, (n_members,)."""
-        return np.arange(self.n_members) % self.n_folds
+        """The fold that each member holds out, (n_members,); -1 for members that hold out none."""
+        return folds_of_members(self.n_members, self.n_folds, self.shared is not None)
 
     @property
     def all_held_out(self) -> bool:
@@ -89,24 +90,29 @@ class Folds:
     def others(self) -> np.ndarray:
         """For each member, one member for each other fold, which holds it out, (n_members, n_others).
 
+        If members hold out no fold, there is one more fold for them; the others repeat one.
+
         These indices are also those of the folds, since member k holds out fold k for all k < n_folds. Without
         ``all_held_out``, the index of each member itself, (n_members, 1).
         """
         if not self.all_held_out:
             return np.arange(self.n_members)[:, None]
-        return np.stack([np.delete(np.arange(self.n_folds), fold) for fold in self.of_member])
+        folds = np.arange(self.n_folds)
+        others = [folds[folds != fold] for fold in self.of_member]
+        return np.stack([np.resize(own, max(map(len, others))) for own in others])
 
     def trained(self) -> np.ndarray:
         """Positions of the samples that each member is trained on, (n_members, n).
 
-        All folds but the one that the member holds out; all samples if there is one fold. If the sizes of the folds
-        differ, members that hold out a smaller fold leave out more samples, so that n is the same for all.
+        All folds but the one that the member holds out; all samples if there is one fold. So that n is the same for
+        all, members that hold out a smaller fold leave out more samples. With groups, whose folds may differ more,
+        samples are repeated instead.
         """
         if self.n_folds == 1:
             return np.tile(self.order, (self.n_members, 1))
         trained = [self.order[self._used_without(fold)] for fold in self.of_member]
-        size = min(map(len, trained))
-        return np.stack([positions[:size] for positions in trained])
+        size = (min if self.shared is None else max)(map(len, trained))
+        return np.stack([np.resize(positions, size) for positions in trained])
 
     def validation(self) -> np.ndarray:
         """Positions of held-out samples of each member, at most 2000, (n_members, n)."""
@@ -143,7 +149,9 @@ class Folds:
         return bits
 
     def _apart(self, fold: int) -> np.ndarray:
-        """Positions of the samples in a fold that share no data with other folds."""
+        """Positions of the samples in a fold that share no data with other folds; of all samples for the fold -1."""
+        if fold < 0:
+            return self.order
         apart = self.of_order == fold
         if self.shared is not None:
             apart &= (self.shared == fold).all(axis=1)
@@ -165,6 +173,12 @@ class Folds:
         size = max(1, min(most, *(round(float(weight.sum())) for weight in weights)))
         pairs = zip(groups, weights, strict=True)
         return np.stack([np.repeat(positions, n_copies(weight, size)) for positions, weight in pairs])
+
+
+def folds_of_members(n_members: int, n_folds: int, with_groups: bool) -> np.ndarray:
+    """Return the fold that each member holds out, (n_members,); -1 for none."""
+    members = np.arange(n_members)
+    return np.where(members < n_folds, members, -1) if with_groups else members % n_folds
 
 
 def folds_of_groups(groups: np.ndarray, n_folds: int, trained: np.ndarray) -> np.ndarray:

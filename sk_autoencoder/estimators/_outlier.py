@@ -31,7 +31,7 @@ from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._copies import as_copies, repeated
-from sk_autoencoder.estimators._folds import N_FOLDS, Folds, folds_of_groups
+from sk_autoencoder.estimators._folds import N_FOLDS, Folds, folds_of_groups, folds_of_members
 from sk_autoencoder.estimators._training_samples import TrainingSamples, hashed
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
@@ -311,6 +311,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     _training_samples: TrainingSamples | None
     _copies: np.ndarray | None  # weights of all training samples as numbers of copies
     _n_folds: int
+    _has_groups: bool
 
     def __init__(
         self,
@@ -405,7 +406,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             no training sample is scored by a member that was trained on samples of its group. With several columns, the
             first is the group of the sample; the others are groups that it shares data with, as overlapping windows do.
             A member that holds out one of them is not trained on the sample. With fewer groups than members, there
-            are as many folds as groups. None holds out single samples.
+            are as many folds as groups; the other members are trained on all samples, and score new samples. None
+            holds out single samples.
 
         Returns
         -------
@@ -534,7 +536,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         upper = self.calibration_scores_ + rounding(self.calibration_scores_)
         at_least_as_large = n_held_out - np.searchsorted(upper, scores, side="left")
         # The held-out scores include those of training samples themselves.
-        new = 1 if voters is None else ~voters.any(axis=0)
+        new = 1 if voters is None else ~voters[self._of_members() >= 0].any(axis=0)
         return np.maximum(new + at_least_as_large, 1) / (new + n_held_out)
 
     def recalibrate(
@@ -663,6 +665,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         super()._prepare(training, validation, save)
         # The number of folds does not change if members are added later.
         self._n_folds = N_FOLDS if self._shape.n_members == 1 else min(N_FOLDS, self._shape.n_members)
+        self._has_groups = training.groups is not None
         if training.groups is not None:
             self._n_folds = min(self._n_folds, len(np.unique(training.groups[:, 0])))
 
@@ -692,15 +695,22 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     def _voters(self, X: np.ndarray) -> np.ndarray | None:
         """Return which members score which samples: for training samples, those that held them out; None means all."""
-        if self._training_samples is None:
+        known = self._training_samples
+        folds = np.zeros(X.shape[0], dtype=np.uint8) if known is None else known.find(X)
+        of_all = self._of_members() < 0  # trained on all samples
+        if not of_all.any() and not folds.any():
             return None
-        folds = self._training_samples.find(X)
-        return self._members_holding_out(folds) if folds.any() else None
+        voters = self._members_holding_out(folds)
+        voters[:, folds == 0] |= of_all[:, None]
+        return voters
 
     def _members_holding_out(self, folds: np.ndarray) -> np.ndarray:
         """Return which members score samples with the given bits of folds, (n_members, n_samples)."""
-        of_member = (np.arange(self._shape.n_members) % self._n_folds).astype(np.uint8)
-        return (folds >> of_member[:, None]) & 1 > 0
+        of_member = self._of_members()[:, None]
+        return ((folds >> np.maximum(of_member, 0).astype(np.uint8)) & 1 > 0) & (of_member >= 0)
+
+    def _of_members(self) -> np.ndarray:
+        return folds_of_members(self._shape.n_members, self._n_folds, self._has_groups)
 
     def _score_samples(self, X: np.ndarray, voters: np.ndarray | None) -> np.ndarray:
         return -self._scored(X, voters, self._score.votes, self._score.combine)

@@ -78,7 +78,8 @@ def test_one_group_for_each_sample_is_like_no_groups_but_for_the_draw():
 def test_fewer_groups_than_members():
     X, groups = table(), np.arange(N) % 2
     model = detector().fit(X, groups=groups)
-    np.testing.assert_array_equal(model._voters(X).sum(axis=0), np.where(model._voters(X)[0], 3, 2))
+    np.testing.assert_array_equal(model._voters(X)[:2], [groups == 0, groups == 1])
+    assert not model._voters(X)[2:].any()
 
 
 def test_warm_start():
@@ -119,3 +120,21 @@ def test_other_groups_are_another_training(tmp_path):
 def test_errors(groups, message):
     with pytest.raises(ValueError, match=message):
         detector().fit(table(), groups=groups)
+
+
+def test_members_without_a_fold_are_trained_on_all_samples_and_score_new_ones():
+    X, groups = table(), np.arange(N) % 2
+    new = np.random.default_rng(1).normal(size=(7, 4))
+    model = detector(n_estimators=4).fit(X, groups=groups)
+    trained, _ = model._split(Samples(X, groups=groups[:, None]), hold_out=False)
+    assert [len(set(own)) for own in trained] == [N // 2, N // 2, N, N]
+    np.testing.assert_array_equal(model._voters(new), np.tile([[False], [False], [True], [True]], 7))
+    both = model._voters(np.vstack([X[:1], new]))
+    assert both[:, 0].tolist() == [True, False, False, False]
+    np.testing.assert_array_equal(both[:, 1:], model._voters(new))
+    # p-values count a new sample itself, and a training sample is one of the held-out ones.
+    far = np.full((1, 4), 1e3)
+    assert model.p_values(far)[0] == 1 / (N + 1)
+    assert model.p_values(X).min() == 1 / N
+    model.forget_training_samples()
+    np.testing.assert_array_equal(model._voters(X), np.tile([[False], [False], [True], [True]], N))
