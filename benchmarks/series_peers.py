@@ -24,6 +24,9 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
+from sk_autoencoder import AutoencoderOutlierDetector, TimeSeriesOutlierDetector
+from sk_autoencoder.estimators._windowed import default_detector
+from sk_autoencoder.scores import Combined, Mahalanobis, ReconstructionError, SampleIsolation
 from sk_autoencoder.windows import cut_windows, join_windows
 
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -170,8 +173,38 @@ def settings(fit: Callable[[np.ndarray], Score], name: str, aggregation: str = "
     return {f"{name}, {size}": Scorer(partial(on_windows, fit, size, aggregation)) for size in WINDOW_SIZES}
 
 
+# Compositions of the detector, which are measured if they are named.
+_NETWORKS: dict[str, dict[str, Any]] = {
+    "default of tables": {},
+    "denoising": {"outlier_score": default_detector().outlier_score, "scaling": None},
+    "convolutional": {"network": "convolutional"},
+    "recurrent": {"network": "recurrent"},
+    "attention": {"network": "attention"},
+}
+COMPOSITIONS: dict[str, Scorer] = {
+    **{
+        name: series_detector(TimeSeriesOutlierDetector(AutoencoderOutlierDetector(**parameters), random_state=0))
+        for name, parameters in _NETWORKS.items()
+    },
+    **{
+        f"linear with {name}": series_detector(
+            TimeSeriesOutlierDetector(default_detector().set_params(outlier_score=score), random_state=0)
+        )
+        for name, score in {
+            "reconstruction": "reconstruction",
+            "mahalanobis": "mahalanobis",
+            "both and isolation": Combined(
+                [ReconstructionError(), Mahalanobis("code+residual"), SampleIsolation()], damped=False
+            ),
+        }.items()
+    },
+}
+
 # A method is one line here: a name, without a comma, or with one before its setting.
 METHODS: dict[str, Scorer] = {
+    "detector, auto": series_detector(TimeSeriesOutlierDetector(random_state=0)),
+    "detector, 16": series_detector(TimeSeriesOutlierDetector(window_size=16, random_state=0)),
+    "detector, 32": series_detector(TimeSeriesOutlierDetector(window_size=32, random_state=0)),
     "random": Scorer(random),
     "step length": Scorer(step_length),
     **{key: value for name, fit in PEERS.items() for key, value in settings(fit, name).items()},
@@ -212,7 +245,13 @@ def pca_sensors(window_size: int, held_out_scales: bool, X_train: np.ndarray, X_
     return errors(X_test) / scales
 
 
+def sensors_of_detector(X_train: np.ndarray, X_test: np.ndarray) -> np.ndarray:
+    """Contributions of the sensors to the scores of the detector with its defaults."""
+    return TimeSeriesOutlierDetector(random_state=0).fit(X_train).sensor_scores(X_test)
+
+
 SENSOR_METHODS: dict[str, Method] = {
+    "detector": sensors_of_detector,
     "random": random_sensors,
     "squared deviation": step_deviations,
     **{f"PCA (90 %) squared error, {size}": partial(pca_sensors, size, False) for size in WINDOW_SIZES},

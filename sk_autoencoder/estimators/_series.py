@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-_SHORTEST, _LONGEST, _WITHOUT_PERIOD = 16, 256, 32  # window sizes of "auto"
+_SHORTEST, _LONGEST, _WITHOUT_PERIOD = 48, 256, 48  # window sizes of "auto"
 _SHORTEST_PERIOD, _PERIODIC = 3, 0.3  # smallest lag of a period, and smallest autocorrelation there
 _STEPS_OF_A_WINDOW = 8  # "auto" cuts at least as many windows that do not overlap
 _FLATTEST = 0.1  # smallest standard deviation of a window, in standard deviations of its sensor
@@ -22,18 +22,19 @@ class Series:
     ids: np.ndarray  # (n_groups,) sorted
     bounds: np.ndarray  # (n_groups + 1,); group g has the steps bounds[g] to bounds[g + 1] - 1
     order: np.ndarray | None  # (n_steps,) rows of X, or None if X has this order
+    dtype: Any = np.float64  # of X
 
     @classmethod
     def of(cls, X: np.ndarray, ids: np.ndarray | None) -> Series:
         """Bring the rows of X, (n_steps, n_sensors), in the order of their groups; None is a single group."""
         if ids is None:
-            return cls(X, np.array([0]), np.array([0, len(X)]), None)
+            return cls(X, np.array([0]), np.array([0, len(X)]), None, X.dtype)
         distinct, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)
         order = np.argsort(inverse, kind="stable")
         bounds = np.concatenate([[0], np.cumsum(counts)])
         if (np.diff(order) == 1).all():
-            return cls(X, distinct, bounds, None)
-        return cls(X[order], distinct, bounds, order)
+            return cls(X, distinct, bounds, None, X.dtype)
+        return cls(X[order], distinct, bounds, order, X.dtype)
 
     @property
     def of_step(self) -> np.ndarray:

@@ -39,12 +39,13 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
     estimator : object or None, default=None
         Outlier detector with ``fit`` and ``score_samples``, which is fitted to flat windows of shape
         (n_windows, n_sensors * window_size): the steps of the first sensor, then those of the second, and so on. None
-        is ``AutoencoderOutlierDetector()``. Networks that read sequences get their ``sample_shape`` unless they have
-        one. Its ``contamination`` is not used.
+        is an ``AutoencoderOutlierDetector`` that is linear (``hidden_layer_sizes=()``, ``corruption=None``), whose
+        score combines ``ReconstructionError("log")`` and ``SampleIsolation()``; see Notes. Networks that read sequences
+        get their ``sample_shape`` unless they have one. Its ``contamination`` is not used.
     window_size : int, tuple of int or "auto", default="auto"
         Steps of a window. With several sizes, one detector is fitted for each. "auto" is the median over the sensors of
-        their period, the lag of the highest peak of the autocorrelation that is at least 0.3, at least 16 and at most
-        256; 32 if no sensor has a period. It is at most an eighth of the training steps, and the length of the
+        their period, the lag of the highest peak of the autocorrelation that is at least 0.3, but at least 48 and at
+        most 256; 48 if no sensor has a period. It is at most an eighth of the training steps, and the length of the
         shortest group.
     step : int, default=1
         Steps between the starts of training windows.
@@ -70,8 +71,8 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         Name or position of a column of X that holds the ids of groups, such as machines, and is no sensor. None means
         that all columns are sensors.
     group_scaling : bool, default=False
-        Whether to center and scale each sensor by its mean and standard deviation in the group. A group that was not
-        in the training set is scaled by the statistics of all groups, with a warning.
+        Whether to center and scale each sensor by its mean and standard deviation in the group. False uses those of
+        all groups together. A group that was not in the training set is scaled in this way too, with a warning.
     max_samples : int or "auto", default="auto"
         Largest number of training windows, which are drawn at random. "auto" is the number of windows that together
         have 2^24 values, 128 MB in float64.
@@ -119,6 +120,11 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
     If series are too short to hold out 10 steps for the threshold, and with ``validation_fraction=0``, the scores of
     the folds are used in place of them. Other detectors have no folds: their scores of training steps are too low, also
     for a float ``contamination``. Where they need folds for the threshold, they are fitted once more for each.
+
+    **The default detector.** Sensors are centered and scaled before windows are cut. In a linear
+    ``AutoencoderOutlierDetector``, ``n_components="auto"`` is the number of principal components that explain 90 % of
+    the variance of the training windows. Where series allow few folds, some of its members hold out none: they are
+    trained on all training windows, and score new ones.
 
     **Thresholds of dependent scores.** Scores of neighbouring steps are nearly equal. So a threshold has a share of
     false steps, not of false alarms, and there are no p-values of steps. ``anomalous_intervals`` has p-values of
@@ -359,7 +365,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
             Reconstructions in the units of X, in the type of X: the mean over the windows that cover a step.
         """
         series = self._series(X, groups)
-        dtype, total = series.steps.dtype, np.zeros(series.steps.shape)
+        total = np.zeros(series.steps.shape)
         for view, (size, _) in enumerate(self._views):
             windows = self._windows(view, series.steps, series.starts(size, self._plain("score_step")))
             sums, n_windows = np.zeros(series.steps.shape), np.zeros(len(series.steps))
@@ -371,7 +377,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
                     n_windows[covered] += 1
             total += sums / n_windows[:, None]
         center, spread = self._group_scale(series)
-        return series.in_order_of_x((total / len(self._views) * spread + center).astype(dtype))
+        return series.in_order_of_x((total / len(self._views) * spread + center).astype(series.dtype))
 
     def anomalous_intervals(self, X: Any, *, groups: Any = None, min_steps: int = 1, within: int = 1) -> Any:
         """List the intervals of outlying steps.

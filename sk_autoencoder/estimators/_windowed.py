@@ -21,6 +21,7 @@ from sk_autoencoder.estimators._parts_of_series import HELD_OUT, Parts, usable_s
 from sk_autoencoder.estimators._series import Series, Windows, automatic_size, to_steps
 from sk_autoencoder.networks import NETWORKS
 from sk_autoencoder.scaling import column_statistics
+from sk_autoencoder.scores import Combined, ReconstructionError, SampleIsolation
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold, exponential_tail
 
 _CELLS_AT_ONCE = 1 << 21  # of windows that are scored at once
@@ -36,9 +37,33 @@ ValuesOfWindows = Callable[[int, Windows], np.ndarray]
 OfWindows = list[tuple[np.ndarray, np.ndarray]]
 
 
+_EXPLAINED = 0.9  # share of the variance of windows that the default detector's code has
+_MOST_DECOMPOSED = 1000  # windows, by which its size is chosen
+
+
 def default_detector() -> AutoencoderOutlierDetector:
-    """Return the detector of windows that ``estimator=None`` stands for."""
-    return AutoencoderOutlierDetector()
+    """Return the detector of windows that ``estimator=None`` stands for, a linear autoencoder.
+
+    It was chosen among ``COMPOSITIONS`` in ``benchmarks/series_peers.py``. The sensors are scaled before windows are
+    cut, all steps of a window alike.
+    """
+    return AutoencoderOutlierDetector(
+        hidden_layer_sizes=(),
+        activation="identity",
+        corruption=None,
+        scaling=None,
+        outlier_score=Combined([ReconstructionError("log"), SampleIsolation()], damped=False),
+        learning_rate_init=0.02,
+        batch_size=32,
+    )
+
+
+def _size_of_code(windows: Windows, rng: np.random.RandomState) -> int:
+    """Return the number of principal components that explain 90 % of the variance of windows."""
+    rows = np.sort(rng.permutation(len(windows))[:_MOST_DECOMPOSED])
+    variances = np.square(np.linalg.svd(windows[rows] - windows[rows].mean(axis=0), compute_uv=False))
+    shares = np.cumsum(variances) / max(variances.sum(), np.finfo(float).tiny)
+    return int(min(1 + np.count_nonzero(shares < _EXPLAINED), windows.shape[1]))
 
 
 def chunks(windows: Windows) -> Iterator[slice]:
@@ -62,7 +87,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
     _unit: np.ndarray  # (n_sensors,) standard deviations of scaled steps
     _tails: np.ndarray  # (n_views, 3) start, scale and base of the exponential tail of each detector's scores
     _block_peaks: np.ndarray  # sorted largest outlier scores of held-out blocks of one window
-    # With group_scaling: ids, and centers and spreads (n_groups + 1, n_sensors), the last of all groups together.
+    # Centers and spreads of the sensors, (n_groups + 1, n_sensors): of groups, with group_scaling, and of all together.
     _scaled_ids: list[Any]
     _centers: np.ndarray
     _spreads: np.ndarray
@@ -193,13 +218,12 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         edges[starts] += 1
         edges[starts + size] -= 1  # starts are distinct
         used = np.cumsum(edges[:-1]) > 0
+        self._scaled_ids = []
+        self._centers, self._spreads = (moment[None] for moment in _moments(series.steps[used]))
         if self.group_scaling:
-            self._scaled_ids, no_groups = [], np.empty((0, self.n_features_in_))
-            pooled = column_statistics(series.steps[used])
-            self._centers, self._spreads = np.vstack([no_groups, pooled.mean]), np.vstack([no_groups, pooled.scale])
             self._learn_groups(series, used)
-            series = self._scaled(series)
-        self._unit = column_statistics(series.steps[used]).scale
+        series = self._scaled(series)
+        _, self._unit = _moments(series.steps[used])
         return series
 
     def _learn_groups(self, series: Series, used: np.ndarray) -> None:
@@ -207,17 +231,16 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         learnt = dict(zip(self._scaled_ids, zip(self._centers, self._spreads, strict=False), strict=False))
         for group, first, end in zip(series.ids.tolist(), series.bounds[:-1], series.bounds[1:], strict=True):
             if used[first:end].any():
-                statistics = column_statistics(series.steps[first:end][used[first:end]])
-                learnt[group] = statistics.mean, statistics.scale
+                learnt[group] = _moments(series.steps[first:end][used[first:end]])
         pooled = self._centers[-1], self._spreads[-1]
         self._scaled_ids = list(learnt)
         centers, spreads = zip(*learnt.values(), pooled, strict=True)
         self._centers, self._spreads = np.array(centers), np.array(spreads)
 
-    def _group_scale(self, series: Series) -> tuple[Any, Any]:
-        """Return center and spread of each step, (n_steps, n_sensors), or 0 and 1 without ``group_scaling``."""
+    def _group_scale(self, series: Series) -> tuple[np.ndarray, np.ndarray]:
+        """Return center and spread of each step, (n_steps, n_sensors); of all, (n_sensors,), if groups share them."""
         if not self.group_scaling:
-            return 0.0, 1.0
+            return self._centers[-1], self._spreads[-1]
         places = {group: place for place, group in enumerate(self._scaled_ids)}
         ids = series.ids.tolist()
         if unknown := [group for group in ids if group not in places]:
@@ -225,8 +248,8 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         of_group = np.array([places.get(group, len(places)) for group in ids])[series.of_step]
         return self._centers[of_group], self._spreads[of_group]
 
-    def _in_scale(self, steps: np.ndarray, center: Any, spread: Any) -> np.ndarray:
-        return ((steps - center) / spread).astype(steps.dtype) if self.group_scaling else steps
+    def _in_scale(self, steps: np.ndarray, center: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        return (steps - center) / spread  # in float64, so that equal numbers of other types have equal scores
 
     def _scaled(self, series: Series) -> Series:
         return replace(series, steps=self._in_scale(series.steps, *self._group_scale(series)))
@@ -253,7 +276,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         size, scaling = self._views[view]
         return Windows(steps, starts, size, self._unit if scaling == "standard" else None)
 
-    def _prepared(self, size: int, rng: np.random.RandomState) -> Any:
+    def _prepared(self, size: int, windows: Windows, rng: np.random.RandomState) -> Any:
         """Return an unfitted detector of windows, with the parameters that depend on this estimator."""
         detector = clone(self._detector())
         changes: dict[str, Any] = {}
@@ -266,6 +289,8 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         if self.verbose and parameters.get("verbose") is False:
             changes["verbose"] = self.verbose
         if isinstance(detector, AutoencoderOutlierDetector):
+            if parameters["n_components"] == "auto" and parameters["hidden_layer_sizes"] == ():
+                changes["n_components"] = _size_of_code(windows, rng)
             network = resolve(NETWORKS, detector.network)
             if type(network) in NETWORKS.values() and network.sample_shape is None:
                 changes["network"] = network.set_params(sample_shape=(self.n_features_in_, size))
@@ -274,7 +299,8 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
     def _fit_view(self, view: int, series: Series, parts: Parts, starts: np.ndarray, rng: np.random.RandomState) -> Any:
         """Fit a detector to windows."""
         size, _ = self._views[view]
-        detector, windows = self._prepared(size, rng), self._windows(view, series.steps, starts)
+        windows = self._windows(view, series.steps, starts)
+        detector = self._prepared(size, windows, rng)
         if not isinstance(detector, AutoencoderOutlierDetector):
             return detector.fit(windows[:])
         trained, every = parts.around(starts, size), series.starts(size)
@@ -407,6 +433,12 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
                 judge = clone(detector).fit(self._windows(view, series.steps, others)[:])
             scores[own == part] = _scores_of(judge, self._windows(view, series.steps, windows.starts[own == part]))
         return scores
+
+
+def _moments(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and standard deviations of sensors; of a constant one, a hundredth of its value, but not 0."""
+    statistics = column_statistics(steps)
+    return statistics.mean, np.where(statistics.varies, np.sqrt(statistics.variance), statistics.scale)
 
 
 def _scores_of(detector: Any, windows: Windows) -> np.ndarray:

@@ -82,13 +82,37 @@ class TestScores:
             how: detector(aggregation=how, score_step=score_step).fit(series()) for how in ("mean", "max", "last")
         }
         starts = sorted({*range(0, 101 - SIZE + 1, score_step), 101 - SIZE})
-        of_windows = models["mean"].estimator_.score_samples(cut_windows(new, SIZE)[starts].reshape(len(starts), -1))
+        windows = cut_windows(models["mean"]._series(new, None).steps, SIZE)[starts].reshape(len(starts), -1)
+        of_windows = models["mean"].estimator_.score_samples(windows)
         covers = [[start <= t < start + SIZE for start in starts] for t in range(101)]
         mean = [of_windows[own].mean() for own in covers]
-        np.testing.assert_allclose(models["mean"].score_samples(new), mean, rtol=1e-12)
-        np.testing.assert_array_equal(models["max"].score_samples(new), [of_windows[own].min() for own in covers])
+        np.testing.assert_allclose(models["mean"].score_samples(new), mean, rtol=1e-6)
+        expected = [of_windows[own].min() for own in covers]
+        np.testing.assert_allclose(models["max"].score_samples(new), expected, rtol=1e-6)
         last = [of_windows[max(0, sum(start + SIZE - 1 <= t for start in starts) - 1)] for t in range(101)]
-        np.testing.assert_array_equal(models["last"].score_samples(new), last)
+        np.testing.assert_allclose(models["last"].score_samples(new), last, rtol=1e-6)
+
+    def test_sensors_are_scaled_before_windows_are_cut(self):
+        X, new = series(), series(100, seed=1)
+        model = detector(Recorder(n_estimators=5)).fit(X)
+        sensors = model.estimator_.X_.reshape(-1, 3, SIZE).swapaxes(0, 1).reshape(3, -1)
+        np.testing.assert_allclose(sensors.mean(axis=1), 0, atol=0.1)
+        np.testing.assert_allclose(sensors.std(axis=1), 1, atol=0.1)
+        unit, level = np.array([1e-3, 1.0, 1e4]), np.array([5.0, -1e3, 0.0])
+        other = detector().fit(X * unit + level)
+        np.testing.assert_allclose(
+            other.score_samples(new * unit + level), detector().fit(X).score_samples(new), rtol=1e-3
+        )
+        np.testing.assert_allclose(
+            other.reconstruct(new * unit + level), detector().fit(X).reconstruct(new) * unit + level, rtol=1e-4
+        )
+
+    def test_default_is_linear_with_a_code_of_most_of_the_variance(self):
+        model = TimeSeriesOutlierDetector(window_size=SIZE, random_state=0).fit(series())
+        windows = cut_windows(model._series(series(), None).steps, SIZE).reshape(-1, 3 * SIZE)
+        shares = np.cumsum(PCA().fit(windows).explained_variance_ratio_)
+        assert model.estimator_.n_components_ == pytest.approx(1 + np.count_nonzero(shares < 0.9), abs=1)
+        assert model.estimator_.net_.module_.linear
 
     def test_conventions(self):
         X, new = series(), series(100, seed=1)
@@ -213,13 +237,14 @@ class TestHeldOut:
         )
         X = series(n)
         model = detector(windows_detector(max_iter=1), **options).fit(X)
-        every = cut_windows(X, SIZE).reshape(n - SIZE + 1, -1)
+        every = cut_windows(model._series(X, None).steps, SIZE).reshape(n - SIZE + 1, -1)
         voters = model.estimator_._voters(every)
-        everyone = ~voters.any(axis=0)  # held out of all members
+        everyone = model.estimator_._training_samples.find(every) == 0  # held out of all members
         for member, voting in enumerate(voters):
             learnt = fitted[0][trained[0][member]]
             assert len(learnt) > 0
             assert not shares_a_step(every[voting | everyone], learnt).any()
+        assert (voters.any(axis=0) | everyone).all()
 
     def test_a_unique_stretch_is_on_one_side_only(self):
         """A stretch in the held-out part changes thresholds, and nothing else."""
@@ -289,7 +314,8 @@ class TestGroups:
     def test_windows_never_cross_a_border(self):
         X, ids = machines()
         model = detector(Recorder(n_estimators=5)).fit(X, groups=ids)
-        whole = {window.tobytes() for own in range(3) for window in cut_windows(X[ids == own], SIZE)}
+        steps = model._series(X, ids).steps
+        whole = {window.tobytes() for own in range(3) for window in cut_windows(steps[ids == own], SIZE)}
         assert {window.tobytes() for window in model.estimator_.X_} <= whole
         scores = model.score_samples(X, groups=ids)
         alone = np.concatenate([model.score_samples(X[ids == own]) for own in range(3)])
@@ -495,9 +521,11 @@ class TestIntervals:
 
 class TestParameters:
     def test_automatic_size(self):
-        assert TimeSeriesOutlierDetector(windows_detector()).fit(series(600)).window_sizes_ == (25,)
+        slow = np.sin(2 * np.pi * np.arange(600) / 60)[:, None] + 0.1 * np.random.default_rng(0).normal(size=(600, 2))
+        assert TimeSeriesOutlierDetector(windows_detector()).fit(slow).window_sizes_ == (60,)
+        assert TimeSeriesOutlierDetector(windows_detector()).fit(series(600)).window_sizes_ == (48,)
         noise = np.random.default_rng(0).normal(size=(600, 2))
-        assert TimeSeriesOutlierDetector(windows_detector()).fit(noise).window_sizes_ == (32,)
+        assert TimeSeriesOutlierDetector(windows_detector()).fit(noise).window_sizes_ == (48,)
         assert TimeSeriesOutlierDetector(windows_detector()).fit(noise[:20]).window_sizes_ == (2,)
         assert TimeSeriesOutlierDetector(windows_detector()).fit(noise[:15]).window_sizes_ == (1,)
 
