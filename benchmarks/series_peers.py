@@ -34,6 +34,7 @@ Score = Callable[[np.ndarray], np.ndarray]
 """Map flat windows to one score each."""
 
 WINDOW_SIZES = (16, 32, 64)  # the three settings of each method on windows
+SIZE_OF_DETECTOR = 48  # that the detector takes for SKAB and SMD by itself
 MOST_WINDOWS = 5000  # of the training series, evenly spaced
 _CHUNK = 2000  # windows that are scored at once
 
@@ -205,6 +206,9 @@ METHODS: dict[str, Scorer] = {
     "detector, auto": series_detector(TimeSeriesOutlierDetector(random_state=0)),
     "detector, 16": series_detector(TimeSeriesOutlierDetector(window_size=16, random_state=0)),
     "detector, 32": series_detector(TimeSeriesOutlierDetector(window_size=32, random_state=0)),
+    f"PCA (90 %) on the same windows, {SIZE_OF_DETECTOR}": Scorer(
+        partial(on_windows, pca_error, SIZE_OF_DETECTOR, "mean")
+    ),
     "random": Scorer(random),
     "step length": Scorer(step_length),
     **{key: value for name, fit in PEERS.items() for key, value in settings(fit, name).items()},
