@@ -62,8 +62,7 @@ def _size_of_code(windows: Windows, rng: np.random.RandomState) -> int:
     """Return the number of principal components that explain 90 % of the variance of windows."""
     rows = np.sort(rng.permutation(len(windows))[:_MOST_DECOMPOSED])
     variances = np.square(np.linalg.svd(windows[rows] - windows[rows].mean(axis=0), compute_uv=False))
-    shares = np.cumsum(variances) / max(variances.sum(), np.finfo(float).tiny)
-    return int(min(1 + np.count_nonzero(shares < _EXPLAINED), windows.shape[1]))
+    return 1 + int(np.count_nonzero(np.cumsum(variances) < _EXPLAINED * variances.sum()))
 
 
 def chunks(windows: Windows) -> Iterator[slice]:

@@ -113,6 +113,8 @@ class TestScores:
         shares = np.cumsum(PCA().fit(windows).explained_variance_ratio_)
         assert model.estimator_.n_components_ == pytest.approx(1 + np.count_nonzero(shares < 0.9), abs=1)
         assert model.estimator_.net_.module_.linear
+        constant = TimeSeriesOutlierDetector(window_size=SIZE, random_state=0).fit(np.ones((300, 2)))
+        assert constant.estimator_.n_components_ == 1
 
     def test_conventions(self):
         X, new = series(), series(100, seed=1)
