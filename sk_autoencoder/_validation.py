@@ -294,6 +294,8 @@ def check_groups(groups: Any, n_samples: int, sample: str = "sample") -> np.ndar
         missing = np.array([value is None or _is_missing(value) or value != value for value in ids.ravel()])
     else:
         missing = np.ravel(ids != ids)
+    if ids.dtype.kind == _OBJECT and len({isinstance(value, str) for value in ids.ravel()}) > 1:
+        raise ValueError("groups has texts and numbers as ids, which cannot be sorted; use one type of ids.")
     if missing.any():
         first = int(np.argmax(missing)) // ids.shape[1]
         raise ValueError(f"groups has no id for {missing.sum()} {sample}(s), the first is number {first}.")
@@ -302,6 +304,9 @@ def check_groups(groups: Any, n_samples: int, sample: str = "sample") -> np.ndar
 
 def column_apart(X: Any, column: str | int) -> tuple[np.ndarray, Any]:
     """Return one column of a DataFrame or array, by its name or position, and X without this column."""
+    if isinstance(column, bool):
+        raise ValueError(f"group_column={column} must be a name or position of a column.")
+    X = np.asarray(X) if isinstance(X, list) else X
     if isinstance(column, str):
         if not hasattr(X, "columns"):
             raise ValueError(f"group_column={column!r} is a name, but X has no column names; use a position.")

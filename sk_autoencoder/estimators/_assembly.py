@@ -120,7 +120,7 @@ def warn_of_new_gaps(estimator: Any, *data_sets: Samples | None) -> None:
     if new.any():
         warn(
             f"Column {_names(estimator, new)} has missing values, but had none when training began: the network has no "
-            "indicator for it, and gets its mean.",
+            "indicator for it.",
         )
 
 

@@ -470,9 +470,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
             with threads(3 * batch_size * self.net_.module_.n_multiplications, TRAINING_STEP):
                 epochs = self._pretrain(rows, batch_size, epochs, schedule)
                 _course.set_patience(self.net_, self._plain("n_iter_no_change"), epochs)
-                self.net_.train(
-                    rows, validation, batch_size=batch_size, epochs=epochs, schedule=schedule, endless=endless
-                )
+                course: Any = {"epochs": epochs, "schedule": schedule, "endless": endless}
+                self.net_.train(rows, validation, batch_size=batch_size, completes=self._completes, **course)
         except FloatingPointError as error:
             message = _assembly.divergence_message(self, self._affine, self._statistics)
             del self.net_

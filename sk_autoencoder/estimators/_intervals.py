@@ -14,16 +14,20 @@ def find_intervals(is_outlier: np.ndarray, min_steps: int, within: int) -> list[
     """Return first and last step of each interval in one series, (n_steps,) booleans.
 
     An interval opens when at least ``min_steps`` of the last ``within`` steps are outliers, and closes when they are
-    fewer. It begins and ends with an outlier.
+    fewer. It begins and ends with an outlier. An interval that opens because of outliers of the one before it continues
+    this one.
     """
     counts = np.concatenate([np.zeros(within, dtype=int), np.cumsum(is_outlier)])
     is_open = counts[within:] - counts[:-within] >= min_steps
     edges = np.diff(np.concatenate([[False], is_open, [False]]).astype(int))
     found: list[tuple[int, int]] = []
     for opened, closed in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
-        earliest = max(int(opened) - within + 1, found[-1][1] + 1 if found else 0)
+        earliest = max(int(opened) - within + 1, 0)
         outliers = earliest + np.flatnonzero(is_outlier[earliest:closed])
-        found.append((int(outliers[0]), int(outliers[-1])))
+        first, last = int(outliers[0]), int(outliers[-1])
+        if found and first <= found[-1][1]:
+            first = found.pop()[0]
+        found.append((first, last))
     return found
 
 

@@ -61,6 +61,12 @@ def _offset(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> f
     return -(limit + rounding(limit))
 
 
+def _n_folds(n_members: int, groups: np.ndarray | None) -> int:
+    """Return as many folds as members, but at most 5, and at most as many as there are groups."""
+    most = N_FOLDS if groups is None else min(N_FOLDS, len(np.unique(groups[:, 0])))
+    return most if n_members == 1 else min(most, n_members)
+
+
 def _labels(decisions: np.ndarray) -> np.ndarray:
     return np.where(decisions < 0, -1, 1)
 
@@ -264,8 +270,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     in ``AutoencoderTransformer``: the loss of a sample is the mean over its observed values. Before a sample is scored,
     its missing values are replaced by those of the nearest of 512 training samples, by the squared distance over its
     observed features (hot-deck imputation). So scores compare complete samples, and clean samples with missing values
-    are not more outlying than others. Scores that store no samples use the means of the features instead, and
-    "reconstruction" is the mean over observed values. A sample without observed values is scored as a typical training
+    are not more outlying than others. With scores that store no samples, the network gets its own reconstruction in
+    place of missing values, the target of the residual is the mean, and "reconstruction" is the mean over observed
+    values. A sample without observed values is scored as a typical training
     sample.
 
     **Privacy.** A pickled detector contains training samples: scores that compare with training samples, as the default
@@ -393,8 +400,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_samples,) or None, default=None
             Weights of the training samples, not negative: a weight of 2 has the effect of a second copy of the sample,
-            also on scores and thresholds. If the mean is less than 1, weights are divided by it where samples are
-            counted. Samples with weight 0 are left out, and scored like new samples. None means equal weights.
+            also on scores and thresholds. If the mean of the positive weights is less than 1, they are divided by it
+            where samples are counted. Samples with weight 0 are left out, and scored like new samples. None means equal
+            weights.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
             Validation samples. Their loss is computed after each epoch, and ``restore_best`` uses it. They must be
             transformed in the same way as X; if they differ strongly from X, there is a warning. In a pipeline, use
@@ -403,11 +411,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             Weights of the validation samples.
         groups : array-like of shape (n_samples,) or (n_samples, n_groups) or None, default=None
             Ids of groups, such as machines, patients or blocks of a time series. Members hold out whole groups, so that
-            no training sample is scored by a member that was trained on samples of its group. With several columns, the
-            first is the group of the sample; the others are groups that it shares data with, as overlapping windows do.
-            A member that holds out one of them is not trained on the sample. With fewer groups than members, there
-            are as many folds as groups; the other members are trained on all samples, and score new samples. None
-            holds out single samples.
+            no training sample is scored by a member that was trained on samples of its group, unless there is only one
+            member. With several columns, the first is the group of the sample; the others are groups that it shares
+            data with, as overlapping windows do. A member that holds out one of them is not trained on the sample.
+            There are at most five folds, and no more than groups. Members beyond the number of folds hold out none:
+            they are trained on all samples, their validation loss is that of training samples, and they alone score
+            new samples. None holds out single samples.
 
         Returns
         -------
@@ -432,6 +441,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
                 f"has the terms {sorted(objective.terms)}; use another score or objective."
             )
         threshold = self._threshold(self.contamination)
+        self._check_folds(training)
         from_scratch = not self._continues()
         earlier = None if from_scratch else self._training_samples
         self._fit(training, X_val, sample_weight_val)
@@ -664,10 +674,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     def _prepare(self, training: Samples, validation: Samples | None, save: bool = False) -> None:
         super()._prepare(training, validation, save)
         # The number of folds does not change if members are added later.
-        self._n_folds = N_FOLDS if self._shape.n_members == 1 else min(N_FOLDS, self._shape.n_members)
+        self._n_folds = _n_folds(self._shape.n_members, training.groups)
         self._has_groups = training.groups is not None
-        if training.groups is not None:
-            self._n_folds = min(self._n_folds, len(np.unique(training.groups[:, 0])))
 
     def _chosen_donors(self, X: np.ndarray) -> np.ndarray | None:
         """Return scaled training samples from which missing values are taken; None if the score stores no samples."""
@@ -738,6 +746,20 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         folds = self._folds(training)
         return folds.trained(), folds.validation() if hold_out else None
 
+    def _check_folds(self, training: Samples) -> None:
+        """Raise an error for groups that cannot be held out, before anything is changed."""
+        with_groups = training.groups is not None
+        if self._continues() and with_groups != self._has_groups:
+            raise ValueError(
+                "warm_start=True cannot continue a training with groups without them, or the reverse; use "
+                "warm_start=False."
+            )
+        if training.groups is not None:
+            n_members = self._n_members()
+            n_folds = self._n_folds if self._continues() else _n_folds(n_members, training.groups)
+            of_groups = folds_of_groups(training.groups, n_folds, training.groups)
+            Folds.draw(training.X.shape[0], n_members, n_folds, 0, of_groups=of_groups).validation()
+
     def _folds(self, training: Samples) -> Folds:
         n_samples, n_members, seed = training.X.shape[0], self._shape.n_members, self._plan.seed
         copies = as_copies(training.given)
@@ -775,7 +797,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.training_scores_ = self._score_samples(X_all, self._voters(X_all))
         self._copies = as_copies(training.given)
         if self._training_samples is None and folds.n_folds > 1:  # a single member, or other samples with warm_start
-            # Members beyond the number of folds hold out the same folds again.
+            # The first members hold out all folds.
             scores = self._cross_fitted_scores(references, held_out)[: folds.n_folds].ravel()
             self.calibration_scores_ = np.sort(scores)
         else:

@@ -41,11 +41,6 @@ class Parts:
         of_step = folds[np.searchsorted(ends[:-1], number, side="right")]
         return cls(series, of_step, folds.max() + 1)
 
-    @property
-    def holds_out(self) -> bool:
-        """Whether there are parts that nothing is trained on."""
-        return bool((self.of_step == HELD_OUT).any())
-
     def around(self, starts: np.ndarray, size: int) -> np.ndarray:
         """Parts of windows, and of the first and last windows that they share a step with, (n_windows, 3)."""
         group = np.searchsorted(self.series.bounds, starts, side="right") - 1
@@ -83,15 +78,23 @@ def _shares(n_windows: int, size: int, step: int, held_out: float) -> tuple[np.n
     return folds, np.where(folds == HELD_OUT, held_out, (1 - held_out) / n_folds)
 
 
-def _too_short(series: Series, excluded: np.ndarray, size: int, step: int) -> str:
-    """Return an error message that names the largest window that fits."""
-    low, high = 0, size  # the first fits, the second does not
+def largest_size(series: Series, excluded: np.ndarray, step: int, at_most: int) -> int:
+    """Return the largest window size, up to a limit, for which series can be divided; 0 if there is none."""
+
+    def fits(size: int) -> bool:
+        return _shares(int(np.count_nonzero(usable_starts(series, excluded, size))), size, step, 0.0) is not None
+
+    low, high = 0, at_most + 1  # ``low`` fits, ``high`` may not
     while high - low > 1:
         middle = (low + high) // 2
-        n_windows = int(np.count_nonzero(usable_starts(series, excluded, middle)))
-        fits = _shares(n_windows, middle, step, 0.0)
-        low, high = (low, middle) if fits is None else (middle, high)
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _too_short(series: Series, excluded: np.ndarray, size: int, step: int) -> str:
+    """Return an error message that names the largest window that fits."""
+    largest = largest_size(series, excluded, step, size - 1)
     used = f"{np.count_nonzero(~excluded)} steps in {len(series.ids)} group(s)"
-    if low == 0:
+    if largest == 0:
         return f"{used} are too few to hold any of them out; use more steps."
-    return f"{used} are too few to hold out windows of {size} steps; use window_size={low} or less, or more steps."
+    return f"{used} are too few to hold out windows of {size} steps; use window_size={largest} or less, or more steps."

@@ -126,14 +126,18 @@ def to_steps(values: np.ndarray, starts: np.ndarray, size: int, bounds: np.ndarr
     return (result.T / divisor).T
 
 
-def automatic_size(series: Series) -> int:
-    """Return the window size of "auto": the median period of the sensors in the longest group, see the estimator."""
+def automatic_size(series: Series, excluded: np.ndarray) -> int:
+    """Return the window size of "auto": the median period of the sensors in the longest group, see the estimator.
+
+    ``excluded`` (n_steps,) says which steps are left out.
+    """
     lengths = np.diff(series.bounds)
-    most = min(len(series.steps) // _STEPS_OF_A_WINDOW, lengths.min())
+    most = min(np.count_nonzero(~excluded) // _STEPS_OF_A_WINDOW, lengths.min())
     if most < 2:
         return 1
     first = series.bounds[lengths.argmax()]
-    longest = series.steps[first : first + lengths.max()]
+    last = first + lengths.max()
+    longest = series.steps[first:last][~excluded[first:last]]
     periods = [period for sensor in longest.T if (period := _period(sensor))]
     size = int(np.median(periods)) if periods else _WITHOUT_PERIOD
     return min(max(_SHORTEST, min(size, _LONGEST)), most)
@@ -144,6 +148,8 @@ def _period(sensor: np.ndarray) -> int | None:
     from scipy.signal import find_peaks  # takes long to import
 
     n = len(sensor)
+    if n == 0:
+        return None
     deviation = sensor - sensor.mean(dtype=np.float64)
     spectrum = np.abs(np.fft.rfft(deviation, 2 * n)) ** 2
     covariance = np.fft.irfft(spectrum)[: min(_LONGEST, n // 2) + 2]

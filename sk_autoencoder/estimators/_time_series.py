@@ -58,8 +58,8 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         that only its shape counts. With both, there is a detector for each, and their scores are averaged.
     aggregation : {"mean", "last", "max"}, default="mean"
         How the score of a step follows from those of windows. "mean" and "max" are over all windows that cover the
-        step; they use later steps, up to one window. "last" is the window that ends at the step, and equals ``stream``;
-        the first steps of a series get the score of its first window.
+        step; they use later steps, up to one window. "last" is the window that ends at the step, and equals ``stream``
+        with ``score_step=1``; the first steps of a series get the score of its first window.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Rule for the threshold of the scores of steps. A float in (0, 0.5] is the fraction of outliers among the
         training steps. "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the
@@ -237,13 +237,13 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         excluded = self._check_excluded(exclude, series)
         if hasattr(self, "offset_"):  # not valid after an error
             del self.offset_
-        self._choose_views(series)
+        self._choose_views(series, excluded)
         self._check_lengths(series)
         size, rng = max(self.window_sizes_), check_random_state(self.random_state)
         parts = Parts.divide(series, excluded, size, self._plain("step"), float(self.validation_fraction))
-        self._warn_of_counters(series)
+        self._warn_of_counters(series, excluded)
         trained = [self._training_starts(parts, excluded, own, rng) for own, _ in self._views]
-        series = self._learn_scales(series, trained, size)
+        series = self._learn_scales(series, excluded, trained, size)
         self.groups_ = series.ids
         self.estimators_ = [self._fit_view(view, series, parts, starts, rng) for view, starts in enumerate(trained)]
         self._calibrate(series, parts, excluded, trained, threshold)
@@ -473,7 +473,8 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
     def stream(self, *, group: Any = None, state: dict[str, np.ndarray] | None = None) -> SeriesStream:
         """Return an object that scores a series step by step; the detector is not changed.
 
-        Scores are those of the windows that end at the steps, equal to ``score_samples`` with ``aggregation="last"``.
+        Scores are those of the windows that end at the steps, equal to ``score_samples`` with ``aggregation="last"``
+        and ``score_step=1``.
 
         Parameters
         ----------

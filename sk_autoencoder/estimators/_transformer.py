@@ -257,9 +257,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     **Missing values.** NaN, and None or NA in object and nullable columns, are missing values, in training and
     validation samples as well as later ones. Statistics of the scaling, losses and ``score`` are those of the observed
-    values: the loss of a sample is the mean over its observed values. The network gets the mean of the feature in place
-    of a missing value, with ``add_indicator=True`` also an indicator of it, and ``reconstruct`` returns its value for
-    every feature. Masking hides missing values too, and Swap takes the other sample's value or gap. A feature without
+    values: the loss of a sample is the mean over its observed values. In place of a missing value, the
+    network gets the mean of the feature or, in the last 30 % of the training and after it, its own reconstruction of
+    the sample with means; with ``add_indicator=True`` also an indicator. ``reconstruct`` returns its value for every
+    feature. Masking hides missing values too, and Swap takes the other sample's value or gap. A feature without
     observed values is left out, with a warning, and its reconstruction is NaN; samples without observed values are left
     out of training, with a warning.
 

@@ -17,7 +17,7 @@ from sk_autoencoder._validation import ParameterizedEstimator, check_groups, che
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.estimators._intervals import block_peaks
 from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector, _offset
-from sk_autoencoder.estimators._parts_of_series import HELD_OUT, Parts, usable_starts
+from sk_autoencoder.estimators._parts_of_series import HELD_OUT, Parts, largest_size, usable_starts
 from sk_autoencoder.estimators._series import Series, Windows, automatic_size, to_steps
 from sk_autoencoder.networks import NETWORKS
 from sk_autoencoder.scaling import column_statistics
@@ -142,6 +142,9 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _check_new_steps(self, steps: Any) -> np.ndarray:
         """Validate steps of a stream, (n_sensors,) or (n_steps, n_sensors)."""
+        names = [str(name) for name in getattr(steps, "columns", self._names())]
+        if names != [str(name) for name in self._names()]:
+            raise ValueError(f"Steps have the sensors {names}, but the detector has {self._names().tolist()}.")
         steps = np.atleast_2d(np.asarray(steps))
         if steps.dtype not in (np.float32, np.float64):
             steps = steps.astype(np.float64)
@@ -174,10 +177,12 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
             "or longer series."
         )
 
-    def _choose_views(self, series: Series) -> None:
+    def _choose_views(self, series: Series, excluded: np.ndarray) -> None:
         """Set sizes and scalings of windows from the parameters."""
         given, scalings = self._plain("window_size"), self._plain("window_scaling")
-        sizes = given if isinstance(given, tuple) else (automatic_size(series) if given == "auto" else given,)
+        sizes = given if isinstance(given, tuple) else (given,)
+        if given == "auto":
+            sizes = (self._automatic_size(series, excluded),)
         scalings = scalings if isinstance(scalings, tuple) else (scalings,)
         if not sizes or not all(isinstance(size, int) and size >= 1 for size in sizes) or len({*sizes}) < len(sizes):
             raise ValueError(f"window_size={given!r} must be different positive integers.")
@@ -196,9 +201,14 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         self.window_sizes_ = sizes
         self._views = [(size, scaling) for size in sizes for scaling in scalings]
 
-    def _warn_of_counters(self, series: Series) -> None:
+    def _automatic_size(self, series: Series, excluded: np.ndarray) -> int:
+        """Return the window size of "auto", such that windows of this size can be held out."""
+        size = int(automatic_size(series, excluded))
+        return max(1, largest_size(series, excluded, self._plain("step"), size))
+
+    def _warn_of_counters(self, series: Series, excluded: np.ndarray) -> None:
         """Warn of sensors that only rise, or only fall, in all groups."""
-        inner = np.diff(series.of_step) == 0
+        inner = (np.diff(series.of_step) == 0) & ~excluded[1:] & ~excluded[:-1]
         changes = np.diff(series.steps, axis=0)[inner]
         one_way = (changes >= 0).all(axis=0) | (changes <= 0).all(axis=0)
         counters = self._names()[one_way & (np.count_nonzero(changes, axis=0) >= _FEWEST_CHANGES)].tolist()
@@ -210,7 +220,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
 
     # Scales
 
-    def _learn_scales(self, series: Series, trained: list[np.ndarray], size: int) -> Series:
+    def _learn_scales(self, series: Series, excluded: np.ndarray, trained: list[np.ndarray], size: int) -> Series:
         """Learn scales from steps of training windows, and return the series in these scales."""
         starts = next(own for (other, _), own in zip(self._views, trained, strict=True) if other == size)
         edges = np.zeros(len(series.steps) + 1, dtype=int)
@@ -220,7 +230,9 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         self._scaled_ids = []
         self._centers, self._spreads = (moment[None] for moment in _moments(series.steps[used]))
         if self.group_scaling:
-            self._learn_groups(series, used)
+            trained_on = np.bincount(series.of_step, used) > 0
+            # A group that is held out of training has no scale but its own.
+            self._learn_groups(series, np.where(trained_on[series.of_step], used, ~excluded))
         series = self._scaled(series)
         _, self._unit = _moments(series.steps[used])
         return series
@@ -269,7 +281,14 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         starts = starts[apart & usable_starts(parts.series, excluded, size)[starts]]
         most = self._plain("max_samples")
         most = max(1, _CELLS_OF_TRAINING // (size * self.n_features_in_)) if most == "auto" else most
-        return np.sort(rng.choice(starts, most, replace=False)) if len(starts) > most else starts
+        starts = np.sort(rng.choice(starts, most, replace=False)) if len(starts) > most else starts
+        if len(np.unique(parts.of_step[starts])) < parts.n_folds:
+            raise ValueError(
+                f"There are {len(starts)} training windows of {size} steps, too few for each of {parts.n_folds} folds "
+                f"of the series; use a smaller step ({self.step}) or window_size, a larger max_samples "
+                f"({self.max_samples}), or exclude fewer steps."
+            )
+        return starts
 
     def _windows(self, view: int, steps: np.ndarray, starts: np.ndarray) -> Windows:
         size, scaling = self._views[view]
@@ -285,7 +304,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
             for name in seeded:
                 if parameters[name] is None:
                     changes[name] = rng.randint(np.iinfo(np.int32).max)
-        if self.verbose and parameters.get("verbose") is False:
+        if self.verbose and not parameters.get("verbose", True):
             changes["verbose"] = self.verbose
         if isinstance(detector, AutoencoderOutlierDetector):
             if parameters["n_components"] == "auto" and parameters["hidden_layer_sizes"] == ():
@@ -380,13 +399,15 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
                 series, self._outlier_scores, lambda starts: parts.of_step[starts] == HELD_OUT
             )
         else:
-            used = ~excluded
+            used = ~_near(excluded, reach)
+            used = used if used.any() else ~excluded
             of_windows = self._of_windows(
                 series, lambda view, windows: self._scores_of_folds(view, windows, series, parts, trained[view])
             )
         in_sample = None
         if isinstance(threshold, Quantile):
-            in_sample = self._of_windows(series, self._outlier_scores), ~excluded
+            known = ~_near(excluded, reach)
+            in_sample = self._of_windows(series, self._outlier_scores), known if known.any() else ~excluded
         self._set_thresholds(series, of_windows, used, in_sample, threshold)
 
     def _set_thresholds(
@@ -421,7 +442,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
     ) -> np.ndarray:
         """Outlier scores of windows by what was not trained on windows near them."""
         detector = self.estimators_[view]
-        if isinstance(detector, AutoencoderOutlierDetector):  # which does so itself
+        if getattr(detector, "_training_samples", None) is not None:  # it does so itself
             return self._outlier_scores(view, windows)
         own, around = parts.of_step[windows.starts], parts.around(trained, self._views[view][0])
         scores = np.empty(len(windows))

@@ -65,6 +65,8 @@ class AutoencoderNet(NeuralNet):
     epochs_restored_ = 0  # epochs that a restored checkpoint has already trained
     foreign_rate_: float | None  # learning rate set by a callback, which overrides the schedule
 
+    completes_: bool = False  # set by ``train``
+
     def __init__(self, module: Any, criterion: Any, *, plan: TrainingPlan, **kwargs: Any):
         super().__init__(module, criterion, **kwargs)
         self.plan = plan
@@ -109,15 +111,18 @@ class AutoencoderNet(NeuralNet):
         epochs: int,
         schedule: Schedule,
         endless: bool = False,
+        completes: bool = False,
     ) -> None:
         """Train for ``epochs``, less those of a restored checkpoint; Ctrl-C is raised again after ``on_train_end``.
 
-        With ``endless`` (``partial_fit``), the number of steps is unknown, and the progress is 1.
+        With ``endless`` (``partial_fit``), the number of steps is unknown, and the progress is 1. ``completes`` says
+        whether missing values of the input are replaced by their reconstruction, in training late only.
         """
         self.batch_size, self.max_epochs = batch_size, epochs
         self.train_split = None if validation is None else predefined_split(validation)
         done, self.epochs_restored_ = self.epochs_restored_, 0
         self.schedule_, self.endless_ = schedule, endless
+        self.completes_ = completes
         self.steps_done_ = done * -(-rows_used(len(rows), batch_size, self.module_.fewest_rows) // batch_size)
         self._trimming = Trimming(self.module_, self.criterion_.trim) if self.criterion_.trim else None
         self._rate, self.foreign_rate_ = self.optimizer_.param_groups[0]["lr"], None
@@ -198,7 +203,8 @@ class AutoencoderNet(NeuralNet):
         """Evaluate a chunk without training."""
         del fit_params
         self._set_training(False)
-        batch = self._completed(batch)
+        if self.completes_:
+            batch = batch.completed(self.module_)
         with torch.set_grad_enabled(self.criterion_.uses_gradients):
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         self._accumulate("valid", evaluation, batch)
@@ -210,7 +216,8 @@ class AutoencoderNet(NeuralNet):
     def evaluation_step(self, batch: Batch, training: bool = False) -> Tensor:
         """Reconstruct a chunk, for skorch callbacks that predict."""
         self._set_training(training)
-        batch = self._completed(batch)
+        if self.completes_:
+            batch = batch.completed(self.module_)
         with torch.set_grad_enabled(training):
             return self.module_(batch.corrupted).transpose(0, 1)
 
@@ -240,10 +247,13 @@ class AutoencoderNet(NeuralNet):
 
     def _completed(self, batch: Batch) -> Batch:
         """Late in the training, replace missing values of the input by their reconstruction."""
-        if batch.observed is None or self._progress < _COMPLETED_FROM:
+        if not self.completes_ or self._progress < _COMPLETED_FROM:
             return batch
+        self._set_training(False)  # no dropout, and normalization is not updated twice
         with self._precision():
-            return batch.completed(self.module_)
+            batch = batch.completed(self.module_)
+        self._set_training(True)
+        return batch
 
     def _follow_schedule(self) -> None:
         """Set the rate of the next step. A rate that a callback has set stays, and the rest is left to callbacks."""

@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder._validation import Interval, StrOptions, plain
 from sk_autoencoder.corruptions import Gaussian
+from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.networks import Convolutional, Custom, Dense
 from sk_autoencoder.scaling import MinMax, column_statistics
 
@@ -133,7 +134,7 @@ def test_ranges(scaling, rows):
 
 def test_a_narrow_share_of_many_samples(rows):
     fitted = quick(AutoencoderTransformer).fit(rows).set_params(early_stopping=np.float16(0.25))
-    assert len(fitted._split(100_000, hold_out=True)[1]) == 25_000  # float16 ends at 65504
+    assert len(fitted._split(Samples(np.empty((100_000, 1))), hold_out=True)[1]) == 25_000  # float16 ends at 65504
 
 
 def perceptron(n_in, n_out, width, start):

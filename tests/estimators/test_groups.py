@@ -138,3 +138,29 @@ def test_members_without_a_fold_are_trained_on_all_samples_and_score_new_ones():
     assert model.p_values(X).min() == 1 / N
     model.forget_training_samples()
     np.testing.assert_array_equal(model._voters(X), np.tile([[False], [False], [True], [True]], N))
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.zeros(N), "groups has 1 different value"),
+        (np.column_stack([np.arange(N) % 2, 1 - np.arange(N) % 2]), "samples that share no data"),
+        (np.array([1] * 60 + ["a"] * 60, dtype=object), "texts and numbers"),
+        (np.zeros(N - 1), "one id for each sample: 120"),
+    ],
+)
+def test_wrong_groups_change_nothing(groups, message):
+    X = table()
+    model = detector(n_estimators=2).fit(X)
+    before = model.score_samples(X)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, groups=groups)
+    np.testing.assert_array_equal(model.score_samples(X), before)
+
+
+@pytest.mark.parametrize("first", [None, OWN])
+def test_warm_start_does_not_change_whether_there_are_groups(first):
+    X = table()
+    model = detector(warm_start=True).fit(X, groups=first)
+    with pytest.raises(ValueError, match="warm_start=True cannot continue"):
+        model.fit(X, groups=OWN if first is None else None)

@@ -342,3 +342,18 @@ def test_search_and_pipeline(X):
     grid = {"autoencodertransformer__n_components": [1, 2]}
     search = GridSearchCV(make_pipeline(StandardScaler(), transformer()), grid, cv=3, error_score="raise").fit(X)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize("in_training", [False, True])
+def test_validation_measures_the_model_itself(in_training):
+    """A network that was trained without missing values does not complete them; the other does from the first epoch."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 8)) + 0.1 * rng.normal(size=(500, 8))
+    gaps = np.where(rng.random(X.shape) < 0.3, np.nan, X)
+    model = AutoencoderTransformer(3, max_iter=20, random_state=0, corruption=None)
+    curve = model.fit(gaps if in_training else X, X_val=gaps).validation_loss_curve_
+    unit = np.nanstd(gaps if in_training else X, axis=0)
+    own = np.nanmean(np.square((model.reconstruct(gaps) - gaps) / unit), axis=1).mean()
+    assert curve[-1] == pytest.approx(own, rel=1e-3)
+    if not in_training:
+        assert max(curve[13] / curve[14], curve[14] / curve[13]) < 1.1  # completion would begin at 70 %

@@ -1,6 +1,7 @@
 """The detector of time series: what a step's score depends on, what is held out, and the ways in for machines."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sk_autoencoder import AutoencoderOutlierDetector, TimeSeriesOutlierDetector, trusted_types
+from sk_autoencoder.estimators._intervals import find_intervals
 from sk_autoencoder.estimators._parts_of_series import HELD_OUT
 from sk_autoencoder.model_selection import outlier_average_precision
 from sk_autoencoder.networks import Convolutional, Recurrent
@@ -651,3 +653,79 @@ class TestParameters:
         assert HELD_OUT < 0
         model = detector(window_size=4).fit(series(2000))
         assert len(model.calibration_scores_) > 0.15 * 2000
+
+
+class TestHardCases:
+    def test_group_without_training_windows_has_its_own_scale(self):
+        ids = np.repeat([f"m{i}" for i in range(10)], 100)
+        X = series(1000)[:, :2] + np.repeat(np.arange(10) * 10.0, 100)[:, None]
+        faulty = X.copy()
+        faulty[50:70, 1] += 3
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model = TimeSeriesOutlierDetector(window_size=10, group_scaling=True, random_state=0).fit(X, groups=ids)
+            assert (model.predict(faulty, groups=ids)[52:68] == -1).all()
+
+    @pytest.mark.parametrize("options", [{"validation_fraction": 0.0}, {"contamination": 0.05}])
+    def test_steps_near_excluded_ones_have_no_effect_on_thresholds(self, options):
+        exclude = np.zeros(600, dtype=bool)
+        exclude[300:310] = True
+        clean, faulty = series(600), series(600)
+        faulty[300:310] += 50
+        offsets = [detector(**options).fit(X, exclude=exclude).offset_ for X in (clean, faulty)]
+        assert offsets[0] == offsets[1]
+
+    def test_automatic_size_fits_groups_and_excluded_steps(self):
+        X = series(1000)
+        model = TimeSeriesOutlierDetector(windows_detector()).fit(X, groups=np.arange(1000) // 50)
+        assert 2 <= model.window_sizes_[0] < 48
+        exclude = np.arange(1000) >= 250
+        assert TimeSeriesOutlierDetector(windows_detector()).fit(X, exclude=exclude).window_sizes_[0] <= 250 // 8
+
+    def test_automatic_size_ignores_excluded_steps(self):
+        X = 0.1 * np.random.default_rng(0).normal(size=(3000, 2))
+        X[1000:2500] += 10 * np.sin(np.arange(1500) / 16)[:, None]
+        exclude = np.zeros(3000, dtype=bool)
+        exclude[1000:2500] = True
+        assert TimeSeriesOutlierDetector(windows_detector()).fit(X, exclude=exclude).window_sizes_ == (48,)
+
+    def test_thresholds_of_a_single_member_are_not_in_sample(self):
+        rng = np.random.default_rng(0)
+        X, new = rng.normal(size=(500, 2)), rng.normal(size=(2000, 2))
+        single = windows_detector(n_estimators=1, n_components=6, max_iter=100, corruption=None)
+        model = detector(single, validation_fraction=0.0).fit(X)
+        assert (model.predict(new) == -1).mean() < 0.1
+
+    @pytest.mark.parametrize("options", [{"step": 17}, {"max_samples": 1}, {"max_samples": 3}])
+    def test_too_few_training_windows(self, options):
+        exclude = np.zeros(1000, dtype=bool)
+        exclude[::17] = "step" in options
+        with pytest.raises(ValueError, match="training windows of 10 steps, too few for each of"):
+            detector(window_size=10, **options).fit(series(1000), exclude=exclude)
+
+    def test_stream_refuses_other_sensors(self):
+        frame = pd.DataFrame(series(), columns=["a", "b", "c"])
+        stream = detector().fit(frame).stream()
+        stream.push(frame[:5])
+        with pytest.raises(ValueError, match=r"Steps have the sensors \['b', 'a', 'c'\]"):
+            stream.push(frame[["b", "a", "c"]])
+
+    def test_counter_with_a_reset_in_excluded_steps(self):
+        X = series(400)
+        X[:, 0] = np.r_[np.arange(200.0), np.arange(200.0)]
+        exclude = np.zeros(400, dtype=bool)
+        exclude[200] = True
+        with pytest.warns(UserWarning, match=r"The sensors \[0\] only rise"):
+            detector().fit(X, exclude=exclude)
+
+    def test_verbose_of_other_detectors(self, capsys):
+        model = TimeSeriesOutlierDetector(IsolationForest(n_estimators=2), window_size=SIZE, verbose=1).fit(series())
+        assert model.estimator_.verbose == 1
+
+    def test_group_column_in_lists(self):
+        X = np.column_stack([series(), np.zeros(300)])
+        expected = detector(group_column=3).fit(X).score_samples(X)
+        np.testing.assert_array_equal(detector(group_column=3).fit(X.tolist()).score_samples(X.tolist()), expected)
+
+    def test_interval_that_opens_by_outliers_of_the_one_before(self):
+        assert find_intervals(np.array([1, 0, 1, 0, 0, 1, 0, 0, 0], bool), 2, 4) == [(0, 5)]
