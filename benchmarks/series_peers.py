@@ -194,8 +194,9 @@ COMPOSITIONS: dict[str, Scorer] = {
         for name, score in {
             "reconstruction": "reconstruction",
             "mahalanobis": "mahalanobis",
-            "both and isolation": Combined(
-                [ReconstructionError(), Mahalanobis("code+residual"), SampleIsolation()], damped=False
+            "logarithms and isolation": Combined([ReconstructionError("log"), SampleIsolation()], damped=False),
+            "logarithms and mahalanobis": Combined(
+                [ReconstructionError("log"), Mahalanobis("code+residual")], damped=False
             ),
         }.items()
     },

@@ -40,8 +40,9 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         Outlier detector with ``fit`` and ``score_samples``, which is fitted to flat windows of shape
         (n_windows, n_sensors * window_size): the steps of the first sensor, then those of the second, and so on. None
         is an ``AutoencoderOutlierDetector`` that is linear (``hidden_layer_sizes=()``, ``corruption=None``), whose
-        score combines ``ReconstructionError("log")`` and ``SampleIsolation()``; see Notes. Networks that read sequences
-        get their ``sample_shape`` unless they have one. Its ``contamination`` is not used.
+        score combines ``ReconstructionError("log")``, ``Mahalanobis("code+residual")`` and ``SampleIsolation()``; see
+        Notes. Networks that read sequences get their ``sample_shape`` unless they have one. Its ``contamination`` is
+        not used.
     window_size : int, tuple of int or "auto", default="auto"
         Steps of a window. With several sizes, one detector is fitted for each. "auto" is the median over the sensors of
         their period, the lag of the highest peak of the autocorrelation that is at least 0.3, but at least 48 and at
@@ -75,7 +76,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         all groups together. A group that was not in the training set is scaled in this way too, with a warning.
     max_samples : int or "auto", default="auto"
         Largest number of training windows, which are drawn at random. "auto" is the number of windows that together
-        have 2^24 values, 128 MB in float64.
+        have 2^23 values, 64 MB in float64.
     random_state : int, RandomState instance or None, default=None
         Seed or generator for the choice of windows, and for the detector unless it has a ``random_state``.
     verbose : bool or int, default=False

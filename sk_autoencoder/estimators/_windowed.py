@@ -21,11 +21,11 @@ from sk_autoencoder.estimators._parts_of_series import HELD_OUT, Parts, largest_
 from sk_autoencoder.estimators._series import Series, Windows, automatic_size, to_steps
 from sk_autoencoder.networks import NETWORKS
 from sk_autoencoder.scaling import column_statistics
-from sk_autoencoder.scores import Combined, ReconstructionError, SampleIsolation
+from sk_autoencoder.scores import Combined, Mahalanobis, ReconstructionError, SampleIsolation
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold, exponential_tail
 
 _CELLS_AT_ONCE = 1 << 21  # of windows that are scored at once
-_CELLS_OF_TRAINING = 1 << 24  # of training windows with max_samples="auto"
+_CELLS_OF_TRAINING = 1 << 23  # of training windows with max_samples="auto"
 _FEWEST_HELD_OUT = 10  # steps
 _FEWEST_CHANGES = 20  # of a sensor that only rises or only falls
 
@@ -52,7 +52,9 @@ def default_detector() -> AutoencoderOutlierDetector:
         activation="identity",
         corruption=None,
         scaling=None,
-        outlier_score=Combined([ReconstructionError("log"), SampleIsolation()], damped=False),
+        outlier_score=Combined(
+            [ReconstructionError("log"), Mahalanobis(on="code+residual"), SampleIsolation()], damped=False
+        ),
         learning_rate_init=0.02,
         batch_size=32,
     )
