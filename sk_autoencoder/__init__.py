@@ -28,8 +28,11 @@ from sk_autoencoder.displays import (
     TraversalDisplay,
 )
 from sk_autoencoder.estimators import (
+    AutoencoderClassifier,
     AutoencoderOutlierDetector,
+    AutoencoderRegressor,
     AutoencoderTransformer,
+    BinaryLabelsWarning,
     TimeSeriesOutlierDetector,
     trusted_types,
 )
@@ -37,8 +40,11 @@ from sk_autoencoder.estimators import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "AutoencoderClassifier",
     "AutoencoderOutlierDetector",
+    "AutoencoderRegressor",
     "AutoencoderTransformer",
+    "BinaryLabelsWarning",
     "FeatureScoresDisplay",
     "InterpolationDisplay",
     "LatentDisplay",

@@ -34,10 +34,12 @@ __all__ = [
     "column_apart",
     "fit_context",
     "integers",
+    "is_missing",
     "layer_sizes",
     "own_modes",
     "plain",
     "reals",
+    "take_rows",
 ]
 
 FLOATS = [np.float64, np.float32]
@@ -62,16 +64,19 @@ def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Callable[..
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
         checked = in_context(own_modes()(method))
-        named = [name for name, p in signature(method).parameters.items() if p.kind is Parameter.KEYWORD_ONLY]
+        parameters = signature(method).parameters.items()
+        named = [name for name, p in parameters if p.kind is Parameter.KEYWORD_ONLY]
+        _, *placed = (name for name, p in parameters if p.kind is Parameter.POSITIONAL_OR_KEYWORD)
 
         @wraps(method)
         def wrapper(estimator: Any, *args: Any, **kwargs: Any) -> Any:
             called = f"{type(estimator).__name__}.{method.__name__}"
-            if len(args) > 2:
+            if len(args) > len(placed):
                 names = ", ".join(f"{name}=..." for name in named)
+                *first, last = placed
                 raise TypeError(
-                    f"{called} takes X and y by position, but got {len(args)} arguments. Pass the others as keyword "
-                    f"arguments: {names or 'there are none'}."
+                    f"{called} takes {', '.join(first)} and {last} by position, but got {len(args)} arguments. Pass "
+                    f"the others as keyword arguments: {names or 'there are none'}."
                 )
             return checked(estimator, *args, **kwargs)
 
@@ -215,7 +220,7 @@ def _non_numeric_columns(X: Any) -> list[tuple[str, str]]:
         kind = getattr(dtype, "kind", _OBJECT)
         # Objects may be numbers, but also strings, dates, periods or intervals: check all values.
         has_other_objects = kind == _OBJECT and not all(
-            isinstance(value, _NUMBERS_OR_MISSING) or _is_missing(value) for value in X.iloc[:, position]
+            isinstance(value, _NUMBERS_OR_MISSING) or is_missing(value) for value in X.iloc[:, position]
         )
         if kind in _NON_NUMERIC_KINDS or has_other_objects or str(dtype).startswith(_NON_NUMERIC_NAMES):
             kinds.append((str(name), str(dtype)))
@@ -244,7 +249,7 @@ def _with_nan(X: Any) -> Any:
     if isinstance(X, list):
         X = np.asarray(X)
     if isinstance(X, np.ndarray) and X.dtype.kind == _OBJECT:
-        missing = [_is_missing(value) for value in X.ravel()]
+        missing = [is_missing(value) for value in X.ravel()]
         return np.where(np.reshape(missing, X.shape), np.nan, X) if any(missing) else X
     if hasattr(X, "dtypes") and hasattr(X, "isna") and hasattr(X.dtypes, "items"):
         X = X.copy(deep=False)
@@ -291,7 +296,7 @@ def check_groups(groups: Any, n_samples: int, sample: str = "sample") -> np.ndar
         raise ValueError(f"groups must have one id for each {sample}: {n_samples}, but has the shape {ids.shape}.")
     ids = ids.reshape(n_samples, -1)
     if ids.dtype.kind == _OBJECT:
-        missing = np.array([value is None or _is_missing(value) or value != value for value in ids.ravel()])
+        missing = np.array([value is None or is_missing(value) or value != value for value in ids.ravel()])
     else:
         missing = np.ravel(ids != ids)
     if ids.dtype.kind == _OBJECT and len({isinstance(value, str) for value in ids.ravel()}) > 1:
@@ -349,7 +354,7 @@ def _with_advice(estimator: BaseEstimator, X: Any, name: str) -> Iterator[None]:
     try:
         yield
     except TypeError:
-        if any(map(_is_missing, np.asarray(X, dtype=object).ravel())):  # numpy cannot convert these to NaN
+        if any(map(is_missing, np.asarray(X, dtype=object).ravel())):  # numpy cannot convert these to NaN
             finite_check(estimator)(np.array([np.nan]), input_name=name)  # scikit-learn's error about NaN
         raise
     except ValueError as error:
@@ -358,7 +363,7 @@ def _with_advice(estimator: BaseEstimator, X: Any, name: str) -> Iterator[None]:
         raise
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """Whether a value is one of pandas' non-numeric missing values, NA or NaT."""
     return is_pandas_na(value) or type(value).__name__ == "NaTType"
 

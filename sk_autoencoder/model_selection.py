@@ -1,4 +1,4 @@
-"""Model selection for outlier detectors with labels: scorers, and cross-validation that trains on normal samples."""
+"""Model selection: scorers and cross-validation for outlier detectors with labels, and for samples without labels."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
+from sklearn.metrics import average_precision_score, get_scorer, roc_auc_score
+from sklearn.model_selection import BaseCrossValidator, KFold, StratifiedKFold
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.metadata_routing import MetadataRequest
 
-__all__ = ["OneClassKFold", "OutlierScorer", "outlier_average_precision", "outlier_roc_auc"]
+from sk_autoencoder._labels import known_labels_or_targets
+from sk_autoencoder._validation import take_rows
+
+__all__ = [
+    "LabelledKFold",
+    "LabelledScorer",
+    "OneClassKFold",
+    "OutlierScorer",
+    "labelled_scorer",
+    "outlier_average_precision",
+    "outlier_roc_auc",
+]
 
 
 def outlier_mask(y: Any, outlier_label: int | None = None) -> np.ndarray:
@@ -176,6 +187,156 @@ class OneClassKFold(BaseCrossValidator):
         folds = StratifiedKFold(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
         for train, test in folds.split(np.zeros(len(mask)), mask):
             yield train[~mask[train]], test
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        n_splits : int
+            Number of folds.
+        """
+        del X, y, groups
+        return self.n_splits
+
+
+class LabelledScorer:
+    """Scorer that ignores samples without label, for the parameter ``scoring`` of GridSearchCV.
+
+    ``labelled_scorer`` makes one from a name.
+
+    Parameters
+    ----------
+    scorer : callable
+        A scorer of scikit-learn, ``scorer(estimator, X, y)``.
+    """
+
+    def __init__(self, scorer: Callable[..., float]):
+        self.scorer = scorer
+
+    def __call__(self, estimator: Any, X: Any, y: Any, *, sample_weight: Any = None) -> float:
+        """Score a fitted estimator on the samples whose label is known."""
+        known, labels = known_labels_or_targets(y)
+        if not known.any():
+            raise ValueError("There is no sample with a label to score; use LabelledKFold, so that each fold has some.")
+        weights = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)[known]}
+        return float(self.scorer(estimator, take_rows(X, np.flatnonzero(known)), labels, **weights))
+
+    def set_score_request(self, *, sample_weight: bool | str | None) -> LabelledScorer:
+        """Return a scorer that requests weights, for metadata routing.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None
+            As in the scorers of scikit-learn.
+
+        Returns
+        -------
+        scorer : LabelledScorer
+            A scorer with the request.
+        """
+        return LabelledScorer(copy(self.scorer).set_score_request(sample_weight=sample_weight))  # type: ignore[attr-defined]
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Return the requested metadata, for scikit-learn.
+
+        Returns
+        -------
+        request : MetadataRequest
+            The request of the inner scorer.
+        """
+        return self.scorer.get_metadata_routing()  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"LabelledScorer({self.scorer!r})"
+
+
+def labelled_scorer(scoring: str) -> LabelledScorer:
+    """Return a scorer that ignores samples without label.
+
+    Parameters
+    ----------
+    scoring : str
+        Name of one of scikit-learn's scorers, such as "accuracy", "neg_log_loss" or "r2".
+
+    Returns
+    -------
+    scorer : LabelledScorer
+        The scorer, for the parameter ``scoring`` of GridSearchCV.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sk_autoencoder import AutoencoderClassifier
+    >>> from sk_autoencoder.model_selection import LabelledKFold, labelled_scorer
+    >>> model, grid = AutoencoderClassifier(), {"reconstruction_weight": [0.0, 1.0]}
+    >>> search = GridSearchCV(model, grid, scoring=labelled_scorer("neg_log_loss"), cv=LabelledKFold(3))
+    """
+    return LabelledScorer(get_scorer(scoring))
+
+
+class LabelledKFold(BaseCrossValidator):
+    """Folds of the samples with a label; those without are in all training sets, and in no test set.
+
+    Classes are distributed evenly over the folds. Unknown labels are -1, None, NaN or NA. If the known ones are numbers
+    that are not all integers, they are targets of a regression, and only NaN is unknown.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds.
+    shuffle : bool, default=False
+        Whether to shuffle the samples before splitting.
+    random_state : int, RandomState instance or None, default=None
+        Seed or generator of the shuffling.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_autoencoder.model_selection import LabelledKFold
+    >>> y = np.array([0, 0, 1, 1, -1, -1])
+    >>> for train, test in LabelledKFold(n_splits=2).split(np.zeros((6, 1)), y):
+    ...     print(train, test)
+    [1 3 4 5] [0 2]
+    [0 2 4 5] [1 3]
+    """
+
+    def __init__(self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None):
+        self.n_splits = n_splits
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the indices of training and test samples.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples. Not used, since the split depends on ``y`` only.
+        y : array-like of shape (n_samples,)
+            Labels, some of which are unknown.
+        groups : Ignored
+            Not used, present for API consistency by convention.
+
+        Yields
+        ------
+        train : ndarray
+            Indices of the samples in the training folds, and of all samples without label.
+        test : ndarray
+            Indices of the samples with a label in the test fold.
+        """
+        del groups
+        known, labels = known_labels_or_targets(y)
+        positions = np.flatnonzero(known)
+        kind = KFold if labels.dtype.kind == "f" else StratifiedKFold
+        folds = kind(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
+        for _, test in folds.split(np.zeros((len(labels), 1)), labels):
+            yield np.setdiff1d(np.arange(len(known)), positions[test]), positions[test]
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of folds.

@@ -155,6 +155,7 @@ class DecoupledSGD(torch.optim.SGD):
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float, nesterov: bool, decay: float):
         super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov and momentum > 0)
+        self.defaults["decay"] = decay  # of groups that are added
         for group in self.param_groups:
             group["decay"] = decay
 

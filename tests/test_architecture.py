@@ -12,7 +12,7 @@ import sk_autoencoder
 # A file imports from lower floors and from its own folder. A half is a landing: the upper part of its floor.
 FLOORS = {
     **dict.fromkeys(["_rounding", "_threads", "_torch", "_validation", "_warnings"], 0),
-    **dict.fromkeys(["_parts", "blocks"], 0.5),
+    **dict.fromkeys(["_labels", "_parts", "blocks"], 0.5),
     **dict.fromkeys(["losses", "scaling", "corruptions", "solvers", "thresholds", "networks", "windows"], 1),
     **dict.fromkeys(["objectives"], 2),
     **dict.fromkeys(["_block_plan", "donors", "scores", "training", "export", "model_selection"], 3),

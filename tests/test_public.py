@@ -10,11 +10,20 @@ import numpy as np
 import pytest
 
 import sk_autoencoder
-from sk_autoencoder import TimeSeriesOutlierDetector, networks, objectives, scaling
+from sk_autoencoder import (
+    AutoencoderClassifier,
+    AutoencoderRegressor,
+    TimeSeriesOutlierDetector,
+    networks,
+    objectives,
+    scaling,
+)
 from sk_autoencoder._parts import Part
 
 from .contracts.variants import AXES, ESTIMATORS
 
+# Estimators that hold one of the others.
+COMPOSED = (AutoencoderClassifier, AutoencoderRegressor, TimeSeriesOutlierDetector)
 TOP = {name: getattr(sk_autoencoder, name) for name in sk_autoencoder.__all__}
 MODULES = {"": sk_autoencoder} | {f"{name}.": module for name, module in TOP.items() if inspect.ismodule(module)}
 PUBLIC = {
@@ -23,7 +32,9 @@ PUBLIC = {
     for name in module.__all__
     if callable(getattr(module, name))
 }
-CLASSES = {name: public for name, public in PUBLIC.items() if inspect.isclass(public)}
+CLASSES = {
+    name: public for name, public in PUBLIC.items() if inspect.isclass(public) and not issubclass(public, Warning)
+}
 # Methods that users call; those of a part, and of what parts are given, are called by the engine, except ``corrupt``.
 ENGINE = (Part, networks.Autoencoder, networks.NetworkShape, objectives.Batch, objectives.Evaluation, scaling.Affine)
 METHODS = {
@@ -63,7 +74,7 @@ def test_the_top_level_holds_estimators_displays_and_submodules_only():
     bound = {name for name, value in vars(sk_autoencoder).items() if not (name[0] == "_" or inspect.ismodule(value))}
     assert bound == {name for name, value in TOP.items() if not inspect.ismodule(value)}
     others = {name for name in bound if not name.endswith("Display") and PUBLIC[name] not in ESTIMATORS}
-    assert others == {"TimeSeriesOutlierDetector", "trusted_types"}
+    assert others == {*(kind.__name__ for kind in COMPOSED), "BinaryLabelsWarning", "trusted_types"}
 
 
 def test_every_public_part_and_estimator_is_on_the_page():
@@ -150,7 +161,25 @@ def test_the_detector_of_series_documents_each_fitted_attribute(rows):
     assert found == set(_entries(fitted, "Attributes")) - {"feature_names_in_"}
 
 
-@pytest.mark.parametrize("estimator", [*ESTIMATORS, TimeSeriesOutlierDetector])
+@pytest.mark.parametrize("estimator", [AutoencoderClassifier, AutoencoderRegressor])
+def test_estimators_with_a_head_document_each_fitted_attribute(estimator, rows):
+    labels = np.arange(len(rows)) % 2
+    fitted = estimator(sk_autoencoder.AutoencoderTransformer(2), max_iter=1).fit(rows, labels)
+    found = {name for name in [*vars(fitted), "net_", "loss_curves_", "n_iter_"] if name.endswith("_")}
+    assert found == set(_entries(estimator, "Attributes")) - {"feature_names_in_"}
+
+
+def test_classifier_and_regressor_document_what_they_share_in_the_same_words():
+    def entries(estimator):
+        text = _sections(estimator)["Parameters"]
+        return dict(re.findall(r"^(\w+) : (.*\n(?: .*\n?|\n)*)", text, flags=re.MULTILINE))
+
+    one, other = entries(AutoencoderClassifier), entries(AutoencoderRegressor)
+    apart = {"consistency", "early_stopping", "head_hidden_layer_sizes", "n_estimators"}
+    assert {name for name in one.keys() & other.keys() if one[name].strip() != other[name].strip()} <= apart
+
+
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *COMPOSED])
 def test_estimators_have_examples_and_references(estimator):
     sections = _sections(estimator)
     assert ">>> from sk_autoencoder import" in sections["Examples"]
@@ -164,7 +193,7 @@ def test_no_parameter_bears_the_name_of_a_public_method(name):
 
 
 def test_each_constructor_parameter_of_an_estimator_has_a_constraint():
-    for estimator in (*ESTIMATORS, TimeSeriesOutlierDetector):
+    for estimator in (*ESTIMATORS, *COMPOSED):
         assert set(estimator._parameter_constraints) == set(_parameters(estimator))
 
 

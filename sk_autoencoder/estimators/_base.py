@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._threads import TRAINING_STEP, threads
 from sk_autoencoder._validation import (
-    ParameterizedEstimator,
     StrOptions,
     check_rows,
     check_validation_rows,
@@ -28,7 +27,7 @@ from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
 from sk_autoencoder.donors import Completion, Means
 from sk_autoencoder.estimators import _assembly, _auto, _changes, _course, _stored
 from sk_autoencoder.estimators._assembly import Assembly, Samples
-from sk_autoencoder.estimators._callbacks import check_callbacks, check_storable, copied, nested_parameters, set_nested
+from sk_autoencoder.estimators._callbacks import BaseWithCallbacks, check_callbacks, check_storable, copied
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
@@ -51,7 +50,7 @@ from sk_autoencoder.training import (
     split_epochs,
 )
 from sk_autoencoder.training.callbacks import ProgressBar, Stopping
-from sk_autoencoder.training.checkpoint import Checkpoint, Saving
+from sk_autoencoder.training.checkpoint import Checkpoint, attach
 from sk_autoencoder.training.devices import available_device, mixed_precision, resolve_device
 from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
@@ -60,7 +59,7 @@ _AUTO = StrOptions({"auto"})
 _STATE_VERSION = 7
 
 
-class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
+class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
     """Abstract base class of the estimators, which train an ``AutoencoderNet`` (``net_``)."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -96,7 +95,8 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     _wide_code: ClassVar[bool] = False  # whether, with a corruption, "auto" may exceed the number of features
     _input_margin: ClassVar[float | None]  # value of "auto" for input_margin of the scaling
 
-    callbacks: list[Any] | None
+    _members: int = 1  # number of networks, for estimators without ``n_estimators``
+
     n_components: Any
 
     net_: AutoencoderNet
@@ -112,60 +112,9 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     _bounds: Bounds | None
     _completes: bool
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get parameters of this estimator, including ``callbacks__<name>__<parameter>``.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to return the parameters of parts and callbacks too.
-
-        Returns
-        -------
-        params : dict
-            Parameters by name.
-        """
-        return super().get_params(deep) | (nested_parameters(self.callbacks) if deep else {})
-
-    def set_params(self, **params: Any) -> BaseAutoencoder:
-        """Set parameters, including nested ones: ``<part>__<parameter>`` and ``callbacks__<name>__<parameter>``.
-
-        The name of a callback is that of its pair (name, callback), or the name of its class. If there are several of a
-        class, a number from 1 is appended, as in skorch.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameters of this estimator, of its parts or of its callbacks.
-
-        Returns
-        -------
-        self : object
-            This estimator.
-
-        Raises
-        ------
-        ValueError
-            If a parameter does not exist, or a nested parameter belongs to a part that was given as a string.
-        """
-        of_callbacks = {name: params.pop(name) for name in list(params) if name.startswith("callbacks__")}
-        super().set_params(**params)
-        if of_callbacks:
-            changes = {name.removeprefix("callbacks__"): value for name, value in of_callbacks.items()}
-            self.callbacks = set_nested(self.callbacks, changes)
-        return self
-
     def _validate_params(self) -> None:
         _assembly.check_size(self.n_components)
         super()._validate_params()
-
-    def __sklearn_clone__(self) -> BaseAutoencoder:
-        """Clone the estimator; callbacks are copied, and share their attributes with the originals."""
-        bare = object.__new__(type(self))
-        bare.__dict__.update(self.__dict__, callbacks=None)
-        cloned = super(BaseAutoencoder, bare).__sklearn_clone__()
-        cloned.callbacks = copied(self.callbacks)
-        return cloned
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
@@ -231,7 +180,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         return None
 
     def _n_members(self) -> int:
-        return 1
+        return self._members
 
     def _tied_choices(self) -> dict[str, bool]:
         """Parameters that trained weights do not contain, and whether a change of them requires new weights."""
@@ -255,20 +204,24 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
     def _fit(self, training: Samples, X_val: Any = None, sample_weight_val: Any = None) -> None:
         """Train on validated samples, from new weights or, with ``warm_start``, from the current ones."""
         X = training.X
+        validation: Samples | None = None
         if X_val is not None:
             X_val = check_validation_rows(self, X_val)
             sample_weight_val = check_weight(sample_weight_val, X_val, "sample_weight_val")
-            validation: Samples | None = _assembly.used_samples(X_val, sample_weight_val, "X_val")
+            validation = _assembly.used_samples(X_val, sample_weight_val, "X_val")
         elif sample_weight_val is not None:
             raise ValueError("sample_weight_val was given without X_val.")
-        else:
-            validation = None
         if self._continues():
             self._check_checkpoint()
             self._renew(X)
         else:
             with threads(X.shape[0] * X.shape[1], 1):
                 self._prepare(training, validation, save=self.checkpoint is not None)
+        self._train_on(training, validation)
+
+    def _train_on(self, training: Samples, validation: Samples | None) -> None:
+        """Train the current net on validated samples."""
+        X = training.X
         if validation is not None:
             _assembly.warn_of_foreign_samples(self, validation.X, self._statistics, X.shape[0])
         _assembly.warn_of_new_gaps(self, training, validation)
@@ -373,9 +326,7 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         if assembly.network.layerwise_pretraining and not net.module_.stages():
             raise ValueError(f"layerwise_pretraining=True is not supported by network={self.network!r}.")
         if checkpoint:
-            net.callbacks_.append(("saving", Saving(checkpoint)))
-            if checkpoint.begun:
-                checkpoint.restore(net)
+            attach(checkpoint, net)
         self.net_, self.stage_loss_curves_ = net, []
 
     def _open_checkpoint(
@@ -430,19 +381,23 @@ class BaseAutoencoder(ParameterizedEstimator, metaclass=ABCMeta):
         device = torch.device(self.net_.device)
         source = resident(training.X, device)
         positions, held_out = self._split(training, hold_out=validation is None and self._validates)
-        rows = self._rows(training, positions, source)
+        rows = self._rows(training, positions, source).in_two_streams()
         if validation is not None:
             return rows, self._rows(validation, source=resident(validation.X, device))
         return rows, None if held_out is None else self._rows(training, held_out, source)
 
     def _rows(self, samples: Samples, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
-        X, weight, has_gaps = samples[:3]
+        X, has_gaps = samples.X, samples.has_gaps
         device = torch.device(self.net_.device)
         scaler, fill = Scaler(self._affine, device, self._shape.torch_dtype), None
         if has_gaps or self._shape.indicators or self._statistics.absent.any():
             fill = torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device)
-        weights = None if weight is None else torch.tensor(weight, dtype=self._shape.torch_dtype, device=device)
-        return RowDataset(X, scaler, positions, source, self._input_bounds(), fill, weights, self._shape.indicators)
+        weight, labels = (
+            None if values is None else torch.tensor(values, dtype=self._shape.torch_dtype, device=device)
+            for values in (samples.weight, samples.labels)
+        )
+        bounds, indicators = self._input_bounds(), self._shape.indicators
+        return RowDataset(X, scaler, positions, source, bounds, fill, weight, indicators, labels)
 
     @property
     def _fill(self) -> np.ndarray:

@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from typing import Any
 
+from sk_autoencoder._validation import ParameterizedEstimator
 from sk_autoencoder.training.callbacks import Callback
 
 
@@ -104,3 +105,60 @@ def _is_callback(choice: Any) -> bool:
 
 def _class_name(choice: Any) -> str:
     return choice.__name__ if isinstance(choice, type) else type(choice).__name__
+
+
+class BaseWithCallbacks(ParameterizedEstimator):
+    """Estimator with a parameter ``callbacks``, whose entries have parameters of their own."""
+
+    callbacks: list[Any] | None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get parameters of this estimator, including ``callbacks__<name>__<parameter>``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return the parameters of parts and callbacks too.
+
+        Returns
+        -------
+        params : dict
+            Parameters by name.
+        """
+        return super().get_params(deep) | (nested_parameters(self.callbacks) if deep else {})
+
+    def set_params(self, **params: Any) -> BaseWithCallbacks:
+        """Set parameters, including nested ones: ``<part>__<parameter>`` and ``callbacks__<name>__<parameter>``.
+
+        The name of a callback is that of its pair (name, callback), or the name of its class. If there are several of a
+        class, a number from 1 is appended, as in skorch.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of this estimator, of its parts or of its callbacks.
+
+        Returns
+        -------
+        self : object
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter does not exist, or a nested parameter belongs to a part that was given as a string.
+        """
+        of_callbacks = {name: params.pop(name) for name in list(params) if name.startswith("callbacks__")}
+        super().set_params(**params)
+        if of_callbacks:
+            changes = {name.removeprefix("callbacks__"): value for name, value in of_callbacks.items()}
+            self.callbacks = set_nested(self.callbacks, changes)
+        return self
+
+    def __sklearn_clone__(self) -> BaseWithCallbacks:
+        """Clone the estimator; callbacks are copied, and share their attributes with the originals."""
+        bare = object.__new__(type(self))
+        bare.__dict__.update(self.__dict__, callbacks=None)
+        cloned = super(BaseWithCallbacks, bare).__sklearn_clone__()
+        cloned.callbacks = copied(self.callbacks)
+        return cloned

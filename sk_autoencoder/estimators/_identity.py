@@ -26,7 +26,7 @@ _DEPTH = 4  # maximum depth of nested functions and objects, which may contain t
 def training_identity(
     estimator: Any, training: Samples, statistics: ColumnStatistics, validation: Samples | None
 ) -> dict[str, str]:
-    """Return a string for each parameter, and digests of the training and validation samples, and of groups."""
+    """Return a string for each parameter, and digests of the training and validation samples, of groups and labels."""
     parameters = {
         name: _text(type(value) if isinstance(value, Part) else value)  # parameters of parts have their own entries
         for name, value in estimator.get_params(deep=True).items()
@@ -34,7 +34,12 @@ def training_identity(
     }
     X_val = "None" if validation is None else _digest(validation.X, column_statistics(validation.X, validation.weight))
     groups = "None" if training.groups is None else _hash(repr(training.groups.tolist()))
-    return parameters | {"X": _digest(training.X, statistics), "X_val": X_val, "groups": groups}
+    labels = _hash(repr([_bytes(samples) for samples in (training, validation)]))
+    return parameters | {"X": _digest(training.X, statistics), "X_val": X_val, "groups": groups, "labels": labels}
+
+
+def _bytes(samples: Samples | None) -> bytes:
+    return b"" if samples is None or samples.labels is None else samples.labels.tobytes()
 
 
 def _text(value: Any, depth: int = _DEPTH) -> str:

@@ -15,6 +15,7 @@ from sklearn.utils import Tags, check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sk_autoencoder._labels import hold_out_labelled
 from sk_autoencoder._validation import (
     FLOATS,
     available_unless,
@@ -707,16 +708,22 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         n_rows = training.X.shape[0]
         chosen = self._plain("early_stopping")
         fraction = _HELD_OUT if chosen is True else chosen
+        if training.labels is not None:
+            return hold_out_labelled(training.labels, fraction, self._plan.seed, self._assembly.objective.classifies)
         n_held_out = min(n_rows - 1, max(1, round(fraction * n_rows)))
         return tuple(train_test_split(np.arange(n_rows), test_size=n_held_out, random_state=self._plan.seed))
 
     def _before_training(self, endless: bool) -> None:
+        if self._assembly.objective.keeps_codes:
+            return
         for name in ("_axes", "components_", "explained_variance_ratio_", "active_components_", "_whitening"):
             # partial_fit keeps the whitening if a call has too few samples to compute a new one.
             if hasattr(self, name) and not (endless and name == "_whitening"):
                 delattr(self, name)
 
     def _after_training(self, samples: Samples, endless: bool) -> None:
+        if self._assembly.objective.keeps_codes:
+            return
         straight = self.net_.module_.linear and self.n_components_ <= self.n_features_in_
         if straight and self._assembly.objective.turnable and not endless:
             self._turn(samples)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sk_autoencoder.corruptions import CORRUPTIONS
 from sk_autoencoder.estimators._assembly import Assembly
+from sk_autoencoder.estimators._classifier import AutoencoderClassifier
 from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector
+from sk_autoencoder.estimators._regressor import AutoencoderRegressor
 from sk_autoencoder.estimators._time_series import TimeSeriesOutlierDetector
 from sk_autoencoder.estimators._training_samples import TrainingSamples
 from sk_autoencoder.estimators._transformer import AutoencoderTransformer
@@ -12,16 +14,19 @@ from sk_autoencoder.inference import Axes
 from sk_autoencoder.losses import LOSSES
 from sk_autoencoder.networks import NETWORKS, NetworkShape
 from sk_autoencoder.networks.bounds import Bounds
-from sk_autoencoder.objectives import OBJECTIVES
+from sk_autoencoder.objectives import CONSISTENCIES, OBJECTIVES, Supervised
 from sk_autoencoder.scaling import SCALINGS, Affine, ColumnStatistics
 from sk_autoencoder.scores import SCORES
 from sk_autoencoder.solvers import SOLVERS
 from sk_autoencoder.thresholds import THRESHOLDS, Hampel, Quantile
 from sk_autoencoder.training import TrainingPlan
 
-_REGISTRIES = (CORRUPTIONS, LOSSES, NETWORKS, OBJECTIVES, SCALINGS, SCORES, SOLVERS, THRESHOLDS)
-_ESTIMATORS = (AutoencoderOutlierDetector, AutoencoderTransformer, TimeSeriesOutlierDetector)
-_WITHOUT_A_NAME = (Hampel, Quantile)
+_REGISTRIES = (CONSISTENCIES, CORRUPTIONS, LOSSES, NETWORKS, OBJECTIVES, SCALINGS, SCORES, SOLVERS, THRESHOLDS)
+_ESTIMATORS = (
+    *(AutoencoderClassifier, AutoencoderOutlierDetector, AutoencoderRegressor, AutoencoderTransformer),
+    TimeSeriesOutlierDetector,
+)
+_WITHOUT_A_NAME = (Hampel, Quantile, Supervised)
 # Other types in the state of fitted estimators.
 _HELD = (Affine, Assembly, Axes, Bounds, ColumnStatistics, NetworkShape, TrainingPlan, TrainingSamples)
 

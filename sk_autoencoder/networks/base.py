@@ -173,6 +173,17 @@ class Autoencoder(nn.Module):
         del logits
         return None
 
+    def lower(self, rows: Tensor, n_layers: int) -> Tensor:
+        """Return the output of the first ``n_layers`` layers of the encoder, (n_members, n, width).
+
+        Only networks with ``has_layers`` support it.
+        """
+        raise NotImplementedError
+
+    def width_of(self, n_layers: int) -> int:
+        """Return the number of outputs of the first ``n_layers`` layers of the encoder."""
+        raise NotImplementedError
+
     def stages(self) -> list[Autoencoder]:
         """Return a shallow autoencoder for each layer, with shared weights; [] if layers cannot be pretrained.
 
@@ -198,6 +209,7 @@ class Network(Part):
     # Parameters that subclasses may have.
     out_activation: str = "auto"  # "auto" is that of the loss
     sample_shape: Any = None  # shape that samples are reshaped to
+    has_layers: bool = False  # whether lower layers of the encoder have outputs of their own, see ``Autoencoder.lower``
     layerwise_pretraining: bool = False  # whether layers are pretrained one by one, see ``Autoencoder.stages``
     # What an indicator of missing values is an input for: "columns", or "channels" of which each gets another one. None
     # means that the encoder cannot have more inputs than there are features.

@@ -81,6 +81,16 @@ class DenseAutoencoder(Autoencoder):
         names = [self.shape.activation] * (len(pairs) - 1) + [end]
         return [Layer(*pair, name, transposed) for pair, name in zip(pairs, names, strict=True)]
 
+    def lower(self, rows: Tensor, n_layers: int) -> Tensor:
+        """Return the output of the first ``n_layers`` layers of the encoder."""
+        if n_layers > len(self.shape.hidden_layer_sizes):
+            return self.encode(rows)[..., : self.shape.n_components]
+        return self._activation(self._run(rows, self._encoder[:n_layers]))[..., : self.width_of(n_layers)]
+
+    def width_of(self, n_layers: int) -> int:
+        """Return the number of outputs of the first ``n_layers`` layers of the encoder."""
+        return (*self.shape.hidden_layer_sizes, self.shape.n_components)[n_layers - 1]
+
     def stages(self) -> list[Autoencoder]:
         """Return a shallow autoencoder for each encoder layer and the mirrored decoder layer."""
         return [self._stage(layer) for layer in range(len(self._encoder))]
@@ -220,6 +230,8 @@ class Dense(Network):
         "layerwise_pretraining": ["boolean"],
         "sample_shape": ["array-like", None],
     }
+
+    has_layers = True
 
     def __init__(
         self,

@@ -2,7 +2,9 @@
 
 from sk_autoencoder.objectives.adversarial import Adversarial
 from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, compare
+from sk_autoencoder.objectives.consistency import CONSISTENCIES, Consistency, PseudoLabel, VirtualAdversarial
 from sk_autoencoder.objectives.reconstruction import Reconstruction
+from sk_autoencoder.objectives.supervised import Supervised
 from sk_autoencoder.objectives.variational import Variational
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -11,4 +13,18 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "adversarial": Adversarial,
 }
 
-__all__ = ["OBJECTIVES", "Adversarial", "Batch", "Evaluation", "Objective", "Reconstruction", "Variational", "compare"]
+__all__ = [
+    "CONSISTENCIES",
+    "OBJECTIVES",
+    "Adversarial",
+    "Batch",
+    "Consistency",
+    "Evaluation",
+    "Objective",
+    "PseudoLabel",
+    "Reconstruction",
+    "Supervised",
+    "Variational",
+    "VirtualAdversarial",
+    "compare",
+]

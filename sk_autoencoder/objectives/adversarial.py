@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sk_autoencoder._validation import integers, layer_sizes, reals
-from sk_autoencoder.blocks import MULTIPLE, affine
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
-from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
 from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, compare, normal_like
+from sk_autoencoder.objectives.perceptron import Layers, outputs, register, registered
 
 _ACTIVATION = "leaky_relu"  # of the discriminator's hidden layers
-_NAMES = ("discriminator_weight_", "discriminator_bias_")  # of its parameters, before the number of the layer
+_NAME = "discriminator"  # how the names of its weights begin
 
 
 class Adversarial(Objective):
@@ -95,21 +92,14 @@ class Adversarial(Objective):
 
     def extend(self, network: Autoencoder) -> None:
         """Register the discriminator of each member, and draw its weights."""
-        shape = network.shape
-        weight_name, bias_name = _NAMES
-        sizes = (shape.n_components, *layer_sizes(self.hidden_layer_sizes), 1)
-        for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
-            weight = torch.empty(shape.n_members, n_in, n_out, dtype=shape.torch_dtype, device=shape.device)
-            weight = normal_like(network, weight) * initial_std(_ACTIVATION, n_in, n_out)
-            bias = torch.zeros(shape.n_members, 1, n_out, dtype=shape.torch_dtype, device=shape.device)
-            network.register_parameter(f"{weight_name}{layer}", nn.Parameter(weight))
-            network.register_parameter(f"{bias_name}{layer}", nn.Parameter(bias))
+        sizes = (network.shape.n_components, *layer_sizes(self.hidden_layer_sizes), 1)
+        register(network, _NAME, sizes, _ACTIVATION)
 
     def __call__(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
         """Evaluate the network on a batch."""
         code = network.encode(batch.corrupted)
         error, reconstruction = compare(network, code, batch, loss)
-        layers = _layers(network)
+        layers = registered(network, _NAME)
         of_code = _logits(layers, code.detach())
         if network.training:
             of_draw = _logits(layers, normal_like(network, code))
@@ -124,29 +114,6 @@ class Adversarial(Objective):
         return Evaluation(total, terms, code, reconstruction, batch.clean)
 
 
-Layers = list[tuple[Tensor, Tensor]]
-
-
-def _layers(network: Autoencoder) -> Layers:
-    """Return weights and biases of the discriminator; padded, unless it is trained (see ``Autoencoder.for_inference``).
-
-    The function of the network is not changed by the padding, since the activation of 0 is 0.
-    """
-    own = dict(network.named_parameters(recurse=False))
-    weights, biases = ([own[name] for name in own if name.startswith(kind)] for kind in _NAMES)
-    layers: Layers = list(zip(weights, biases, strict=True))
-    if network.training:
-        return layers
-    return [(_padded(w, w.shape[1] if layer else 0), _padded(b, 0)) for layer, (w, b) in enumerate(layers)]
-
-
-def _padded(parameter: Tensor, n_in: int) -> Tensor:
-    return F.pad(parameter, (0, -parameter.shape[2] % MULTIPLE, 0, -n_in % MULTIPLE))
-
-
 def _logits(layers: Layers, code: Tensor) -> Tensor:
     """Return the discriminator's logarithm of the odds that a code is a draw of the prior, (m, n)."""
-    x = code
-    for layer, (weight, bias) in enumerate(layers, start=1):
-        x = affine(x, weight, bias, ACTIVATIONS[_ACTIVATION].function if layer < len(layers) else None)
-    return x[..., 0]
+    return outputs(layers, code, _ACTIVATION)[..., 0]

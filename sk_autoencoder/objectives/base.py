@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any, ClassVar
 
 import torch
@@ -34,8 +35,12 @@ class Batch:
         Which values of ``clean`` are not missing. None means all.
     weight : Tensor of shape (n_members, n_samples) or None, default=None
         Weights of the samples. None means equal weights.
-    labels : Tensor of shape (n_members, n_samples, ...) or None, default=None
-        Labels of the samples, for objectives that use them.
+    labels : Tensor of shape (n_members, n_samples, 1 + n_outputs) or None, default=None
+        Weight of each sample's label, 0 for a sample without label, and its target, for objectives that use labels.
+    uncorrupted : Tensor of shape (n_members, n_samples, n_inputs) or None, default=None
+        Input of the network without corruption, for objectives with ``uses_uncorrupted``. None means ``corrupted``.
+    labelled : Batch or None, default=None
+        Further samples of a training step, all with labels. None means that the samples themselves may have labels.
     """
 
     corrupted: Tensor
@@ -44,6 +49,8 @@ class Batch:
     observed: Tensor | None = None
     weight: Tensor | None = None
     labels: Tensor | None = None
+    uncorrupted: Tensor | None = None
+    labelled: Batch | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -58,18 +65,25 @@ class Batch:
         """Apply a function to all tensors."""
         tensors = {name: getattr(self, name) for name in _OF_SAMPLES}
         changed: dict[str, Any] = {name: function(tensor) for name, tensor in tensors.items() if tensor is not None}
-        return replace(self, **changed)
+        return replace(self, **changed, labelled=self.labelled and self.labelled.map(function))
 
     @torch.no_grad()
     def completed(self, network: Autoencoder) -> Batch:
         """Replace missing values of the input by the network's reconstruction of this input."""
+        if self.labelled is not None:
+            return replace(replace(self, labelled=None).completed(network), labelled=self.labelled.completed(network))
         if self.observed is None:
             return self
-        shape = network.shape
-        code = network.encode(self.corrupted)[..., : shape.n_components]
-        values, indicators = self.corrupted.split([shape.n_features, len(shape.indicators)], dim=-1)
-        values = torch.where(self.observed, values, network.decode(code).to(values.dtype))
-        return replace(self, corrupted=torch.cat([values, indicators], dim=-1) if shape.indicators else values)
+        observed, shape = self.observed, network.shape
+
+        def complete(inputs: Tensor) -> Tensor:
+            code = network.encode(inputs)[..., : shape.n_components]
+            values, indicators = inputs.split([shape.n_features, len(shape.indicators)], dim=-1)
+            values = torch.where(observed, values, network.decode(code).to(values.dtype))
+            return torch.cat([values, indicators], dim=-1) if shape.indicators else values
+
+        uncorrupted = None if self.uncorrupted is None else complete(self.uncorrupted)
+        return replace(self, corrupted=complete(self.corrupted), uncorrupted=uncorrupted)
 
     def gather(self, index: Tensor) -> Batch:
         """Select other samples for each member, with positions (n_members, n_selected)."""
@@ -87,8 +101,13 @@ class Batch:
             [None] * n_parts if tensor is None else tensor.split(size, dim=1)
             for tensor in (getattr(self, name) for name in _OF_SAMPLES)
         )
-        for corrupted, clean, *others in zip(*parts, strict=True):
-            yield Batch(corrupted, clean, self.progress if progress is None else progress(), *others)  # type: ignore[arg-type]
+        labelled: Iterator[Batch | None] = repeat(None, n_parts)
+        if self.labelled is not None:
+            labelled = self.labelled.split(len(self.labelled) // n_parts)
+        for corrupted, clean, *others, further in zip(*parts, labelled, strict=True):
+            done = self.progress if progress is None else progress()
+            known: dict[str, Any] = dict(zip(_OF_SAMPLES[2:], others, strict=True))
+            yield Batch(corrupted, clean, done, labelled=further, **known)  # type: ignore[arg-type]
 
     @property
     def n_values(self) -> int | Tensor:
@@ -126,7 +145,7 @@ class Batch:
         return torch.where(self.observed, share / self.observed.sum(dim=-1, keepdim=True).clamp(min=1), 0)
 
 
-_OF_SAMPLES = ("corrupted", "clean", "observed", "weight", "labels")
+_OF_SAMPLES = ("corrupted", "clean", "observed", "weight", "labels", "uncorrupted")
 
 
 @dataclass(frozen=True)
@@ -201,6 +220,8 @@ class Objective(Part):
     uses_gradients: ClassVar[bool] = False  # whether it computes gradients itself; else none are tracked after training
     trim: float = 0.0  # parameter of children: share of each mini-batch that is left out, where it is largest
     has_prior: ClassVar[bool] = False  # whether codes are trained to look like draws from the standard normal
+    keeps_codes: ClassVar[bool] = False  # whether the encoder is frozen
+    uses_uncorrupted: ClassVar[bool] = False  # whether batches have ``uncorrupted``
     monitored: ClassVar[str | None] = None  # term that loss curves and early stopping follow; None: the whole loss
 
     def extend(self, network: Autoencoder) -> None:
@@ -209,6 +230,11 @@ class Objective(Part):
         Running means are buffers, (n_members, 1, width). Weights that are trained are parameters, which are drawn on
         the CPU from ``network.noise``.
         """
+
+    def learning_rates(self, network: Autoencoder) -> dict[str, float]:
+        """Return factors of the learning rate by name of weight; 0 means frozen, and others have the factor 1."""
+        del network
+        return {}
 
     @abstractmethod
     def __call__(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:

@@ -217,5 +217,12 @@ class Saving(Callback):
         self.checkpoint.save(net)
 
 
+def attach(checkpoint: Checkpoint, net: AutoencoderNet) -> None:
+    """Have a new net written to the checkpoint after each epoch, and restore its state if there is one."""
+    net.callbacks_.append(("saving", Saving(checkpoint)))
+    if checkpoint.begun:
+        checkpoint.restore(net)
+
+
 def _stopping(net: AutoencoderNet) -> Stopping | None:
     return next((callback for _, callback in net.callbacks_ if isinstance(callback, Stopping)), None)

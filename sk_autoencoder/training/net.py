@@ -82,9 +82,24 @@ class AutoencoderNet(NeuralNet):
         return self
 
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> AutoencoderNet:
-        """Build the plan's solver over all weights; those that are frozen now may be set free later."""
+        """Build the plan's solver over all weights; those that are frozen now may be set free later.
+
+        Weights for which the objective has another learning rate are further groups.
+        """
         del triggered_directly
-        self.optimizer_ = self._make_optimizer([parameter for _, parameter in self.get_all_learnable_params()])
+        factors = self.criterion_.learning_rates(self.module_)
+        by_factor: dict[float, list[torch.nn.Parameter]] = {}
+        for name, parameter in self.get_all_learnable_params():
+            factor = factors.get(name, 1.0)
+            by_factor.setdefault(factor, []).append(parameter)
+            if factor == 0:
+                parameter.requires_grad_(False)
+        (first, parameters), *others = by_factor.items()
+        self.optimizer_ = self._make_optimizer(parameters)
+        self.optimizer_.param_groups[0].update(factor=first, lr=self.lr * first)
+        for factor, parameters in others:
+            rates = {"lr": self.lr * factor, "initial_lr": self.lr * factor, "factor": factor}
+            self.optimizer_.add_param_group({"params": parameters, **rates})
         return self
 
     def _make_optimizer(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
@@ -92,6 +107,7 @@ class AutoencoderNet(NeuralNet):
         optimizer = self.plan.solver.build(parameters, self.lr, self.plan.alpha)
         for group in optimizer.param_groups:
             group["initial_lr"] = self.lr
+            group["factor"] = 1.0  # of the learning rate
         return optimizer
 
     def renew(self, plan: TrainingPlan, lr: float, callbacks: list[Any]) -> None:
@@ -101,6 +117,7 @@ class AutoencoderNet(NeuralNet):
         for group in self.optimizer_.param_groups:
             settings = self._make_optimizer(group["params"]).param_groups[0]
             group.update({name: value for name, value in settings.items() if name != "params"})
+            group["lr"] *= group["factor"]
 
     def train(
         self,
@@ -125,7 +142,9 @@ class AutoencoderNet(NeuralNet):
         self.completes_ = completes
         self.steps_done_ = done * -(-rows_used(len(rows), batch_size, self.module_.fewest_rows) // batch_size)
         self._trimming = Trimming(self.module_, self.criterion_.trim) if self.criterion_.trim else None
-        self._rate, self.foreign_rate_ = self.optimizer_.param_groups[0]["lr"], None
+        self.foreign_rate_ = None
+        for group in self.optimizer_.param_groups:
+            group["scheduled"] = group["lr"]
         self.notify("on_train_begin", X=rows, y=None)
         interrupts = Interrupts()
         try:
@@ -158,6 +177,7 @@ class AutoencoderNet(NeuralNet):
             corruption=self.plan.corruption,
             single_steps=self._overridden("on_batch_begin", "on_batch_end"),
             fewest=self.module_.fewest_rows,
+            keeps_uncorrupted=self.criterion_.uses_uncorrupted,
         )
         self.module_.noise = batches.noise
         self.total_steps_ = self.max_epochs * len(batches)
@@ -261,11 +281,10 @@ class AutoencoderNet(NeuralNet):
             return
         rate = self.lr * self.schedule_(self.steps_done_ / self.total_steps_)
         for group in self.optimizer_.param_groups:
-            if group["lr"] not in (self._rate, self.lr):
+            if group["lr"] not in (group["scheduled"], self.lr * group["factor"]):
                 self.schedule_, self.foreign_rate_ = constant, group["lr"]
                 return
-            group["lr"] = rate
-        self._rate = rate
+            group["lr"] = group["scheduled"] = rate * group["factor"]
 
     def _evaluate_with_gradients(self, batch: Batch) -> Evaluation:
         hooked = False

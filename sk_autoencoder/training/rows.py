@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,7 @@ RESIDENT_SHARE = 0.5
 SHUFFLED_CELLS = 1 << 27
 RUN_ROWS = 1 << 8
 WINDOW_ROWS = 1 << 16
+_LABELLED = 1  # number of the stream of seeds for the order of labelled samples
 # Samples with few features are scaled several at a time, because short inner loops do not fill vector registers.
 _FAST_WIDTH = 256
 
@@ -100,8 +103,11 @@ class RowDataset(Dataset):
     each, (n_members, n). ``source`` is X, or a copy of it on the device, from which samples are read. ``bounds`` clip
     the input of the network. ``fill`` are the scaled values in place of missing ones, (n_features,); None states that
     X has no missing values. ``weight`` are weights of the rows of X; None are equal weights. ``indicators`` are columns
-    with an indicator; then there is a ``fill``. ``labels`` are those of the rows of X, (len(X), ...).
+    with an indicator; then there is a ``fill``. ``labels`` are weights and targets of the rows of X, (len(X), 1 +
+    n_outputs). ``labelled`` are further samples, with labels, for each training step.
     """
+
+    labelled: RowDataset | None = None
 
     def __init__(
         self,
@@ -123,25 +129,47 @@ class RowDataset(Dataset):
     def __len__(self) -> int:
         return self.X.shape[0] if self.positions is None else self.positions.shape[-1]
 
+    def in_two_streams(self) -> RowDataset:
+        """Return all samples without labels, and the labelled ones as ``labelled``, if some have no label."""
+        if self.labels is None:
+            return self
+        of_all = np.arange(self.X.shape[0]) if self.positions is None else self.positions
+        known = self.labels[:, 0].cpu().numpy()[of_all] > 0
+        if known.all():
+            return self
+        whole, part = copy(self), copy(self)
+        part.positions, whole.labels, whole.labelled = of_all[known], None, part
+        return whole
+
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Return one scaled sample and a dummy target, as skorch expects."""
         return self.take(np.array([index]))[0], torch.zeros((), device=self.device)
 
     def batch(
-        self, index: np.ndarray | slice, n_members: int, corrupt: Callable[[Tensor], Tensor] | None = None
+        self,
+        index: np.ndarray | slice,
+        n_members: int,
+        corrupt: Callable[[Tensor], Tensor] | None = None,
+        keeps_uncorrupted: bool = False,
     ) -> Batch:
         """Return the samples of an index, (n_members, n) or the same for all members, with a corrupted input."""
         clean = self.take(index)
         clean = clean.expand(n_members, -1, -1)
         noisy = clean if corrupt is None else corrupt(clean)
-        observed = known = None
+        observed = None if self.fill is None else ~clean.isnan()
+        seen = self._input(noisy)
+        uncorrupted = self._input(clean) if keeps_uncorrupted and noisy is not clean else None
         if self.fill is not None:
-            observed = ~clean.isnan()
-            known = ~noisy.isnan() if self.indicators else None
-            clean, noisy = filled(clean, self.fill), filled(noisy, self.fill)
+            clean = filled(clean, self.fill)
         weight, labels = (self._known(values, index, n_members) for values in (self.weight, self.labels))
-        seen = with_indicators(self.seen(noisy), known, self.indicators)
-        return Batch(seen, clean, observed=observed, weight=weight, labels=labels)
+        return Batch(seen, clean, observed=observed, weight=weight, labels=labels, uncorrupted=uncorrupted)
+
+    def _input(self, rows: Tensor) -> Tensor:
+        """Return the input of the network for scaled samples: filled, within the bounds, and with indicators."""
+        if self.fill is None:
+            return self.seen(rows)
+        known = ~rows.isnan() if self.indicators else None
+        return with_indicators(self.seen(filled(rows, self.fill)), known, self.indicators)
 
     def _known(self, values: Tensor | None, index: np.ndarray | slice, n_members: int) -> Tensor | None:
         """Return what is known of the samples of an index, (n_members, n, ...)."""
@@ -185,6 +213,8 @@ class TrainingBatches:
 
     Each iteration is a new epoch. Each member has its own random order of samples and its own noise. A last mini-batch
     of less than ``fewest`` samples is left out. With ``single_steps``, mini-batches are yielded instead of chunks.
+    If the data set has ``labelled`` samples, each mini-batch comes with as many of them, at most all; they are drawn in
+    random orders, one after the other. ``keeps_uncorrupted`` says whether batches have inputs without corruption.
     """
 
     def __init__(
@@ -197,7 +227,9 @@ class TrainingBatches:
         corruption: Corruption | None = None,
         single_steps: bool = False,
         fewest: int = 1,
+        keeps_uncorrupted: bool = False,
     ):
+        self.keeps_uncorrupted = keeps_uncorrupted
         self.dataset, self.batch_size, self.n_members = dataset, batch_size, n_members
         self.seed, self.epoch = seed, epoch
         self.corruption, self.single_steps = corruption, single_steps
@@ -220,9 +252,29 @@ class TrainingBatches:
         seeds = epoch_seeds(self.seed, self.epoch, self.n_members)
         self.noise[:] = seeded(seeds[:, 1], self.dataset.device)
         order = self._order(seeds[:, 0])[:, : self.n_rows]
+        labelled = self.dataset.labelled
+        further = None if labelled is None else self._further(labelled)
         for start in range(0, order.shape[1], self.chunk_rows):
-            chunk = self.dataset.batch(order[:, start : start + self.chunk_rows], self.n_members, self._corrupt)
+            chunk = self._batch(self.dataset, order[:, start : start + self.chunk_rows])
+            if labelled is not None and further is not None:
+                steps = slice(start // self.batch_size, -(-(start + len(chunk)) // self.batch_size))
+                own = further[:, steps].reshape(self.n_members, -1)
+                chunk = replace(chunk, labelled=self._batch(labelled, own))
             yield from chunk.split(self.batch_size) if self.single_steps else [chunk]
+
+    def _batch(self, dataset: RowDataset, index: np.ndarray) -> Batch:
+        return dataset.batch(index, self.n_members, self._corrupt, self.keeps_uncorrupted)
+
+    def _further(self, labelled: RowDataset) -> np.ndarray:
+        """Draw the labelled samples of each step of the epoch, (n_members, n_steps, n)."""
+        size = min(len(labelled), self.batch_size)
+        n_drawn = len(self) * size
+        seeds = epoch_seeds(self.seed, self.epoch, self.n_members, _LABELLED)[:, 0]
+        drawn = [
+            np.concatenate([_random_order(len(labelled), own) for _ in range(-(-n_drawn // len(labelled)))])[:n_drawn]
+            for own in seeded(seeds, torch.device("cpu"))
+        ]
+        return np.stack(drawn).reshape(self.n_members, len(self), size)
 
     def _order(self, seeds: np.ndarray) -> np.ndarray:
         n_rows = len(self.dataset)

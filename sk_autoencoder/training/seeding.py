@@ -9,9 +9,9 @@ from torch import Generator
 _STREAMS = 2  # per member and epoch: sample order and noise, or, in epoch 0, initial weights and an unused stream
 
 
-def epoch_seeds(seed: int, epoch: int, n_members: int) -> np.ndarray:
+def epoch_seeds(seed: int, epoch: int, n_members: int, *stream: int) -> np.ndarray:
     """Return the seeds of an epoch, (n_members, 2); those of a member do not depend on the number of members."""
-    words = np.random.SeedSequence([seed, epoch]).generate_state(n_members * _STREAMS, np.uint64)
+    words = np.random.SeedSequence([seed, epoch], spawn_key=stream).generate_state(n_members * _STREAMS, np.uint64)
     return words.reshape(n_members, _STREAMS)
 
 

@@ -1,0 +1,281 @@
+"""Regression with few known targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+
+from sk_autoencoder._labels import known_targets, number_targets
+from sk_autoencoder._validation import fit_context
+from sk_autoencoder.estimators._supervised import BaseSupervisedAutoencoder
+from sk_autoencoder.solvers import Solver
+
+
+class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
+    """Regressor that learns from samples with and without known targets.
+
+    The encoder of an autoencoder maps samples to latent codes, and a head, a small network, predicts the target from
+    the code. The autoencoder learns from all samples, the head from those with a target. Unknown targets are NaN in
+    ``y``.
+
+    Features and targets are scaled inside the estimator.
+
+    Parameters
+    ----------
+    autoencoder : AutoencoderTransformer, FrozenEstimator or None, default=None
+        The autoencoder, whose parameters decide network, objective, loss, corruption, scaling, device and precision.
+        Its own training parameters are used for pretraining only. An ``AutoencoderTransformer`` is cloned.
+        ``sklearn.frozen.FrozenEstimator(fitted)`` takes a fitted one as it is, for example from another data set: it is
+        copied, "frozen" does not change it, "finetune" skips pretraining, and "joint" begins with its weights. None is
+        ``AutoencoderTransformer(64)``. Parameters in a search are named ``autoencoder__corruption`` and so on.
+    training : {"frozen", "finetune", "joint"}, default="joint"
+        "frozen" trains the autoencoder on all samples, then the head on its codes. "finetune" continues with the
+        encoder: the head alone in the first 30 % of the steps, then both. "joint" has no pretraining: the losses of
+        the autoencoder, for all samples, and of the head are minimized together, on corrupted samples, and in the last
+        fifth of the steps the loss of the head on samples without corruption.
+    n_encoder_layers : int or None, default=None
+        Number of layers of the encoder, from the lowest, whose output is the input of the head, with
+        ``network="dense"``. None means all, so that the input is the latent code.
+    n_unfrozen_layers : int or None, default=None
+        Number of layers of the encoder, from the highest, that "finetune" trains. None means all.
+    encoder_rate : float, default=0.1
+        Factor of the learning rate for the encoder, with "finetune".
+    head_hidden_layer_sizes : int or tuple of int, default=()
+        Numbers of units in the hidden layers of the head. ``()`` means linear regression.
+    reconstruction_weight : float, default=1.0
+        Weight of the autoencoder's loss, with "joint".
+    consistency : {"virtual_adversarial", "pseudo_label"}, Consistency or None, default=None
+        Loss of predictions for samples without labels, with "joint". "virtual_adversarial" keeps predictions constant
+        in the direction in which they change most, "pseudo_label" treats confident predictions as labels. Objects have
+        further parameters, for example ``objectives.VirtualAdversarial(epsilon=0.1)``.
+    n_estimators : int, default=1
+        Number of networks, trained in parallel from different initial weights. Predictions are averaged, and codes
+        are joined.
+    solver : {"adam", "sgd"} or Solver, default="adam"
+        Optimizer of the training with labels, as in ``AutoencoderTransformer``; so are the following parameters.
+    learning_rate_init : float, default=0.003
+        Learning rate; the largest one with the schedules "cosine" and "onecycle".
+    learning_rate : {"constant", "cosine", "onecycle"} or callable, default="onecycle"
+        Schedule of the learning rate.
+    alpha : float, default=0.1
+        Weight decay, decoupled from the gradient as in AdamW.
+    batch_size : int or "auto", default="auto"
+        Number of samples in a mini-batch; "auto" is ``min(128, n_samples)``. If some samples have no label, each step
+        also takes as many labelled samples, at most all.
+    max_iter : int or "auto", default="auto"
+        Number of epochs, over all samples. "auto" is the number for 3000 optimizer steps.
+    early_stopping : bool or float, default=False
+        Whether to stop when the loss of held-out labelled samples no longer decreases, and to restore the best weights.
+        These are ``X_val``, if ``fit`` gets it, otherwise a tenth of the labelled samples with True, or the
+        given fraction.
+    n_iter_no_change : int or "auto", default="auto"
+        Number of epochs without improvement after which training stops. "auto" is a tenth of all epochs, at least 10.
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks of the training with labels.
+    checkpoint : path-like or None, default=None
+        Directory of the file from which an interrupted training with labels continues.
+    random_state : int, RandomState instance or None, default=None
+        Seed or generator. It also gives a seed to an ``autoencoder`` whose ``random_state`` is None.
+    verbose : bool or int, default=False
+        Whether to show a progress bar of the training with labels.
+
+    Attributes
+    ----------
+    autoencoder_ : AutoencoderTransformer
+        The fitted autoencoder, whose network also has the head.
+    net_ : AutoencoderNet
+        Its skorch net.
+    n_labelled_ : int
+        Number of training samples with a label.
+    transduction_ : ndarray of shape (n_samples,)
+        Targets of the training samples, predicted ones where they are unknown.
+    loss_curves_ : dict of list of float
+        Training curves of the terms of the loss, "supervised", "consistency" and those of the autoencoder. A term is
+        NaN in the epochs in which it is not used.
+    n_iter_ : int
+        Number of epochs of the training with labels.
+    n_features_in_ : int
+        Number of features seen during ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features seen during ``fit``; defined only if X has feature names that are all strings.
+
+    See Also
+    --------
+    AutoencoderClassifier : The same for classes.
+    AutoencoderTransformer : The autoencoder alone, for pipelines.
+
+    Notes
+    -----
+    scikit-learn's scorers and folds refuse targets that are NaN: in a search, use ``model_selection.LabelledKFold`` and
+    ``labelled_scorer``. ``score`` ignores samples without target.
+
+    Codes are standardized before the head. Gradients are clipped at norm 1.
+
+    References
+    ----------
+    G. Hinton and R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006
+    (pretraining).
+    A. Rasmus et al., "Semi-Supervised Learning with Ladder Networks", NeurIPS 2015 (both losses together).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sk_autoencoder import AutoencoderRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> few = np.where(np.arange(len(y)) < 100, y, np.nan)
+    >>> model = AutoencoderRegressor(max_iter=20, random_state=0).fit(X, few)
+    >>> model.n_labelled_
+    100
+    >>> model.predict(X[:3]).shape
+    (3,)
+    """
+
+    _parameter_constraints = BaseSupervisedAutoencoder._parameter_constraints
+    _classifies = False
+    _n_outputs = 1
+
+    def __init__(
+        self,
+        autoencoder: Any = None,
+        *,
+        training: str = "joint",
+        n_encoder_layers: int | None = None,
+        n_unfrozen_layers: int | None = None,
+        encoder_rate: float = 0.1,
+        head_hidden_layer_sizes: Any = (),
+        reconstruction_weight: float = 1.0,
+        consistency: Any = None,
+        n_estimators: int = 1,
+        solver: str | Solver = "adam",
+        learning_rate_init: float = 0.003,
+        learning_rate: Any = "onecycle",
+        alpha: float = 0.1,
+        batch_size: int | str = "auto",
+        max_iter: int | str = "auto",
+        early_stopping: bool | float = False,
+        n_iter_no_change: int | str = "auto",
+        callbacks: list[Any] | None = None,
+        checkpoint: Any = None,
+        random_state: Any = None,
+        verbose: bool | int = False,
+    ):
+        self.autoencoder = autoencoder
+        self.training = training
+        self.n_encoder_layers = n_encoder_layers
+        self.n_unfrozen_layers = n_unfrozen_layers
+        self.encoder_rate = encoder_rate
+        self.head_hidden_layer_sizes = head_hidden_layer_sizes
+        self.reconstruction_weight = reconstruction_weight
+        self.consistency = consistency
+        self.n_estimators = n_estimators
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> AutoencoderRegressor:
+        """Fit autoencoder and head.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training samples. NaN are missing values.
+        y : array-like of shape (n_samples,)
+            Targets; NaN means that the target is unknown.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the samples, in the losses of autoencoder and head. None means equal weights.
+        X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
+            Validation samples for ``early_stopping``, transformed in the same way as X. Those without target are not
+            used.
+        y_val : array-like of shape (n_validation_samples,) or None, default=None
+            Targets of the validation samples.
+        sample_weight_val : array-like of shape (n_validation_samples,) or None, default=None
+            Weights of the validation samples.
+
+        Returns
+        -------
+        self : AutoencoderRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If y has no known target, if X contains infinity or no observed value, or if parameters are not compatible.
+        """
+        self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the target of each sample.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        targets : ndarray of shape (n_samples,)
+            Predictions, averaged over the networks.
+        """
+        return self._outputs(X).mean(axis=0)[:, 0] * self._scale + self._mean
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination on the samples with a known target.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+        y : array-like of shape (n_samples,)
+            Targets; samples whose target is NaN are ignored.
+        sample_weight : array-like of shape (n_samples,) or None, default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        score : float
+            R2: 1 for perfect predictions, 0 for predictions that are all the mean.
+        """
+        found = self.predict(X)
+        targets = known_targets(y, len(found))
+        known = ~np.isnan(targets)
+        if not known.any():
+            raise ValueError("y has no known target: R2 needs samples with a target.")
+        weight = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return float(r2_score(targets[known], found[known], sample_weight=weight))
+
+    def _labels(self, y: Any, n_samples: int, weight: np.ndarray | None) -> np.ndarray:
+        targets = known_targets(y, n_samples)
+        labels, self._mean, self._scale = number_targets(targets, weight)
+        return labels
+
+    def _validation_labels(self, y: Any, n_samples: int, weight: np.ndarray | None) -> np.ndarray:
+        targets = known_targets(y, n_samples, "y_val")
+        known = np.where(np.isnan(targets), 0.0, 1.0 if weight is None else weight)
+        return np.column_stack([known, (np.nan_to_num(targets) - self._mean) / self._scale])
+
+    def _transduced(self, X: Any, labels: np.ndarray) -> np.ndarray:
+        return np.where(labels[:, 0] > 0, labels[:, 1] * self._scale + self._mean, self.predict(X))

@@ -1,0 +1,472 @@
+"""Classifier and regressor: kinds of labels, ways of training, transfer, searches, and what is kept."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PowerTransformer
+from skorch.callbacks import Callback
+
+from sk_autoencoder import (
+    AutoencoderClassifier,
+    AutoencoderRegressor,
+    AutoencoderTransformer,
+    BinaryLabelsWarning,
+    trusted_types,
+)
+from sk_autoencoder.model_selection import LabelledKFold, labelled_scorer
+from sk_autoencoder.networks import Dense
+from sk_autoencoder.objectives import CONSISTENCIES, OBJECTIVES, Reconstruction, VirtualAdversarial
+
+SMALL = AutoencoderTransformer(3, hidden_layer_sizes=(16, 8), max_iter=5)
+WAYS = ("frozen", "finetune", "joint")
+
+
+@pytest.fixture(scope="module")
+def groups():
+    """Three groups of samples in 6 columns: X (240, 6), y, and y with 5 labels a class."""
+    rng = np.random.default_rng(0)
+    y = np.arange(240) % 3
+    X = rng.normal(size=(3, 6))[y] * 3 + rng.normal(size=(240, 6))
+    return X, y, np.where(np.arange(240) < 15, y, -1)
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    """A target that depends on 6 columns linearly: X (240, 6), y, and y with 60 known values."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(240, 6))
+    y = 100 + 5 * X @ rng.normal(size=6)
+    return X, y, np.where(np.arange(240) < 60, y, np.nan)
+
+
+def classifier(**parameters):
+    return AutoencoderClassifier(SMALL, **{"max_iter": 40, "learning_rate_init": 0.03, "random_state": 0, **parameters})
+
+
+def regressor(**parameters):
+    return AutoencoderRegressor(SMALL, **{"max_iter": 100, "learning_rate_init": 0.01, "random_state": 0, **parameters})
+
+
+@pytest.mark.parametrize("training", WAYS)
+def test_the_classes_are_found(groups, training):
+    X, y, few = groups
+    model = classifier(training=training).fit(X, few)
+    assert model.score(X, y) > (0.75 if training == "frozen" else 0.95)  # codes of 3 components, 5 epochs
+    assert model.n_labelled_ == 15
+    assert model.classes_.tolist() == [0, 1, 2]
+    assert log_loss(y, model.predict_proba(X)) < (0.7 if training == "frozen" else 0.3)
+    np.testing.assert_array_equal(model.transduction_[:15], y[:15])
+    np.testing.assert_array_equal(model.transduction_[15:], model.predict(X)[15:])
+
+
+@pytest.mark.parametrize("training", WAYS)
+def test_the_target_is_predicted_in_its_units(numbers, training):
+    X, y, few = numbers
+    model = regressor(training=training, head_hidden_layer_sizes=16).fit(X, few)
+    assert model.score(X, y) > (0.2 if training == "frozen" else 0.7)
+    assert model.n_labelled_ == 60
+    np.testing.assert_allclose(model.transduction_[:60], y[:60])
+    shifted = clone(model).fit(X, few * 1000 + 7)
+    np.testing.assert_allclose(shifted.predict(X), model.predict(X) * 1000 + 7, rtol=1e-3)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("consistency", [None, *CONSISTENCIES])
+def test_each_objective_and_consistency(groups, objective, consistency):
+    X, y, few = groups
+    autoencoder = clone(SMALL).set_params(objective=objective)
+    model = classifier(consistency=consistency).set_params(autoencoder=autoencoder).fit(X, few)
+    assert model.score(X, y) > 0.9
+    terms = {"supervised", *(["consistency"] if consistency else []), *OBJECTIVES[objective]().terms}
+    assert set(model.loss_curves_) == terms
+    assert model.loss_curves_["supervised"][-1] < model.loss_curves_["supervised"][0]
+
+
+@pytest.mark.parametrize("consistency", CONSISTENCIES)
+def test_a_regressor_takes_each_consistency(numbers, consistency):
+    X, y, few = numbers
+    assert regressor(consistency=consistency).fit(X, few).score(X, y) > 0.7
+
+
+@pytest.mark.parametrize("network", ["convolutional", "recurrent", "attention"])
+@pytest.mark.parametrize("training", WAYS)
+def test_each_network(groups, network, training):
+    X, _, few = groups
+    autoencoder = AutoencoderTransformer(3, network=network, hidden_layer_sizes=8, max_iter=2)
+    model = AutoencoderClassifier(autoencoder, training=training, max_iter=2, random_state=0, n_unfrozen_layers=1)
+    assert model.fit(X, few).predict_proba(X).shape == (240, 3)
+    with pytest.raises(ValueError, match="n_encoder_layers needs network='dense'"):
+        model.set_params(n_encoder_layers=1).fit(X, few)
+
+
+def test_a_member_of_an_ensemble_is_the_network_alone(groups):
+    X, _, few = groups
+    five, one = (classifier(n_estimators=n).fit(X, few) for n in (5, 1))
+    assert five.transform(X).shape == (240, 15)
+    assert five.get_feature_names_out().shape == (15,)
+    np.testing.assert_allclose(five.transform(X)[:, :3], one.transform(X), rtol=1e-3, atol=1e-3)
+    members = [np.exp(m - np.logaddexp.reduce(m, axis=1, keepdims=True)) for m in five._outputs(X)]
+    np.testing.assert_allclose(five.predict_proba(X), np.mean(members, axis=0))
+
+
+# Case 1: labels that are -1 and 1.
+
+
+def test_minus_one_and_one_are_two_classes_with_a_warning(groups):
+    X, y, _ = groups
+    with pytest.warns(BinaryLabelsWarning, match="name them 0, 1"):
+        model = classifier().fit(X, np.where(y == 0, -1, 1))
+    assert model.classes_.tolist() == [-1, 1]
+    assert model.n_labelled_ == 240
+
+
+# Case 2: kinds of labels.
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        lambda names, known: np.where(known, names, None),
+        lambda names, known: np.where(known, names, np.array(-1, dtype=object)),
+        lambda names, known: np.where(known, names, np.array(np.nan, dtype=object)),
+        lambda names, known: pd.Series(np.where(known, names, None)).astype("category"),
+        lambda names, known: pd.Series(np.where(known, names, None), dtype="string"),
+        lambda names, known: pl.Series(np.where(known, names, None).tolist()),
+    ],
+    ids=["None", "-1", "NaN", "category", "string", "polars"],
+)
+def test_unlabelled_names(groups, labels):
+    X, y, few = groups
+    names = np.array(["a", "b", "c"], dtype=object)[y]
+    model, expected = classifier().fit(X, labels(names, few >= 0)), classifier().fit(X, few)
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(model.predict(X), np.array(["a", "b", "c"])[expected.predict(X)])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        lambda few: few.astype(float),
+        lambda few: np.where(few < 0, np.nan, few),
+        lambda few: pd.Series(few, dtype="Int64").where(few >= 0),
+        lambda few: few.tolist(),
+    ],
+    ids=["float", "NaN", "Int64", "list"],
+)
+def test_unlabelled_numbers(groups, labels):
+    X, _, few = groups
+    model, expected = classifier().fit(X, labels(few)), classifier().fit(X, few)
+    np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+
+
+def test_labels_that_are_no_classes(groups):
+    X, y, _ = groups
+    with pytest.raises(ValueError, match="'-1' in an array of strings"):
+        classifier().fit(X, [*y.astype("U2")[:-1].tolist(), "-1"])
+    with pytest.raises(ValueError, match="Unknown label type"):
+        classifier().fit(X, y + 0.5)
+    with pytest.raises(ValueError, match="infinity"):
+        classifier().fit(X, np.where(y == 0, np.inf, y))
+    with pytest.raises(ValueError, match="y to be passed"):
+        classifier().fit(X)
+    with pytest.raises(ValueError, match="239 labels, but there are 240"):
+        classifier().fit(X, y[:-1])
+
+
+# Case 3: no label, one class, a class with one sample.
+
+
+def test_too_few_labels(groups):
+    X, y, few = groups
+    with pytest.raises(ValueError, match="no label: all 240"):
+        classifier().fit(X, np.full(240, -1))
+    with pytest.raises(ValueError, match="no target: all 240"):
+        regressor().fit(X, np.full(240, np.nan))
+    with pytest.raises(ValueError, match="one class only"):
+        classifier().fit(X, np.where(few == 2, 2, -1))
+    with pytest.raises(ValueError, match="one class only"):
+        classifier().fit(X, few, sample_weight=(few == 2).astype(float))
+    one_each = np.where(np.arange(240) < 3, y, -1)
+    assert classifier().fit(X, one_each).n_labelled_ == 3
+    with pytest.raises(ValueError, match="at least 2 labels of each class, but the smallest class has 1"):
+        classifier(early_stopping=True).fit(X, one_each)
+
+
+# Case 4: cross-validation and scores.
+
+
+def test_scores_ignore_unlabelled_samples(groups):
+    X, y, few = groups
+    model = classifier().fit(X, few)
+    known = few >= 0
+    assert model.score(X, few) == accuracy_score(y[known], model.predict(X[known]))
+    weight = np.arange(240.0)
+    expected = accuracy_score(y[known], model.predict(X[known]), sample_weight=weight[known])
+    assert model.score(X, few, sample_weight=weight) == expected
+    assert labelled_scorer("neg_log_loss")(model, X, few) == -log_loss(y[known], model.predict_proba(X[known]))
+    with pytest.raises(ValueError, match="no label"):
+        model.score(X, np.full(240, -1))
+    with pytest.raises(ValueError, match="no sample with a label"):
+        labelled_scorer("accuracy")(model, X, np.full(240, None))
+
+
+@pytest.mark.parametrize("unknown", [-1, None, np.nan])
+def test_searches_over_partly_labelled_samples(groups, unknown):
+    X, y, few = groups
+    some = few if unknown == -1 else np.where(few >= 0, y, unknown)
+    grid = {"autoencoder__corruption": [None, "swap"], "reconstruction_weight": [0.0, 1.0]}
+    search = GridSearchCV(classifier(max_iter=2), grid, cv=LabelledKFold(3), error_score="raise").fit(X, some)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    if unknown == -1:
+        scores = cross_val_score(classifier(max_iter=2), X, some, cv=StratifiedKFold(3), error_score="raise")
+        assert np.isfinite(scores).all()
+
+
+def test_a_regressor_is_searched_with_unknown_targets(numbers):
+    X, _, few = numbers
+    for scoring in (None, labelled_scorer("neg_mean_squared_error")):
+        scores = cross_val_score(
+            regressor(max_iter=2), X, few, cv=LabelledKFold(3), scoring=scoring, error_score="raise"
+        )
+        assert np.isfinite(scores).all()
+
+
+def test_folds_of_labelled_samples():
+    y = np.array([0, 0, 0, 1, 1, 1, -1, -1])
+    for train, test in LabelledKFold(3).split(np.zeros((8, 1)), y):
+        assert sorted(y[test]) == [0, 1]
+        assert sorted([*train, *test]) == list(range(8))
+        assert {6, 7} <= set(train)
+    for train, test in LabelledKFold(2).split(np.zeros((4, 1)), np.array([-1.0, 0.5, 1.0, np.nan])):
+        assert 3 in train
+        assert len(test) in {1, 2}
+    with pytest.raises(ValueError, match="n_splits=4"):
+        next(LabelledKFold(4).split(np.zeros((8, 1)), y))
+
+
+# Case 5: wrappers that encode the labels.
+
+
+def test_calibration_of_a_frozen_encoder(groups):
+    X, y, few = groups
+    encoder = FrozenEstimator(clone(SMALL).set_params(random_state=0).fit(X))
+    known = few >= 0
+    model = CalibratedClassifierCV(
+        AutoencoderClassifier(encoder, training="frozen", learning_rate_init=0.03, max_iter=40, random_state=0), cv=3
+    )
+    assert model.fit(X[known], y[known]).score(X, y) > 0.8
+
+
+# Case 6: transfer.
+
+
+@pytest.mark.parametrize("training", WAYS)
+def test_a_frozen_autoencoder_keeps_its_bits(groups, training):
+    X, _, few = groups
+    fitted = clone(SMALL).set_params(random_state=0, whiten=True).fit(X[:100])
+    codes, weights = fitted.transform(X), pickle.dumps(fitted)
+    model = AutoencoderClassifier(FrozenEstimator(fitted), training=training, max_iter=5, random_state=0).fit(X, few)
+    np.testing.assert_array_equal(fitted.transform(X), codes)
+    assert pickle.dumps(fitted) == weights
+    assert np.array_equal(model.transform(X), codes) == (training == "frozen")
+    np.testing.assert_array_equal(model.autoencoder_._affine.center, fitted._affine.center)
+    assert clone(model).autoencoder.estimator is fitted
+
+
+@pytest.mark.parametrize("training", ["frozen", "finetune"])
+def test_pretraining_is_a_fit_of_the_autoencoder(groups, training):
+    X, _, few = groups
+    autoencoder = clone(SMALL).set_params(random_state=3)
+    model = AutoencoderClassifier(autoencoder, training=training, max_iter=5, random_state=0).fit(X, few)
+    alone = clone(autoencoder).fit(X)
+    assert np.array_equal(model.transform(X), alone.transform(X)) == (training == "frozen")
+
+
+def test_autoencoders_that_do_not_fit(groups):
+    X, _, few = groups
+    with pytest.raises(ValueError, match="fitted to 6 features, but X has 5"):
+        AutoencoderClassifier(FrozenEstimator(clone(SMALL).fit(X))).fit(X[:, :5], few)
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    with pytest.raises(ValueError, match=r"\(a, b, c, d, e, ...\), but X has 6 \(f, e, d, c, b, ...\)"):
+        AutoencoderClassifier(FrozenEstimator(clone(SMALL).fit(frame))).fit(frame[list("fedcba")], few)
+    with pytest.raises(ValueError, match="pass its step"):
+        AutoencoderClassifier(FrozenEstimator(make_pipeline(PowerTransformer(), SMALL))).fit(X, few)
+    with pytest.raises(NotFittedError):
+        AutoencoderClassifier(FrozenEstimator(clone(SMALL))).fit(X, few)
+    with pytest.raises(ValueError, match="trim is not supported"):
+        AutoencoderClassifier(clone(SMALL).set_params(objective=Reconstruction(trim=0.1))).fit(X, few)
+    with pytest.raises(ValueError, match="needs an object as 'autoencoder'"):
+        AutoencoderClassifier().set_params(autoencoder__n_components=2)
+
+
+# Case 7: unlabelled samples that hurt.
+
+
+def test_unlabelled_samples_can_be_left_out_of_the_loss(groups):
+    X, _, few = groups
+    alone = classifier(consistency=None, reconstruction_weight=0.0, max_iter=20).fit(X, few)
+    moved = X.copy()
+    moved[few < 0] = moved[few < 0][::-1]  # the statistics of the columns are the same
+    other = clone(alone).fit(moved, few)
+    np.testing.assert_allclose(other.predict_proba(X), alone.predict_proba(X), atol=0.02)
+
+
+@pytest.mark.parametrize("training", WAYS)
+def test_all_samples_labelled(groups, training):
+    X, y, _ = groups
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = classifier(training=training).fit(X, y)
+    assert model.n_labelled_ == 240
+    assert model.score(X, y) > (0.85 if training == "frozen" else 0.95)
+
+
+# Case 8: weights and the scale of the target.
+
+
+def test_weights_of_classes_and_samples(groups):
+    X, y, _ = groups
+    rng = np.random.default_rng(1)
+    noisy = np.where(rng.random(240) < 0.5, rng.integers(0, 2, 240), 2 * (y == 2))  # 0 and 1 cannot be told apart
+    noisy = np.where(noisy == 2, 2, rng.integers(0, 2, 240))
+    kwargs = {"training": "frozen"}
+    much = classifier(class_weight={0: 50.0, 1: 1.0, 2: 1.0}, **kwargs).fit(X, noisy)
+    same = classifier(**kwargs).fit(X, noisy, sample_weight=np.where(noisy == 0, 50.0, 1.0))
+    for model in (much, same):
+        assert (model.predict(X) == 0).mean() > 0.6
+    with pytest.raises(ValueError, match="zero"):
+        classifier().fit(X, y, sample_weight=np.zeros(240))
+
+
+def test_balanced_classes_are_weighted_by_their_labels(groups):
+    X, _, few = groups
+    rare = np.where((few == 0) & (np.arange(240) > 3), -1, few)
+    counts = np.bincount(rare[rare >= 0])
+    weights = counts.sum() / (3 * counts)
+    one = classifier(class_weight="balanced").fit(X, rare)
+    other = classifier(class_weight=dict(enumerate(weights))).fit(X, rare)
+    np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), rtol=1e-5)
+
+
+def test_the_scale_of_the_target(numbers):
+    X, _, few = numbers
+    constant = regressor(max_iter=2).fit(X, np.where(np.isnan(few), np.nan, 7.0))
+    np.testing.assert_allclose(constant.transduction_[:60], 7.0)
+    with pytest.raises(ValueError, match="infinity"):
+        regressor().fit(X, np.where(np.isnan(few), np.inf, few))
+
+
+# What is kept, and the rest of scikit-learn.
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_pickle_skops_and_clone(groups, make):
+    X, y, few = groups
+    target = few if make is classifier else np.where(few < 0, np.nan, y)
+    model = make(max_iter=2, n_estimators=2).fit(X, target)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    skops = pytest.importorskip("skops.io")
+    stored = skops.dumps(model)
+    assert set(skops.get_untrusted_types(data=stored)) <= set(trusted_types())
+    np.testing.assert_array_equal(skops.loads(stored, trusted=trusted_types()).predict(X), model.predict(X))
+    np.testing.assert_array_equal(clone(model).fit(X, target).predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("training", WAYS)
+def test_a_checkpoint_continues_with_equal_bits(groups, training, tmp_path):
+    X, _, few = groups
+    whole = classifier(training=training, max_iter=4, checkpoint=tmp_path / "whole").fit(X, few)
+
+    class Stop(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 2:
+                raise RuntimeError
+
+    parts = classifier(training=training, max_iter=4, checkpoint=tmp_path / "parts", callbacks=[Stop()])
+    with pytest.raises(RuntimeError):
+        parts.fit(X, few)
+    parts.set_params(callbacks=None).fit(X, few)
+    np.testing.assert_array_equal(parts.predict_proba(X), whole.predict_proba(X))
+    with pytest.raises(ValueError, match="belongs to another training: labels"):
+        parts.fit(X, np.roll(few, 1))
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_early_stopping(groups, make):
+    X, y, few = groups
+    target = (lambda labels: labels) if make is classifier else (lambda labels: np.where(labels < 0, np.nan, labels))
+    held_out = make(early_stopping=0.4, n_iter_no_change=3, learning_rate="constant").fit(X, target(few))
+    assert len(held_out.autoencoder_.validation_loss_curve_) == held_out.n_iter_
+    given = make(early_stopping=True, n_iter_no_change=3, learning_rate="constant").fit(
+        X[:200], target(few[:200]), X_val=X[200:], y_val=target(y[200:])
+    )
+    assert min(given.autoencoder_.validation_loss_curve_) == given.autoencoder_.best_loss_
+    with pytest.raises(ValueError, match="without y_val"):
+        make().fit(X, target(few), X_val=X)
+    with pytest.raises(ValueError, match="need X_val"):
+        make().fit(X, target(few), y_val=y)
+
+
+def test_missing_values_and_sparse_samples(groups):
+    X, y, few = groups
+    gaps = X.copy()
+    gaps[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
+    assert classifier().fit(gaps, few).score(gaps, y) > 0.8
+    dense, sparse = classifier(max_iter=2).fit(X, few), classifier(max_iter=2).fit(csr_array(X), few)
+    np.testing.assert_array_equal(dense.predict_proba(X), sparse.predict_proba(csr_array(X)))
+
+
+def test_bits_do_not_depend_on_the_batch(groups):
+    X, _, few = groups
+    model = classifier(n_estimators=2, head_hidden_layer_sizes=5).fit(X, few)
+    whole = model.predict_proba(X)
+    np.testing.assert_array_equal(np.vstack([model.predict_proba(X[i : i + 1]) for i in range(20)]), whole[:20])
+    np.testing.assert_array_equal(model.predict_proba(X[::-1])[::-1], whole)
+
+
+def test_layers_of_the_encoder(groups):
+    X, y, few = groups
+    lower = classifier(n_encoder_layers=1).fit(X, few)
+    assert lower.net_.module_.head_weight_0.shape == (1, 16, 3)
+    assert lower.score(X, y) > 0.9
+    tuned = classifier(training="finetune", n_unfrozen_layers=1).fit(X, few)
+    pretrained = clone(SMALL).set_params(random_state=tuned.autoencoder_.random_state).fit(X)
+    pairs = zip(tuned.net_.module_.encoder_weights, pretrained.net_.module_.encoder_weights, strict=True)
+    assert [bool((one == other).all()) for one, other in pairs] == [True, True, False]
+
+
+def test_routing_of_weights(groups):
+    X, y, few = groups
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = make_pipeline(PowerTransformer(), classifier(max_iter=2).set_fit_request(sample_weight=True))
+        model.fit(X, few, sample_weight=np.ones(240))
+    assert model.predict(X).shape == y.shape
+
+
+def test_set_output(groups):
+    X, _, few = groups
+    model = classifier(max_iter=2).fit(X, few).set_output(transform="pandas")
+    assert model.transform(X).columns.tolist() == [f"autoencoderclassifier{i}" for i in range(3)]
+
+
+def test_parts_are_validated(groups):
+    X, _, few = groups
+    with pytest.raises(ValueError, match="epsilon"):
+        classifier(consistency=VirtualAdversarial(epsilon=0.0)).fit(X, few)
+    with pytest.raises(ValueError, match="checkpoint requires layerwise_pretraining=False"):
+        AutoencoderClassifier(
+            clone(SMALL).set_params(network=Dense(layerwise_pretraining=True)), checkpoint="unused"
+        ).fit(X, few)
