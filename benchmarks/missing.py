@@ -24,7 +24,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from scipy.stats import sem, t
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
@@ -34,6 +33,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.cells import half_width
 from benchmarks.tables import as_text
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.corruptions import Masking
@@ -174,8 +174,7 @@ def summary(cells: dict[Any, Any], bed: str) -> list[dict[str, Any]]:
 
 def interval(values: np.ndarray) -> str:
     """Return the mean with its 95 % interval."""
-    width = t.ppf(0.975, len(values) - 1) * sem(values) if len(values) > 1 else np.nan
-    return f"{values.mean():.2g} +- {width:.2g}"
+    return f"{values.mean():.2g} +- {half_width(values):.2g}"
 
 
 if __name__ == "__main__":

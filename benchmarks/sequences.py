@@ -16,7 +16,6 @@ others) and on another draw of sine waves. Each measured cell is a line of FILE,
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -25,11 +24,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from scipy.stats import sem, t
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
+from benchmarks.cells import half_width, store, stored
 from benchmarks.tables import as_text
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.networks import Attention, Convolutional, Recurrent
@@ -158,6 +157,7 @@ BEDS: dict[str, tuple[dict[str, Fit], Callable[[Fit, int, Path], float]]] = {
     "beats": (BEATS, measure_beats),
     "sines": (WAVES, measure_sines),
 }
+NAMES = ("bed", "name", "seed")  # of the entries that identify a cell
 
 
 def main() -> None:
@@ -168,8 +168,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("sequences.jsonl"))
     options = parser.parse_args()
-    lines = options.out.read_text().splitlines() if options.out.exists() else []
-    results = {(cell["bed"], cell["name"], cell["seed"]): cell for cell in map(json.loads, lines)}
+    results = stored(options.out, NAMES)
     for bed in options.only:
         rows, measure = BEDS[bed]
         for seed in range(options.seeds):
@@ -178,10 +177,8 @@ def main() -> None:
                     continue
                 start = perf_counter()
                 value = measure(fit, seed, options.data)
-                cell = {"bed": bed, "name": name, "seed": seed, "value": value, "seconds": perf_counter() - start}
-                results[bed, name, seed] = cell
-                with options.out.open("a") as file:
-                    file.write(json.dumps(cell) + "\n")
+                figures = {"value": value, "seconds": perf_counter() - start}
+                store(options.out, results, NAMES, (bed, name, seed), figures)
     for bed in options.only:
         table = [summary([results[bed, name, seed] for seed in range(options.seeds)]) for name in BEDS[bed][0]]
         print(f"{as_text(table, {'mean': '.4f', 'interval': '.4f', 'seconds': '.0f'}, blocks='bed')}\n")
@@ -190,13 +187,12 @@ def main() -> None:
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean over the seeds, the half width of its 95 % interval, and seconds."""
     values = np.array([cell["value"] for cell in cells])
-    width = t.ppf(0.975, len(values) - 1) * sem(values) if len(values) > 1 else np.nan
     seconds = np.mean([cell["seconds"] for cell in cells])
     return {
         "bed": cells[0]["bed"],
         "name": cells[0]["name"],
         "mean": values.mean(),
-        "interval": width,
+        "interval": half_width(values),
         "seconds": seconds,
     }
 

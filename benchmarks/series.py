@@ -30,7 +30,6 @@ favours the peers.
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,8 +37,9 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata, sem, t, wilcoxon
+from scipy.stats import rankdata, wilcoxon
 
+from benchmarks.cells import Cell, half_width, store, stored
 from benchmarks.series_beds import (
     CLEAN_DAYS,
     DAY,
@@ -65,7 +65,7 @@ from benchmarks.series_metrics import (
 from benchmarks.series_peers import COMPOSITIONS, LAST, METHODS, SENSOR_METHODS, WINDOW_SIZES, Method, Scorer
 from benchmarks.tables import as_text
 
-Cell = dict[str, Any]
+NAMES = ("bed", "method", "series")  # of the entries that identify a cell
 N_CLEAN = CLEAN_DAYS * DAY
 SMD_PEERS = ("window length", "PCA (90 %)", "KMeans", "IsolationForest", "neighbours")
 MARGIN = max(WINDOW_SIZES)  # steps before and after an event
@@ -212,8 +212,7 @@ def comparisons(cells: dict[str, dict[str, Cell]], names: list[str], main: str, 
             groups["8-15"] = [f"valve1_{run}" for run in range(8, 16)]
         for group, keys in groups.items():
             differences = np.array([cells[name][key][main] - cells[reference][key][main] for key in keys])
-            width = t.ppf(0.975, len(keys) - 1) * sem(differences) if len(keys) > 1 else np.nan
-            row[group] = f"{differences.mean():+.3f} +- {width:.3f}"
+            row[group] = f"{differences.mean():+.3f} +- {half_width(differences):.3f}"
             row[f"p {group}"] = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
         if name != reference:
             rows.append(row)
@@ -241,22 +240,9 @@ def report(bed: str, cells: dict[str, dict[str, Cell]], every_setting: bool, aga
     return text
 
 
-def stored(path: Path) -> dict[tuple[str, str, str], Cell]:
-    """Cells of a file by bed, method and series."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {(cell["bed"], cell["method"], cell["series"]): cell for cell in map(json.loads, lines)}
-
-
-def store(path: Path, known: dict[tuple[str, str, str], Cell], key: tuple[str, str, str], figures: Cell) -> None:
-    """Add a cell to a file, and to those that are known."""
-    known[key] = dict(zip(("bed", "method", "series"), key, strict=True)) | figures
-    with path.open("a") as file:
-        file.write(json.dumps(known[key]) + "\n")
-
-
 def run(options: argparse.Namespace) -> None:
     """Measure what is missing, and print the tables."""
-    known = stored(options.out)
+    known = stored(options.out, NAMES)
     for bed in options.only:
         methods = BEDS[bed].methods
         named = options.methods or {name.split(", ")[0] for name in methods} - set(COMPOSITIONS)
@@ -268,7 +254,7 @@ def run(options: argparse.Namespace) -> None:
                 if key not in known:
                     start = perf_counter()
                     figures = BEDS[bed].measure(methods[name], series)
-                    store(options.out, known, key, figures | {"seconds": perf_counter() - start})
+                    store(options.out, known, NAMES, key, figures | {"seconds": perf_counter() - start})
                 cells[name][series.name] = known[key]
         if cells:
             print(f"{report(bed, cells, options.all, options.against)}\n", flush=True)
@@ -295,7 +281,7 @@ def found_by_strength(scorer: Scorer, seed: int) -> Cell:
 
 def calibrate(options: argparse.Namespace) -> None:
     """Print for each kind and strength how many of the ten events the peers find; each has its best setting on SMD."""
-    known = stored(options.out)
+    known = stored(options.out, NAMES)
     of_smd: dict[str, dict[str, Cell]] = {}
     for (bed, name, series), cell in known.items():
         if bed == "smd" and name.split(", ")[0] in SMD_PEERS:
@@ -308,7 +294,7 @@ def calibrate(options: argparse.Namespace) -> None:
         for seed in range(N_SYNTHETIC):
             key = "calibration", name, f"synthetic {seed}"
             if key not in known:
-                store(options.out, known, key, {"found": found_by_strength(METHODS[name], seed)})
+                store(options.out, known, NAMES, key, {"found": found_by_strength(METHODS[name], seed)})
             cells.append(known[key]["found"])
         for kind in KINDS:
             counts = np.sum([cell[kind] for cell in cells], axis=0).tolist()
