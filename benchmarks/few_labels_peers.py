@@ -18,6 +18,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -27,6 +28,7 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC, SVR
 
 from benchmarks.few_labels_beds import Draw
+from sk_autoencoder import AutoencoderClassifier, AutoencoderRegressor, AutoencoderTransformer
 
 N_FOLDS = 3
 N_ROUNDS = 50  # of boosting
@@ -196,10 +198,46 @@ TRANSFER = {
     "spreading on codes": Method(spreading, "codes", True, MOST_UNLABELLED),
     "spreading on codes of mnist": Method(spreading, "source", True, MOST_UNLABELLED),
 }
+
+
+def classifier(**parameters: Any) -> Method:
+    """AutoencoderClassifier with one setting."""
+    return Method(lambda _: [AutoencoderClassifier(**parameters)], unlabelled=True)
+
+
+def regressor(**parameters: Any) -> Method:
+    """AutoencoderRegressor with one setting."""
+    return Method(lambda _: [AutoencoderRegressor(**parameters)], unlabelled=True)
+
+
+def transferred(training: str) -> Method:
+    """AutoencoderClassifier with the encoder of another set."""
+    return Method(
+        lambda draw: [AutoencoderClassifier(FrozenEstimator(draw.split.source.encoder[0]), training=training)],
+        unlabelled=True,
+    )
+
+
+# "scratch" has neither corruption nor reconstruction, "corrupted" corruption without reconstruction.
+PLAIN = AutoencoderTransformer(64, corruption=None)
+OURS = {
+    "AutoencoderClassifier": classifier(),
+    "its consistency only": classifier(reconstruction_weight=0.0),
+    "its reconstruction only": classifier(consistency=None),
+    "corrupted": classifier(consistency=None, reconstruction_weight=0.0),
+    "scratch": classifier(autoencoder=PLAIN, consistency=None, reconstruction_weight=0.0),
+    "finetune": classifier(training="finetune"),
+    "frozen": classifier(training="frozen"),
+}
+OUR_REGRESSORS = {
+    "AutoencoderRegressor": regressor(),
+    "corrupted": regressor(reconstruction_weight=0.0),
+    "scratch": regressor(autoencoder=PLAIN, reconstruction_weight=0.0),
+}
 METHODS: dict[str, dict[str, Method]] = {
-    "few": CLASSIFIERS,
-    "mnist": CLASSIFIERS,
-    "all": {name: CLASSIFIERS[name] for name in ("logistic", "SVC", "neighbours", "boosting", "MLP")},
-    "regression": REGRESSORS,
-    "transfer": TRANSFER,
+    "few": CLASSIFIERS | OURS,
+    "mnist": CLASSIFIERS | OURS,
+    "all": {name: CLASSIFIERS[name] for name in ("logistic", "SVC", "neighbours", "boosting", "MLP")} | OURS,
+    "regression": REGRESSORS | OUR_REGRESSORS,
+    "transfer": TRANSFER | OURS | {f"{name} of mnist": transferred(name) for name in ("joint", "finetune", "frozen")},
 }

@@ -26,7 +26,7 @@ from benchmarks.few_labels_beds import (
     smaller,
     split_of,
 )
-from benchmarks.few_labels_peers import CLASSIFIERS, METHODS, REGRESSORS, Method
+from benchmarks.few_labels_peers import CLASSIFIERS, METHODS, OUR_REGRESSORS, OURS, REGRESSORS, Method
 
 
 def rows_of(X):
@@ -260,7 +260,10 @@ def test_a_later_run_goes_on(tmp_path, monkeypatch, capsys):
         assert run("--show") == text
 
 
-def test_every_peer_has_three_settings():
+def test_every_peer_has_three_settings_and_the_estimators_of_this_package_have_one():
+    ours = {*OURS, *OUR_REGRESSORS, "joint of mnist", "finetune of mnist", "frozen of mnist"}
     for bed, methods in METHODS.items():
         draw = Draw(bed, "", 0, digits(0, 5).split, np.zeros(0))
-        assert {len(method.settings(draw)) for method in methods.values()} == {3}
+        peers = {name: method for name, method in methods.items() if name not in ours}
+        assert {len(method.settings(draw)) for method in peers.values()} == {3}
+        assert {len(methods[name].settings(draw)) for name in methods if name in ours and "mnist" not in name} == {1}
