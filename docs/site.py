@@ -1,0 +1,50 @@
+"""What the site adds to Sphinx: formulas as MathML, links between pages and gallery, the order of the gallery."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from numpydoc.xref import DEFAULT_LINKS
+from sphinx.application import Sphinx
+from sphinx_gallery.sorting import ExplicitOrder
+
+ORDER = [
+    *("basic_and_deep", "linear_and_pca", "denoising", "manifolds", "sparse", "stacked", "convolutional"),
+    *("variational", "latent_maps", "classifier_codes", "search"),
+    *("outliers", "thresholds", "time_series", "machines"),
+    *("recurrent", "attention", "span_masking", "missing_values", "sample_weights"),
+]
+# Examples that are not listed come last.
+gallery_order = ExplicitOrder([*(f"plot_{name}.py" for name in ORDER), "*"])
+
+
+def write_formula(writer: Any, node: nodes.Node) -> None:
+    """Write a formula as MathML, which browsers draw without a script."""
+    as_block = isinstance(node, nodes.math_block)
+    writer.body.append(tex2mathml(node.astext(), as_block=as_block))
+    raise nodes.SkipNode
+
+
+def link_to_gallery(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Let links to the source of an example, which work on GitHub, lead to its page in the gallery."""
+    source[0] = re.sub(r"(\]\([\w./]*)examples/(plot_\w+)\.py\)", r"\1gallery/\2.rst)", source[0])
+
+
+def clean_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Make plain text of references to scikit-learn's user guide, and of names with a trailing underscore in shapes."""
+    text = re.sub(r":(?:ref|term):`([^`<]+?)\s*<[^`>]+>`", r"\1", "\n".join(lines))
+    text = re.sub(r":term:`([^`]+)`", r"\1", re.sub(r":ref:`[^`]+`", "scikit-learn's user guide", text))
+    shapes = re.compile(r"of shape \([^)]*\)")
+    lines[:] = shapes.sub(lambda shape: re.sub(r"_(?=[,)])", r"\\_", shape[0]), text).split("\n")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the functions of this module."""
+    DEFAULT_LINKS.clear()  # types of Python and numpy are plain text
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
+    app.connect("source-read", link_to_gallery)
+    app.connect("autodoc-process-docstring", clean_docstring, priority=600)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
