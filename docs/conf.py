@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import sk_autoencoder
-from docs.public import PUBLIC
+from docs.site import LINKS
 
 project = "sk_autoencoder"
 author = project_copyright = "the developers of sk_autoencoder"
@@ -38,13 +38,14 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
-short = [path.rpartition(".")[2] for path in PUBLIC]
-numpydoc_xref_aliases = {name: path for name, path in zip(short, PUBLIC, strict=True) if short.count(name) == 1}
+numpydoc_xref_aliases = {name: path for name, path in LINKS.items() if "." not in name}
 
 # References to other projects lead nowhere without their inventories.
 nitpick_ignore_regex = [
     (r"py:.*", r"(numpy|scipy|sklearn|torch|skorch|pandas|polars|matplotlib|joblib)\..*"),
 ]
+
+smartquotes = False
 
 html_theme = "pydata_sphinx_theme"
 html_math_renderer = "mathml"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from numpydoc.xref import DEFAULT_LINKS
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
 from sphinx_gallery.sorting import ExplicitOrder
+
+from docs.public import PUBLIC
 
 ORDER = [
     *("basic_and_deep", "linear_and_pca", "denoising", "manifolds", "sparse", "stacked", "convolutional"),
@@ -19,6 +24,11 @@ ORDER = [
 ]
 # Examples that are not listed come last.
 gallery_order = ExplicitOrder([*(f"plot_{name}.py" for name in ORDER), "*"])
+
+# Ways in which pages write a public name: with the package, with the module, or alone where this is not ambiguous.
+SHORT = Counter(path.rpartition(".")[2] for path in PUBLIC)
+LINKS = {path: path for path in PUBLIC} | {path.partition(".")[2]: path for path in PUBLIC}
+LINKS |= {name: path for path in PUBLIC if SHORT[name := path.rpartition(".")[2]] == 1}
 
 
 def write_formula(writer: Any, node: nodes.Node) -> None:
@@ -33,6 +43,21 @@ def link_to_gallery(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"(\]\([\w./]*)examples/(plot_\w+)\.py\)", r"\1gallery/\2.rst)", source[0])
 
 
+class PublicNames(SphinxTransform):
+    """Let code that is a public name, ``Dense`` or ``networks.Dense(...)``, lead to its entry in the API reference."""
+
+    default_priority = 210  # before references are resolved
+
+    def apply(self, **kwargs: Any) -> None:
+        """Put a reference around each such piece of code that stands in running text."""
+        for code in list(self.document.findall(nodes.literal)):
+            path = LINKS.get(code.astext().partition("(")[0])
+            if path and not isinstance(code.parent, nodes.title | nodes.reference | pending_xref):
+                link = pending_xref(refdomain="py", reftype="obj", reftarget=path, refexplicit=False, refwarn=True)
+                code.replace_self(link)
+                link += code
+
+
 def clean_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Make plain text of references to scikit-learn's user guide, and of names with a trailing underscore in shapes."""
     text = re.sub(r":(?:ref|term):`([^`<]+?)\s*<[^`>]+>`", r"\1", "\n".join(lines))
@@ -45,6 +70,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect the functions of this module."""
     DEFAULT_LINKS.clear()  # types of Python and numpy are plain text
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
+    app.add_transform(PublicNames)
     app.connect("source-read", link_to_gallery)
     app.connect("autodoc-process-docstring", clean_docstring, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
