@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -17,7 +18,7 @@ from sphinx_gallery.sorting import ExplicitOrder
 from docs.public import PUBLIC
 
 ORDER = [
-    *("basic_and_deep", "linear_and_pca", "denoising", "manifolds", "sparse", "stacked", "convolutional"),
+    *("basic_and_deep", "linear_and_pca", "denoising", "manifolds", "sparse", "stacked", "convolutional", "scaling"),
     *("variational", "latent_maps", "classifier_codes", "search"),
     *("outliers", "thresholds", "time_series", "machines"),
     *("recurrent", "attention", "span_masking", "missing_values", "sample_weights"),
@@ -39,8 +40,14 @@ def write_formula(writer: Any, node: nodes.Node) -> None:
 
 
 def link_to_gallery(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Let links to the source of an example, which work on GitHub, lead to its page in the gallery."""
-    source[0] = re.sub(r"(\]\([\w./]*)examples/(plot_\w+)\.py\)", r"\1gallery/\2.rst)", source[0])
+    """Let links to the source of examples, which work on GitHub, lead to their pages in the gallery."""
+    text = re.sub(r"(\]\([\w./]*)examples/(plot_\w+)\.py\)", r"\1gallery/\2.rst)", source[0])
+    source[0] = text.replace("examples/GALLERY_HEADER.rst)", "gallery/index.rst)")
+
+
+def link_in_included(app: Sphinx, path: Path, parent: str, source: list[str]) -> None:
+    """Do the same in a file that a page includes."""
+    link_to_gallery(app, parent, source)
 
 
 class PublicNames(SphinxTransform):
@@ -72,5 +79,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.add_transform(PublicNames)
     app.connect("source-read", link_to_gallery)
+    app.connect("include-read", link_in_included)
     app.connect("autodoc-process-docstring", clean_docstring, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
