@@ -46,6 +46,7 @@ nitpick_ignore_regex = [
 ]
 
 smartquotes = False
+toc_object_entries_show_parents = "hide"
 
 html_theme = "pydata_sphinx_theme"
 html_math_renderer = "mathml"

@@ -35,7 +35,8 @@ LINKS |= {name: path for path in PUBLIC if SHORT[name := path.rpartition(".")[2]
 def write_formula(writer: Any, node: nodes.Node) -> None:
     """Write a formula as MathML, which browsers draw without a script."""
     as_block = isinstance(node, nodes.math_block)
-    writer.body.append(tex2mathml(node.astext(), as_block=as_block))
+    formula = tex2mathml(node.astext(), as_block=as_block)
+    writer.body.append(f'<div class="formula">{formula}</div>' if as_block else formula)
     raise nodes.SkipNode
 
 
