@@ -29,9 +29,8 @@ def check(site: Path) -> None:
     names = [*PUBLIC, *(f"module-{path}" for path in MODULES)]
     missing = [name for name in names if f'id="{name}"' not in pages]
     links = links_of_notebooks(site.resolve().as_uri())
-    for link in links.values():
-        parts = urlsplit(link)
-        if f'id="{parts.fragment}"' not in Path(parts.path).read_text(encoding="utf-8"):
+    for path, link in links.items():
+        if f'id="{path}"' not in Path(urlsplit(link).path).read_text(encoding="utf-8"):
             missing.append(link)
     if missing or not links:
         raise SystemExit(f"Not in the API reference: {missing}")

@@ -1,7 +1,8 @@
 """Draw the pages of a built site in a browser: ``python -m docs.screenshots --site build/docs --out shots``.
 
-Each page is drawn wide and narrow, light and dark. The table lists pages that can be scrolled sideways, and images that
-could not be loaded. Then the search box is tried. Needs Chromium with its driver, a font with Hangul, and selenium.
+Each page is drawn wide and narrow, light and dark. The faults that are listed: pages that can be scrolled sideways, text
+that is cut off, images that could not be loaded. Then the search box is tried. Needs Chromium with its driver, a font
+with Hangul, and selenium.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ TALLEST = 6000  # pixels of a picture
 FAULTS = """
 const root = document.documentElement, faults = [];
 if (root.scrollWidth > root.clientWidth) faults.push(`${root.scrollWidth - root.clientWidth} pixels too wide`);
+for (const title of document.querySelectorAll("h1, h2, h3, p, dt"))
+    if (title.scrollWidth > title.clientWidth + 1) faults.push(`cut off: ${title.textContent.slice(0, 40)}`);
 for (const image of document.images)
     if (image.complete && !image.naturalWidth) faults.push(`${image.src} is not loaded`);
 return faults;

@@ -126,7 +126,7 @@ class ParameterizedEstimator(BaseEstimator):
 
     @property
     def _doc_link_template(self) -> str:
-        return f"{DOCUMENTATION}/api/generated/{{name}}.html#{{name}}" if DOCUMENTATION else ""
+        return f"{DOCUMENTATION}/api/generated/{{name}}.html" if DOCUMENTATION else ""  # parameters add an anchor
 
     def _doc_link_url_param_generator(self) -> dict[str, str]:
         """Return the name under which users import the class: parts from their folder, estimators from the top."""

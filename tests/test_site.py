@@ -58,14 +58,14 @@ def test_notebooks_link_to_the_entry(path, monkeypatch):
     shown = SHOWN[path].__new__(SHOWN[path])
     assert shown._get_doc_link() == ""
     monkeypatch.setattr(_validation, "DOCUMENTATION", "https://example.org")
-    assert shown._get_doc_link() == f"https://example.org/api/generated/{path}.html#{path}"
+    assert shown._get_doc_link() == f"https://example.org/api/generated/{path}.html"
 
 
 def test_the_representation_has_the_link(monkeypatch):
     model = PUBLIC["sk_autoencoder.AutoencoderTransformer"]()
     assert "api/generated" not in model._repr_html_()
     monkeypatch.setattr(_validation, "DOCUMENTATION", "https://example.org")
-    assert 'href="https://example.org/api/generated/sk_autoencoder.AutoencoderTransformer.html' in model._repr_html_()
+    assert 'href="https://example.org/api/generated/sk_autoencoder.AutoencoderTransformer.html"' in model._repr_html_()
 
 
 def test_classes_of_others_have_no_link(monkeypatch):

@@ -46,8 +46,7 @@ plt.show()
 # %%
 # Why
 # ---
-# The features that contribute most to the score of one of them, its values, and in brackets the values that were
-# expected.
+# The features that contribute most to the score of one of them, with its values and those that were expected.
 
 FeatureScoresDisplay.from_estimator(detector, malignant, index=0, top=8)
 plt.show()
