@@ -1,7 +1,7 @@
 """Draw the pages of a built site in a browser: ``python -m docs.screenshots --site build/docs --out shots``.
 
-Each page is drawn wide and narrow, light and dark. The faults that are listed: pages that can be scrolled sideways, text
-that is cut off, images that could not be loaded. Then the search box is tried. Needs Chromium with its driver, a font
+Each page is drawn wide and narrow, light and dark. Listed as faults are pages that can be scrolled sideways, text that
+is cut off, and images that could not be loaded. Then the search box is tried. Needs Chromium with its driver, a font
 with Hangul, and selenium.
 """
 
