@@ -21,8 +21,9 @@ TALLEST = 6000  # pixels of a picture
 FAULTS = """
 const root = document.documentElement, faults = [];
 if (root.scrollWidth > root.clientWidth) faults.push(`${root.scrollWidth - root.clientWidth} pixels too wide`);
-for (const title of document.querySelectorAll("h1, h2, h3, p, dt"))
-    if (title.scrollWidth > title.clientWidth + 1) faults.push(`cut off: ${title.textContent.slice(0, 40)}`);
+const isCut = text => text.scrollWidth > text.clientWidth + 1 || text.getBoundingClientRect().right > window.innerWidth;
+for (const text of document.querySelectorAll("article :is(h1, h2, h3, p, dt)"))
+    if (isCut(text) && !text.closest("table")) faults.push(`cut off: ${text.textContent.slice(0, 40)}`);
 for (const image of document.images)
     if (image.complete && !image.naturalWidth) faults.push(`${image.src} is not loaded`);
 return faults;

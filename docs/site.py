@@ -67,11 +67,19 @@ class PublicNames(SphinxTransform):
 
 
 def clean_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Make plain text of references to scikit-learn's user guide, and of names with a trailing underscore in shapes."""
+    """Adapt a docstring to Sphinx, after numpydoc.
+
+    References to scikit-learn's user guide, and names with a trailing underscore in shapes, become plain text. Those
+    to the literature, of which each begins with the initials of an author, become a list.
+    """
     text = re.sub(r":(?:ref|term):`([^`<]+?)\s*<[^`>]+>`", r"\1", "\n".join(lines))
     text = re.sub(r":term:`([^`]+)`", r"\1", re.sub(r":ref:`[^`]+`", "scikit-learn's user guide", text))
-    shapes = re.compile(r"of shape \([^)]*\)")
-    lines[:] = shapes.sub(lambda shape: re.sub(r"_(?=[,)])", r"\\_", shape[0]), text).split("\n")
+    text = re.sub(r"of shape \([^)]*\)", lambda shape: re.sub(r"_(?=[,)])", r"\\_", shape[0]), text)
+    before, rubric, after = text.partition(".. rubric:: References\n")
+    references, *others = re.split(r"(?=^\.\. )", after, maxsplit=1, flags=re.MULTILINE)
+    references = re.sub(r"^(?=\S)(?![A-Z]\. )", "  ", references, flags=re.MULTILINE)
+    references = re.sub(r"^(?=[A-Z]\. )", "- ", references, flags=re.MULTILINE)
+    lines[:] = (before + rubric + references + "".join(others)).split("\n")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
