@@ -8,7 +8,7 @@ PYTEST_ENV = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg SCIPY_ARRAY_API=
 PIP_INSTALL = pip install --quiet --disable-pip-version-check
 constrained = $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: test test-oldest test-newest lint demo bench clean
+.PHONY: test test-oldest test-newest lint docs demo bench clean
 
 test: lint
 	$(PYTEST_ENV) .venv/bin/python -m pytest -n $(WORKERS)
@@ -28,6 +28,13 @@ test-oldest: .venv-oldest/.test
 test-newest: .venv-newest/.test
 	$(PYTEST_ENV) .venv-newest/bin/python -m pytest -n $(WORKERS) tests
 
+# Always built as a whole: what autosummary and the gallery write into the sources is removed first.
+DOCS_WRITTEN = build/docs docs/api/generated docs/gallery
+docs: .venv/.docs
+	rm -rf $(DOCS_WRITTEN)
+	$(PYTEST_ENV) .venv/bin/python -m sphinx -n -W --keep-going -q -j $(WORKERS) docs build/docs
+	.venv/bin/python -m docs.check build/docs
+
 demo: .venv/.plot
 	.venv/bin/python -m benchmarks.demo --out demo
 
@@ -38,7 +45,7 @@ bench: .venv/.plot
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.test .venv/.plot: .venv/.%: .venv/bin/python pyproject.toml $(CONSTRAINTS)
+.venv/.test .venv/.plot .venv/.docs: .venv/.%: .venv/bin/python pyproject.toml $(CONSTRAINTS)
 	.venv/bin/python -m $(PIP_INSTALL) $(constrained) -e '.[$*]'
 	touch $@
 
@@ -53,4 +60,4 @@ bench: .venv/.plot
 	touch $@
 
 clean:
-	rm -rf .venv .venv-oldest .venv-newest demo
+	rm -rf .venv .venv-oldest .venv-newest demo $(DOCS_WRITTEN)

@@ -119,10 +119,25 @@ def reals(low: float | None, high: float | None = None, closed: str = "left") ->
     return Interval(numbers.Real, low, high, closed=closed)
 
 
+# Address of the documentation, without a slash at its end. While it is empty, notebooks show no links.
+DOCUMENTATION = ""
+
+
 class ParameterizedEstimator(BaseEstimator):
     """A ``BaseEstimator`` that validates its parameters, with helpful errors for nested parameters of strings."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    _doc_link_module = "sk_autoencoder"  # the links of scikit-learn's HTML representation
+
+    @property
+    def _doc_link_template(self) -> str:
+        return f"{DOCUMENTATION}/api/generated/{{name}}.html" if DOCUMENTATION else ""  # parameters add an anchor
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        """Return the name under which users import the class: parts from their folder, estimators from the top."""
+        package, folder, *_ = type(self).__module__.split(".")
+        path = package if folder == "estimators" else f"{package}.{folder}"
+        return {"name": f"{path}.{type(self).__name__}"}
 
     def set_params(self, **params: Any) -> ParameterizedEstimator:
         """Set parameters; nested parameters are written ``<part>__<parameter>``.

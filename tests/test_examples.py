@@ -37,4 +37,4 @@ def test_example_has_the_form_of_a_gallery(path):
 
 
 def test_examples_are_found():
-    assert len(PATHS) >= 4
+    assert len(PATHS) >= 21

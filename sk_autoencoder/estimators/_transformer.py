@@ -655,9 +655,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Returns
         -------
         encoder : torch.nn.Module
-            Maps samples (n, n_features_in_) of any float type to latent codes.
+            Maps samples of shape (n_samples, n_features_in_) and any float type to latent codes.
         decoder : torch.nn.Module
-            Maps latent codes (n, n_components_) to float64 samples in the units of the training set.
+            Maps latent codes of shape (n_samples, n_components_) to float64 samples in the units of the training set.
 
         Examples
         --------

@@ -1,0 +1,93 @@
+"""What the site adds to Sphinx: formulas as MathML, links between pages and gallery, the order of the gallery."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from numpydoc.xref import DEFAULT_LINKS
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+from sphinx_gallery.sorting import ExplicitOrder
+
+from docs.public import PUBLIC
+
+ORDER = [
+    *("basic_and_deep", "linear_and_pca", "denoising", "manifolds", "sparse", "stacked", "convolutional", "scaling"),
+    *("variational", "latent_maps", "classifier_codes", "few_labels", "search"),
+    *("outliers", "thresholds", "time_series", "machines"),
+    *("recurrent", "attention", "span_masking", "missing_values", "sample_weights"),
+]
+# Examples that are not listed come last.
+gallery_order = ExplicitOrder([*(f"plot_{name}.py" for name in ORDER), "*"])
+
+# Ways in which pages write a public name: with the package, with the module, or alone where this is not ambiguous.
+SHORT = Counter(path.rpartition(".")[2] for path in PUBLIC)
+LINKS = {path: path for path in PUBLIC} | {path.partition(".")[2]: path for path in PUBLIC}
+LINKS |= {name: path for path in PUBLIC if SHORT[name := path.rpartition(".")[2]] == 1}
+
+
+def write_formula(writer: Any, node: nodes.Node) -> None:
+    """Write a formula as MathML, which browsers draw without a script."""
+    as_block = isinstance(node, nodes.math_block)
+    formula = tex2mathml(node.astext(), as_block=as_block)
+    writer.body.append(f'<div class="formula">{formula}</div>' if as_block else formula)
+    raise nodes.SkipNode
+
+
+def link_to_gallery(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Let links to the source of examples, which work on GitHub, lead to their pages in the gallery."""
+    text = re.sub(r"(\]\([\w./]*)examples/(plot_\w+)\.py\)", r"\1gallery/\2.rst)", source[0])
+    source[0] = text.replace("examples/GALLERY_HEADER.rst)", "gallery/index.rst)")
+
+
+def link_in_included(app: Sphinx, path: Path, parent: str, source: list[str]) -> None:
+    """Do the same in a file that a page includes."""
+    link_to_gallery(app, parent, source)
+
+
+class PublicNames(SphinxTransform):
+    """Let code that is a public name, ``Dense`` or ``networks.Dense(...)``, lead to its entry in the API reference."""
+
+    default_priority = 210  # before references are resolved
+
+    def apply(self, **kwargs: Any) -> None:
+        """Put a reference around each such piece of code that stands in running text."""
+        for code in list(self.document.findall(nodes.literal)):
+            path = LINKS.get(code.astext().partition("(")[0])
+            if path and not isinstance(code.parent, nodes.title | nodes.reference | pending_xref):
+                link = pending_xref(refdomain="py", reftype="obj", reftarget=path, refexplicit=False, refwarn=True)
+                code.replace_self(link)
+                link += code
+
+
+def clean_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Adapt a docstring to Sphinx, after numpydoc.
+
+    References to scikit-learn's user guide, and names with a trailing underscore in shapes, become plain text. Those
+    to the literature, of which each begins with the initials of an author, become a list.
+    """
+    text = re.sub(r":(?:ref|term):`([^`<]+?)\s*<[^`>]+>`", r"\1", "\n".join(lines))
+    text = re.sub(r":term:`([^`]+)`", r"\1", re.sub(r":ref:`[^`]+`", "scikit-learn's user guide", text))
+    text = re.sub(r"of shape \([^)]*\)", lambda shape: re.sub(r"_(?=[,)])", r"\\_", shape[0]), text)
+    before, rubric, after = text.partition(".. rubric:: References\n")
+    references, *others = re.split(r"(?=^\.\. )", after, maxsplit=1, flags=re.MULTILINE)
+    references = re.sub(r"^(?=\S)(?![A-Z]\. )", "  ", references, flags=re.MULTILINE)
+    references = re.sub(r"^(?=[A-Z]\. )", "- ", references, flags=re.MULTILINE)
+    lines[:] = (before + rubric + references + "".join(others)).split("\n")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the functions of this module."""
+    DEFAULT_LINKS.clear()  # types of Python and numpy are plain text
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
+    app.add_transform(PublicNames)
+    app.connect("source-read", link_to_gallery)
+    app.connect("include-read", link_in_included)
+    app.connect("autodoc-process-docstring", clean_docstring, priority=600)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
