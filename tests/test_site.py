@@ -18,7 +18,7 @@ SHOWN = {
     if inspect.isclass(kind) and issubclass(kind, BaseEstimator) and not inspect.isabstract(kind)
 }
 # Words of types that are no class, and classes that are not ours.
-OTHERS = {"Ignored", "None", "True", "False", "Axes", "DataFrame", "RandomState", "Tensor"}
+OTHERS = {"Ignored", "None", "True", "False", "Axes", "DataFrame", "FrozenEstimator", "RandomState", "Tensor"}
 
 
 def entries(text):
