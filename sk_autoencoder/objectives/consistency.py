@@ -44,16 +44,22 @@ def divergence(outputs: Tensor, others: Tensor, head: Head) -> Tensor:
     return (logs.exp() * (logs - others.log_softmax(dim=-1))).sum(dim=-1)
 
 
-def imbalance(outputs: Tensor, head: Head) -> Tensor | float:
-    """Return the divergence of the mean prediction from the shares of the classes in the labels, (m, 1)."""
+def neglect(outputs: Tensor, head: Head) -> Tensor | float:
+    """Return how far mean predictions of classes are below half of the classes' shares in the labels, (m, 1).
+
+    Without this penalty, a class can be absorbed by a similar one: it is predicted near its labelled samples only.
+    Smaller differences of shares are not penalized, since labels need not have the shares of the classes.
+    """
     if head.shares is None:
         return 0.0
-    mean = outputs.softmax(dim=-1).mean(dim=1)
-    shares = head.shares.clamp(min=_SMALLEST_SHARE)
-    return (shares * (shares.log() - mean.clamp(min=_SMALLEST_SHARE).log())).sum(dim=-1, keepdim=True)
+    mean = outputs.softmax(dim=-1).mean(dim=1).clamp(min=_SMALLEST_SHARE)
+    least = (_LEAST * head.shares).clamp(min=_SMALLEST_SHARE)
+    return _NEGLECT * (head.shares * (least / mean).log().relu()).sum(dim=-1, keepdim=True)
 
 
 _SMALLEST_SHARE = 1e-6
+_LEAST = 0.5  # a mean prediction of a class below this fraction of its share in the labels is penalized
+_NEGLECT = 5.0  # weight of the penalty
 
 
 class VirtualAdversarial(Consistency):
@@ -74,7 +80,8 @@ class VirtualAdversarial(Consistency):
     Notes
     -----
     The labelled samples of a step are moved too. Otherwise, the network can learn a small region of its own around each
-    of them, and predict another class everywhere else.
+    of them, and predict another class everywhere else. For the same reason, mean predictions below half of the share of
+    a class in the labels are penalized.
 
     References
     ----------
@@ -91,7 +98,7 @@ class VirtualAdversarial(Consistency):
         self.weight = weight
 
     def __call__(self, network: Autoencoder, batch: Batch, head: Head) -> Tensor:
-        """Return the divergence of each sample, plus the mean divergence of the labelled samples of the step."""
+        """Return the divergence of each sample, plus that of the labelled samples of the step and ``neglect``."""
         rows = _uncorrupted(batch)
         if batch.labelled is not None:
             rows = torch.cat([rows, _uncorrupted(batch.labelled)], dim=1)
@@ -101,10 +108,11 @@ class VirtualAdversarial(Consistency):
         direction = (_TRIAL * length * _normalized(normal_like(network, rows))).requires_grad_()
         change = divergence(before, head.predict(rows + direction), head).sum()
         (gradient,) = torch.autograd.grad(change, direction)
-        found = divergence(before, head.predict(rows + length * _normalized(gradient)), head)
-        if batch.labelled is None:
-            return found
-        return found[:, : len(batch)] + found[:, len(batch) :].mean(dim=1, keepdim=True)
+        after = head.predict(rows + length * _normalized(gradient))
+        found, further = divergence(before, after, head).tensor_split([len(batch)], dim=1)
+        if batch.labelled is not None:
+            found = found + further.mean(dim=1, keepdim=True)
+        return found + neglect(after[:, : len(batch)], head)
 
 
 _TRIAL = 0.1  # length of the vector at which the direction is found, as a fraction of that of the final vector
@@ -131,8 +139,8 @@ def _spacing(rows: Tensor) -> Tensor:
 class PseudoLabel(Consistency):
     """Pseudo-labels: predictions for corrupted samples agree with confident ones for the samples themselves.
 
-    In classification, the mean prediction is also pulled to the shares of the classes in the labels, because
-    pseudo-labels tend to drift to one class.
+    Pseudo-labels tend to drift to one class. So mean predictions below half of the share of a class in the labels are
+    penalized.
 
     Parameters
     ----------
@@ -157,7 +165,7 @@ class PseudoLabel(Consistency):
         self.weight = weight
 
     def __call__(self, network: Autoencoder, batch: Batch, head: Head) -> Tensor:
-        """Return the cross-entropy of each sample that counts, 0 for others, and the imbalance of all."""
+        """Return the cross-entropy of each sample that counts, 0 for others, plus ``neglect``."""
         del network
         with torch.no_grad():
             clean = head.predict(_uncorrupted(batch))
@@ -166,7 +174,7 @@ class PseudoLabel(Consistency):
             return divergence(clean, noisy, head)
         confidence, label = clean.softmax(dim=-1).max(dim=-1)
         entropy = -noisy.log_softmax(dim=-1).gather(-1, label[..., None])[..., 0]
-        return torch.where(confidence >= self.threshold, entropy, 0) + imbalance(noisy, head)
+        return torch.where(confidence >= self.threshold, entropy, 0) + neglect(noisy, head)
 
 
 CONSISTENCIES: dict[str, type[Consistency]] = {

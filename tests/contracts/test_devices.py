@@ -8,8 +8,9 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder import AutoencoderClassifier, AutoencoderTransformer
 from sk_autoencoder.corruptions import Gaussian
+from sk_autoencoder.objectives import CONSISTENCIES
 
 from .variants import ESTIMATORS, VARIANTS, assert_equal, outputs
 
@@ -50,6 +51,21 @@ def test_tensors_of_missing_values_and_weights(variant, rows):
     with torch.device("meta"):
         found = _all_ways(model, X, X[:20], **weights)
     assert_equal(found, expected)
+
+
+@pytest.mark.parametrize("training", ["frozen", "finetune", "joint"])
+@pytest.mark.parametrize("consistency", CONSISTENCIES)
+def test_tensors_of_a_head(training, consistency, rows):
+    autoencoder = AutoencoderTransformer(2, device="cpu", max_iter=2)
+    X, y = rows.copy(), np.arange(len(rows)) % 3 - 1
+    X[::5, 0] = np.nan
+    model = AutoencoderClassifier(
+        autoencoder, training=training, consistency=consistency, n_estimators=2, max_iter=2, random_state=0
+    )
+    expected = clone(model).fit(X, y, sample_weight=np.arange(len(X)), X_val=X[:20], y_val=y[:20]).predict_proba(X)
+    with torch.device("meta"):
+        found = model.fit(X, y, sample_weight=np.arange(len(X)), X_val=X[:20], y_val=y[:20]).predict_proba(X)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_meta_device_breaks_a_forgotten_device(rows):
