@@ -1,8 +1,8 @@
 """Draw the pages of a built site in a browser: ``python -m docs.screenshots --site build/docs --out shots``.
 
 Each page is drawn wide and narrow, light and dark. Listed as faults are pages that can be scrolled sideways, text that
-is cut off, and images that could not be loaded. Then the search box is tried. Needs Chromium with its driver, a font
-with Hangul, and selenium.
+is cut off, cells with a letter in a line, and images that could not be loaded. Then the search box is tried. Needs
+Chromium with its driver, a font with Hangul, and selenium.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if (root.scrollWidth > root.clientWidth) faults.push(`${root.scrollWidth - root.
 const isCut = text => text.scrollWidth > text.clientWidth + 1 || text.getBoundingClientRect().right > window.innerWidth;
 for (const text of document.querySelectorAll("article :is(h1, h2, h3, p, dt)"))
     if (isCut(text) && !text.closest("table")) faults.push(`cut off: ${text.textContent.slice(0, 40)}`);
+for (const cell of document.querySelectorAll("article td"))
+    if (cell.clientWidth < 40 && cell.textContent.trim().length > 12) faults.push(`narrow cell: ${cell.textContent}`);
 for (const image of document.images)
     if (image.complete && !image.naturalWidth) faults.push(`${image.src} is not loaded`);
 return faults;
@@ -62,12 +64,13 @@ def draw(driver: webdriver.Chrome, site: Path, page: Path, out: Path) -> Iterato
             yield from (f"{name}, {look}, {mode}: {fault}" for fault in driver.execute_script(FAULTS))
 
 
-def found(driver: webdriver.Chrome, site: Path, words: str) -> int:
-    """Return the number of pages that the search finds."""
+def found(driver: webdriver.Chrome, site: Path, words: str) -> str:
+    """Return what the search says at its end."""
     driver.get(f"{(site / 'search.html').resolve().as_uri()}?q={words}")
-    results = (By.CSS_SELECTOR, "ul.search li")
-    WebDriverWait(driver, 20).until(lambda shown: shown.find_elements(*results))
-    return len(driver.find_elements(*results))
+    summary = (By.CSS_SELECTOR, "p.search-summary")
+    wait = WebDriverWait(driver, 60)
+    wait.until(lambda shown: any(character.isdigit() for character in shown.find_element(*summary).text))
+    return driver.find_element(*summary).text
 
 
 def main() -> None:
@@ -82,8 +85,9 @@ def main() -> None:
     chosen = [page for page in pages if any(word in page.as_posix() for word in arguments.words)]
     with browser() as driver:
         faults = [fault for page in chosen for fault in draw(driver, arguments.site, page, arguments.out)]
-        n_found = found(driver, arguments.site, "masking")
-    print(*faults, f"{len(chosen)} pages, {len(faults)} faults; the search finds {n_found} pages", sep="\n")  # noqa: T201
+        search = found(driver, arguments.site, "masking")
+        driver.save_screenshot(str(arguments.out / "search-results.png"))
+    print(*faults, f"{len(chosen)} pages, {len(faults)} faults. {search}", sep="\n")  # noqa: T201
 
 
 if __name__ == "__main__":
