@@ -56,12 +56,12 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         are joined.
     solver : {"adam", "sgd"} or Solver, default="adam"
         Optimizer of the training with labels, as in ``AutoencoderTransformer``; so are the following parameters.
-    learning_rate_init : float, default=0.003
+    learning_rate_init : float, default=0.001
         Learning rate; the largest one with the schedules "cosine" and "onecycle".
     learning_rate : {"constant", "cosine", "onecycle"} or callable, default="onecycle"
         Schedule of the learning rate.
-    alpha : float, default=0.1
-        Weight decay, decoupled from the gradient as in AdamW.
+    alpha : float, default=3.0
+        Weight decay, decoupled from the gradient as in AdamW. Few or noisy targets need more, many exact ones less.
     batch_size : int or "auto", default="auto"
         Number of samples in a mini-batch; "auto" is ``min(128, n_samples)``. If some samples have no label, each step
         also takes as many labelled samples, at most all.
@@ -151,9 +151,9 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         consistency: Any = None,
         n_estimators: int = 1,
         solver: str | Solver = "adam",
-        learning_rate_init: float = 0.003,
+        learning_rate_init: float = 0.001,
         learning_rate: Any = "onecycle",
-        alpha: float = 0.1,
+        alpha: float = 3.0,
         batch_size: int | str = "auto",
         max_iter: int | str = "auto",
         early_stopping: bool | float = False,

@@ -13,7 +13,7 @@ from torch import Tensor
 from sk_autoencoder._parts import Part
 from sk_autoencoder._validation import reals
 from sk_autoencoder.networks import Autoencoder
-from sk_autoencoder.objectives.base import Batch, normal_like
+from sk_autoencoder.objectives.base import Batch, follow, normal_like
 
 
 class Head(NamedTuple):
@@ -44,21 +44,26 @@ def divergence(outputs: Tensor, others: Tensor, head: Head) -> Tensor:
     return (logs.exp() * (logs - others.log_softmax(dim=-1))).sum(dim=-1)
 
 
-def neglect(outputs: Tensor, head: Head) -> Tensor | float:
-    """Return how far mean predictions of classes are below half of the classes' shares in the labels, (m, 1).
+def neglect(network: Autoencoder, outputs: Tensor, head: Head) -> Tensor | float:
+    """Return a penalty for classes whose mean prediction is below half of their share in the labels, (m, 1).
 
-    Without this penalty, a class can be absorbed by a similar one: it is predicted near its labelled samples only.
-    Smaller differences of shares are not penalized, since labels need not have the shares of the classes.
+    Without it, a class can be absorbed by a similar one: it is predicted near its labelled samples only. Smaller
+    differences of shares are not penalized, since labels need not have the shares of the classes. A running mean over
+    mini-batches decides which classes are penalized.
     """
     if head.shares is None:
         return 0.0
-    mean = outputs.softmax(dim=-1).mean(dim=1).clamp(min=_SMALLEST_SHARE)
-    least = (_LEAST * head.shares).clamp(min=_SMALLEST_SHARE)
-    return _NEGLECT * (head.shares * (least / mean).log().relu()).sum(dim=-1, keepdim=True)
+    mean = outputs.softmax(dim=-1).mean(dim=1, keepdim=True)
+    follow(network, PREDICTED, mean)
+    shares = head.shares[:, None]
+    absorbed = network.get_buffer(PREDICTED) < _LEAST * shares
+    surprise = -mean.clamp(min=_SMALLEST_SHARE).log()
+    return _NEGLECT * torch.where(absorbed, shares * surprise, 0).sum(dim=-1)
 
 
+PREDICTED = "head_predicted"  # running mean of the predicted probabilities, (n_members, 1, n_classes)
 _SMALLEST_SHARE = 1e-6
-_LEAST = 0.5  # a mean prediction of a class below this fraction of its share in the labels is penalized
+_LEAST = 0.5  # fraction of the share of a class in the labels
 _NEGLECT = 5.0  # weight of the penalty
 
 
@@ -112,7 +117,7 @@ class VirtualAdversarial(Consistency):
         found, further = divergence(before, after, head).tensor_split([len(batch)], dim=1)
         if batch.labelled is not None:
             found = found + further.mean(dim=1, keepdim=True)
-        return found + neglect(after[:, : len(batch)], head)
+        return found + neglect(network, after[:, : len(batch)], head)
 
 
 _TRIAL = 0.1  # length of the vector at which the direction is found, as a fraction of that of the final vector
@@ -166,7 +171,6 @@ class PseudoLabel(Consistency):
 
     def __call__(self, network: Autoencoder, batch: Batch, head: Head) -> Tensor:
         """Return the cross-entropy of each sample that counts, 0 for others, plus ``neglect``."""
-        del network
         with torch.no_grad():
             clean = head.predict(_uncorrupted(batch))
         noisy = head.predict(batch.corrupted)
@@ -174,7 +178,7 @@ class PseudoLabel(Consistency):
             return divergence(clean, noisy, head)
         confidence, label = clean.softmax(dim=-1).max(dim=-1)
         entropy = -noisy.log_softmax(dim=-1).gather(-1, label[..., None])[..., 0]
-        return torch.where(confidence >= self.threshold, entropy, 0) + neglect(noisy, head)
+        return torch.where(confidence >= self.threshold, entropy, 0) + neglect(network, noisy, head)
 
 
 CONSISTENCIES: dict[str, type[Consistency]] = {

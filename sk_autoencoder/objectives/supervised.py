@@ -14,7 +14,7 @@ from sk_autoencoder._validation import StrOptions, integers, layer_sizes, reals
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, followed
-from sk_autoencoder.objectives.consistency import Consistency, Head
+from sk_autoencoder.objectives.consistency import PREDICTED, Consistency, Head
 from sk_autoencoder.objectives.perceptron import outputs, register, registered
 
 _NAME = "head"  # how the names of its weights and buffers begin
@@ -129,6 +129,9 @@ class Supervised(Objective):
             network.register_buffer(name, torch.full(size, value, dtype=shape.torch_dtype, device=shape.device))
         sizes = (n_inputs, *layer_sizes(self.hidden_layer_sizes), self.n_outputs)
         register(network, _NAME, sizes, shape.activation)
+        if self.classifies and self.consistency is not None:
+            size, share = (shape.n_members, 1, self.n_outputs), 1 / self.n_outputs
+            network.register_buffer(PREDICTED, torch.full(size, share, dtype=shape.torch_dtype, device=shape.device))
         if network.max_gradient_norm is None:
             network.max_gradient_norm = _MAX_GRADIENT_NORM
 

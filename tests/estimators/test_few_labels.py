@@ -57,7 +57,9 @@ def classifier(**parameters):
 
 
 def regressor(**parameters):
-    return AutoencoderRegressor(SMALL, **{"max_iter": 100, "learning_rate_init": 0.01, "random_state": 0, **parameters})
+    return AutoencoderRegressor(
+        SMALL, **{"max_iter": 100, "learning_rate_init": 0.01, "alpha": 0.1, "random_state": 0, **parameters}
+    )
 
 
 @pytest.mark.parametrize("training", WAYS)
