@@ -251,8 +251,9 @@ def pca_sensors(window_size: int, held_out_scales: bool, X_train: np.ndarray, X_
 
 
 def sensors_of_detector(X_train: np.ndarray, X_test: np.ndarray) -> np.ndarray:
-    """Contributions of the sensors to the scores of the detector with its defaults."""
-    return TimeSeriesOutlierDetector(random_state=0).fit(X_train).sensor_scores(X_test)
+    """Sensor scores of the detector, which do not depend on its ``estimator``: a quick one is fitted."""
+    quick = IsolationForest(n_estimators=1, random_state=0)
+    return TimeSeriesOutlierDetector(quick, random_state=0).fit(X_train).sensor_scores(X_test)
 
 
 SENSOR_METHODS: dict[str, Method] = {

@@ -3,7 +3,7 @@ Time series: which steps are outliers, and which sensors say so
 ===============================================================
 
 ``TimeSeriesOutlierDetector`` learns from a normal stretch of a series of several sensors. Then it scores every step of
-new series, lists intervals of outliers, and names the sensors that contribute most.
+new series, lists intervals of outliers, and names their sensors.
 """
 
 # %%

@@ -20,9 +20,9 @@ class TimeSeriesDisplay:
     """Time series with their outlier scores, the threshold and the anomalous intervals.
 
     Each sensor has its own axes, and the scores have axes below them. Intervals are shaded in all axes. For one
-    interval, the event, bars show the shares of the sensors in the score. If there are more than 2000 steps, each curve
-    is drawn as the range from the smallest to the largest value of short parts, so that single extreme steps stay
-    visible.
+    interval, the event, bars show the shares of the sensors in the sum of their scores. If there are more than 2000
+    steps, each curve is drawn as the range from the smallest to the largest value of short parts, so that single
+    extreme steps stay visible.
 
     It is recommended to use :meth:`from_estimator`.
 
@@ -37,7 +37,7 @@ class TimeSeriesDisplay:
     intervals : array-like of int of shape (n_intervals, 2) or None, default=None
         First and last step of each interval.
     sensor_scores : array-like of shape (n_steps, n_sensors) or None, default=None
-        Contributions of the sensors to the scores. None draws no bars.
+        Scores of the sensors, as from ``sensor_scores`` of the detector. None draws no bars.
     sensor_names : array-like of str of shape (n_sensors,) or None, default=None
         Names of the sensors. None numbers them from 0.
 
@@ -147,7 +147,7 @@ class TimeSeriesDisplay:
             -detector.score_samples(X, **given),
             threshold=-float(detector.offset_),
             intervals=found[["start", "end"]].to_numpy(dtype=int),
-            sensor_scores=detector.sensor_scores(X, **given) if hasattr(detector, "sensor_scores") else None,
+            sensor_scores=detector.sensor_scores(X, **given),
             sensor_names=getattr(detector, "feature_names_in_", None),
         ).plot(**kwargs)
 
@@ -157,8 +157,8 @@ class TimeSeriesDisplay:
         Parameters
         ----------
         sensors : sequence of int or None, default=None
-            Positions of the sensors to draw. None draws all, but at most six: those that contribute most to the event,
-            or to the scores of all steps if there is no event.
+            Positions of the sensors to draw. None draws all, but at most six: those with the largest scores in
+            the event, or in all steps if there is no event.
         event : int or None, default=None
             Number of the interval whose sensors are shown. None is the one with the highest score.
         figure : matplotlib Figure or None, default=None
@@ -219,7 +219,7 @@ class TimeSeriesDisplay:
         return self
 
     def _contributions(self, intervals: np.ndarray) -> np.ndarray | None:
-        """Return the mean contributions of the sensors in the event, or in all steps, (n_sensors,)."""
+        """Return the mean scores of the sensors in the event, or in all steps, (n_sensors,)."""
         if self.sensor_scores is None:
             return None
         contributions = rows_of_numbers(self.sensor_scores, "sensor_scores")
@@ -251,11 +251,11 @@ def _chosen_event(event: int | None, intervals: np.ndarray, scores: np.ndarray) 
 
 
 def _draw_shares(ax: Any, contributions: np.ndarray, names: np.ndarray) -> None:
-    """Draw the shares of the sensors in their sum, (n_sensors,), the largest on top."""
+    """Draw the shares of the sensors in the sum of their scores, (n_sensors,), the largest on top."""
     order = np.argsort(-contributions, kind="stable")[:_MOST_BARS][::-1]
     shares = 100 * contributions[order] / max(contributions.sum(), np.finfo(float).tiny)
     ax.barh([str(names[sensor]) for sensor in order], shares, color=OUTLIER, alpha=0.75, height=0.7)
-    ax.set_xlabel("Share of the score (%)")
+    ax.set_xlabel("Share of the sensor (%)")
     tidy(ax, grid="x")
 
 
