@@ -62,6 +62,13 @@ display = TimeSeriesDisplay.from_estimator(detector, test, min_steps=3, within=4
 plt.show()
 
 # %%
+# With ``margin``, only this interval is drawn, with the values that the detector expects: its reconstruction of the
+# windows.
+
+event = TimeSeriesDisplay.from_estimator(detector, test, min_steps=3, within=4, margin=40, sensors=[0, 1, 2, 3])
+plt.show()
+
+# %%
 # Stream
 # ------
 # ``stream`` scores steps as they arrive, one or several at once, by the windows that end there. The result is None

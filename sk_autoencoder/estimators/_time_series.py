@@ -36,7 +36,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         Outlier detector with ``fit`` and ``score_samples``, which is fitted to flat windows of shape
         (n_windows, n_sensors * window_size): the steps of the first sensor, then those of the second, and so on. None
         is an ``AutoencoderOutlierDetector`` that is linear (``hidden_layer_sizes=()``, ``corruption=None``), whose
-        score combines ``ReconstructionError("log")``, ``Mahalanobis("code+residual")`` and ``SampleIsolation()``; see
+        score combines ``ReconstructionError(None)``, ``Mahalanobis("code+residual")`` and ``SampleIsolation()``; see
         Notes. Networks that read sequences get their ``sample_shape`` unless they have one. Its ``contamination`` is
         not used.
     window_size : int, tuple of int or "auto", default="auto"
@@ -55,8 +55,10 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         that only its shape counts. With both, there is a detector for each, and their scores are averaged.
     aggregation : {"mean", "last", "max"}, default="mean"
         How the score of a step follows from those of windows. "mean" and "max" are over all windows that cover the
-        step; they use later steps, up to one window. "last" is the window that ends at the step, and equals ``stream``
-        with ``score_step=1``; the first steps of a series get the score of its first window.
+        step; they use later steps, up to one window. "max" ranks steps better in our measurements, but steps around an
+        outlier have equal scores, so that thresholds from short series are coarse. "last" is the window that ends at
+        the step, and equals ``stream`` with ``score_step=1``; the first steps of a series get the score of its first
+        window.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Rule for the threshold of the scores of steps. A float in (0, 0.5] is the fraction of outliers among the
         training steps. "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the
@@ -345,8 +347,8 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         Returns
         -------
         scores : ndarray of shape (n_steps, n_sensors)
-            Larger for outlying sensors, not negative; values of the windows that cover a step, aggregated like the
-            scores of steps.
+            Larger for outlying sensors, not negative: the mean over the windows that cover a step, or, with
+            ``aggregation="last"``, the value of the window that ends there.
         """
         series = self._series(X, groups)
         return series.in_order_of_x(self._sensor_scores(series))
@@ -406,8 +408,8 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
             - "group": id of the group.
             - "start", "end": first and last outlier, as labels of the index of X if it has one, otherwise as rows of X.
             - "duration": number of steps of the group from start to end.
-            - "kind": "point" for at most one window, in which an outlier of one step cannot be distinguished from a
-              longer one, otherwise "interval".
+            - "kind": "point" for at most as many steps as share a window with an outlier of one step, ``2 * size - 1``
+              for windows of ``size`` steps, or ``size`` with ``aggregation="last"``; otherwise "interval".
             - "peak": largest outlier score, ``-score_samples``.
             - "p_value": share of held-out blocks of one window with at least this peak.
             - "sensors", "shares": up to five sensors with the largest shares of ``sensor_scores`` in the interval, and
@@ -428,13 +430,15 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         for _, start, end in found:
             needed[start : end + 1] = True
         sensors = self._sensor_scores(series, needed)
+        size = max(self.window_sizes_)
+        reach = size if self.aggregation == "last" else 2 * size - 1
         position = np.arange(len(scores)) if series.order is None else series.order
         labels = X.index.to_numpy() if hasattr(X, "iloc") else np.arange(len(scores))
         grouped = groups is not None or self.group_column is not None
         rows = []
         for group, start, end in found:
             duration, peak = end - start + 1, float(scores[start : end + 1].max())
-            kind = "point" if duration <= max(self.window_sizes_) else "interval"
+            kind = "point" if duration <= reach else "interval"
             named = largest_shares(sensors[start : end + 1].mean(axis=0), self._names())
             ends = labels[position[start]], labels[position[end]]
             rows.append(

@@ -54,7 +54,7 @@ def default_detector() -> AutoencoderOutlierDetector:
         corruption=None,
         scaling=None,
         outlier_score=Combined(
-            [ReconstructionError("log"), Mahalanobis(on="code+residual"), SampleIsolation()], damped=False
+            [ReconstructionError(None), Mahalanobis(on="code+residual"), SampleIsolation()], damped=False
         ),
         learning_rate_init=0.02,
         batch_size=32,
@@ -361,7 +361,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
             ends = np.minimum(starts + size + step - 1, len(needed))
             starts = starts[counts[ends] > counts[starts]]
         values = self._of_sensors(Windows(series.steps, starts, size))
-        return to_steps(values, starts, size, series.bounds, self.aggregation)
+        return to_steps(values, starts, size, series.bounds, "last" if self.aggregation == "last" else "mean")
 
     def _of_windows(
         self, series: Series, values_of: ValuesOfWindows, chosen: Callable[[np.ndarray], np.ndarray] | None = None

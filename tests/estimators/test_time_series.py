@@ -491,7 +491,7 @@ class TestIntervals:
         for row in found.itertuples():
             inside[row.start : row.end + 1] = True
             assert row.duration == row.end - row.start + 1
-            assert row.kind == ("point" if row.duration <= SIZE else "interval")
+            assert row.kind == ("point" if row.duration <= 2 * SIZE - 1 else "interval")
             assert row.peak == scores[row.start : row.end + 1].max()
             assert 0 < row.p_value <= 1
             assert sum(row.shares) == pytest.approx(1)
