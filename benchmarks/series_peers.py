@@ -3,8 +3,8 @@
 A method is a function of a training and a test series, arrays of shape (n_steps, n_sensors), that returns one score for
 each test step, larger for more outlying ones. A method that names sensors returns an array of the shape of the test
 series. Series are standardised by the training series. On windows, a scikit-learn estimator is fitted on flat windows,
-and the score of a step is the mean over the windows that cover it ("mean"), or that of the window that ends there
-("last").
+and the score of a step is the mean or the maximum over the windows that cover it ("mean", "max"), or that of the window
+that ends there ("last").
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.covariance import LedoitWolf
@@ -68,6 +69,9 @@ def per_step(scores: np.ndarray, window_size: int, aggregation: str) -> np.ndarr
     """One score for each step, from one for each window."""
     if aggregation == "last":
         return np.r_[np.repeat(scores[0], window_size - 1), scores]
+    if aggregation == "max":
+        padded = np.pad(scores, window_size - 1, constant_values=-np.inf)
+        return sliding_window_view(padded, window_size).max(axis=1)
     windows = np.broadcast_to(scores[:, None, None], (len(scores), 1, window_size))
     return join_windows(windows)[:, 0]
 
@@ -194,9 +198,8 @@ COMPOSITIONS: dict[str, Scorer] = {
         for name, score in {
             "reconstruction": "reconstruction",
             "mahalanobis": "mahalanobis",
-            "logarithms and isolation": Combined([ReconstructionError("log"), SampleIsolation()], damped=False),
-            "logarithms and mahalanobis": Combined(
-                [ReconstructionError("log"), Mahalanobis("code+residual")], damped=False
+            "logarithms": Combined(
+                [ReconstructionError("log"), Mahalanobis("code+residual"), SampleIsolation()], damped=False
             ),
         }.items()
     },
@@ -207,9 +210,13 @@ METHODS: dict[str, Scorer] = {
     "detector, auto": series_detector(TimeSeriesOutlierDetector(random_state=0)),
     "detector, 16": series_detector(TimeSeriesOutlierDetector(window_size=16, random_state=0)),
     "detector, 32": series_detector(TimeSeriesOutlierDetector(window_size=32, random_state=0)),
-    f"PCA (90 %) on the same windows, {SIZE_OF_DETECTOR}": Scorer(
-        partial(on_windows, pca_error, SIZE_OF_DETECTOR, "mean")
-    ),
+    "detector with max, auto": series_detector(TimeSeriesOutlierDetector(aggregation="max", random_state=0)),
+    **{
+        f"PCA (90 %) on the same windows{name}, {SIZE_OF_DETECTOR}": Scorer(
+            partial(on_windows, pca_error, SIZE_OF_DETECTOR, aggregation)
+        )
+        for name, aggregation in (("", "mean"), (" with max", "max"))
+    },
     "random": Scorer(random),
     "step length": Scorer(step_length),
     **{key: value for name, fit in PEERS.items() for key, value in settings(fit, name).items()},
@@ -251,8 +258,9 @@ def pca_sensors(window_size: int, held_out_scales: bool, X_train: np.ndarray, X_
 
 
 def sensors_of_detector(X_train: np.ndarray, X_test: np.ndarray) -> np.ndarray:
-    """Contributions of the sensors to the scores of the detector with its defaults."""
-    return TimeSeriesOutlierDetector(random_state=0).fit(X_train).sensor_scores(X_test)
+    """Sensor scores of the detector, which do not depend on its ``estimator``: a quick one is fitted."""
+    quick = IsolationForest(n_estimators=1, random_state=0)
+    return TimeSeriesOutlierDetector(quick, random_state=0).fit(X_train).sensor_scores(X_test)
 
 
 SENSOR_METHODS: dict[str, Method] = {

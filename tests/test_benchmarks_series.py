@@ -90,6 +90,7 @@ def test_threshold_for_a_number_of_alarms(n_alarms):
 
 def test_steps_get_the_scores_of_their_windows():
     np.testing.assert_allclose(per_step(np.array([1.0, 2, 6]), 2, "mean"), [1, 1.5, 4, 6])
+    np.testing.assert_array_equal(per_step(np.array([1.0, 6, 2]), 2, "max"), [1, 6, 6, 2])
     np.testing.assert_allclose(per_step(np.array([1.0, 2, 6]), 3, "last"), [1, 1, 1, 2, 6])
 
 

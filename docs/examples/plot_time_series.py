@@ -3,7 +3,7 @@ Time series: which steps are outliers, and which sensors say so
 ===============================================================
 
 ``TimeSeriesOutlierDetector`` learns from a normal stretch of a series of several sensors. Then it scores every step of
-new series, lists intervals of outliers, and names the sensors that contribute most.
+new series, lists intervals of outliers, and names their sensors.
 """
 
 # %%
@@ -59,6 +59,13 @@ intervals[["start", "end", "kind", "peak", "p_value", "sensors"]].round(3)
 # The bars show the sensors of the interval with the highest score.
 
 display = TimeSeriesDisplay.from_estimator(detector, test, min_steps=3, within=4)
+plt.show()
+
+# %%
+# With ``margin``, only this interval is drawn, with the values that the detector expects: its reconstruction of the
+# windows.
+
+event = TimeSeriesDisplay.from_estimator(detector, test, min_steps=3, within=4, margin=40, sensors=[0, 1, 2, 3])
 plt.show()
 
 # %%

@@ -20,9 +20,9 @@ class TimeSeriesDisplay:
     """Time series with their outlier scores, the threshold and the anomalous intervals.
 
     Each sensor has its own axes, and the scores have axes below them. Intervals are shaded in all axes. For one
-    interval, the event, bars show the shares of the sensors in the score. If there are more than 2000 steps, each curve
-    is drawn as the range from the smallest to the largest value of short parts, so that single extreme steps stay
-    visible.
+    interval, the event, bars show the shares of the sensors in the sum of their scores. If there are more than 2000
+    steps, each curve is drawn as the range from the smallest to the largest value of short parts, so that single
+    extreme steps stay visible.
 
     It is recommended to use :meth:`from_estimator`.
 
@@ -37,9 +37,11 @@ class TimeSeriesDisplay:
     intervals : array-like of int of shape (n_intervals, 2) or None, default=None
         First and last step of each interval.
     sensor_scores : array-like of shape (n_steps, n_sensors) or None, default=None
-        Contributions of the sensors to the scores. None draws no bars.
+        Scores of the sensors, as from ``sensor_scores`` of the detector. None draws no bars.
     sensor_names : array-like of str of shape (n_sensors,) or None, default=None
         Names of the sensors. None numbers them from 0.
+    expected : array-like of shape (n_steps, n_sensors) or None, default=None
+        Reconstruction of the series, which is drawn with ``plot(margin=...)``. None draws none.
 
     Attributes
     ----------
@@ -80,6 +82,7 @@ class TimeSeriesDisplay:
         intervals: Any = None,
         sensor_scores: Any = None,
         sensor_names: Any = None,
+        expected: Any = None,
     ):
         self.X = X
         self.scores = scores
@@ -87,6 +90,7 @@ class TimeSeriesDisplay:
         self.intervals = intervals
         self.sensor_scores = sensor_scores
         self.sensor_names = sensor_names
+        self.expected = expected
 
     @classmethod
     def from_estimator(
@@ -98,6 +102,7 @@ class TimeSeriesDisplay:
         group: Any = None,
         min_steps: int = 1,
         within: int = 1,
+        margin: int | None = None,
         **kwargs: Any,
     ) -> TimeSeriesDisplay:
         """Draw a series with its outlier scores.
@@ -116,6 +121,9 @@ class TimeSeriesDisplay:
             As in ``anomalous_intervals`` of the detector.
         within : int, default=1
             As in ``anomalous_intervals`` of the detector.
+        margin : int or None, default=None
+            If given, only an event is drawn, with so many steps before and after it, see :meth:`plot`. The expected
+            values are those of ``reconstruct`` of the detector, if it has it.
         **kwargs : dict
             Passed to :meth:`plot`.
 
@@ -141,26 +149,33 @@ class TimeSeriesDisplay:
             X, steps = take_rows(X, chosen), take_rows(steps, chosen)
         if hasattr(X, "reset_index"):  # intervals are then at positions
             X = X.reset_index(drop=True)
+        reconstructs = hasattr(detector, "reconstruct")
         found = detector.anomalous_intervals(X, min_steps=min_steps, within=within, **given)
         return cls(
             steps,
             -detector.score_samples(X, **given),
             threshold=-float(detector.offset_),
             intervals=found[["start", "end"]].to_numpy(dtype=int),
-            sensor_scores=detector.sensor_scores(X, **given) if hasattr(detector, "sensor_scores") else None,
+            sensor_scores=detector.sensor_scores(X, **given),
             sensor_names=getattr(detector, "feature_names_in_", None),
-        ).plot(**kwargs)
+            expected=detector.reconstruct(X, **given) if reconstructs and margin is not None else None,
+        ).plot(margin=margin, **kwargs)
 
-    def plot(self, *, sensors: Any = None, event: int | None = None, figure: Any = None) -> TimeSeriesDisplay:
+    def plot(
+        self, *, sensors: Any = None, event: int | None = None, margin: int | None = None, figure: Any = None
+    ) -> TimeSeriesDisplay:
         """Draw.
 
         Parameters
         ----------
         sensors : sequence of int or None, default=None
-            Positions of the sensors to draw. None draws all, but at most six: those that contribute most to the event,
-            or to the scores of all steps if there is no event.
+            Positions of the sensors to draw. None draws all, but at most six: those with the largest scores in
+            the event, or in all steps if there is no event.
         event : int or None, default=None
             Number of the interval whose sensors are shown. None is the one with the highest score.
+        margin : int or None, default=None
+            If given, only the event is drawn, with so many steps before and after it, and the expected values of the
+            sensors beside the actual ones. None draws all steps.
         figure : matplotlib Figure or None, default=None
             Empty figure to draw in. None makes a new one.
 
@@ -197,20 +212,22 @@ class TimeSeriesDisplay:
         )
         self.score_ax_ = figure.add_subplot(grid[-1, 0])
         self.sensor_axes_ = [figure.add_subplot(grid[i, 0], sharex=self.score_ax_) for i in range(len(sensors))]
+        first, end = self._shown(intervals, margin, len(X))
+        expected = None if margin is None or self.expected is None else rows_of_numbers(self.expected, "expected")
         for ax, sensor in zip(self.sensor_axes_, sensors, strict=True):
-            _draw_curve(ax, X[:, sensor], DATA)
+            _draw_curve(ax, X[first:end, sensor], DATA, first)
+            if expected is not None:
+                _draw_curve(ax, expected[first:end, sensor], LEARNT, first, linestyle="--", label="expected")
             ax.set_ylabel(names[sensor], rotation=0, ha="right", va="center")
             ax.tick_params(labelbottom=False)
-        _draw_curve(self.score_ax_, scores, LEARNT)
-        self.score_ax_.set(xlabel="Step", ylabel="Outlier score", xlim=(-0.5, len(X) - 0.5))
+        if expected is not None:
+            self.sensor_axes_[0].legend(frameon=False, fontsize="small", loc="upper left")
+        _draw_curve(self.score_ax_, scores[first:end], LEARNT, first)
+        self.score_ax_.set(xlabel="Step", ylabel="Outlier score", xlim=(first - 0.5, end - 0.5))
         if self.threshold is not None:
             self.score_ax_.axhline(self.threshold, color="0.15", linewidth=1.0, linestyle="--", label="threshold")
             self.score_ax_.legend(frameon=False, fontsize="small", loc="upper left")
-        for ax in (*self.sensor_axes_, self.score_ax_):
-            for number, (first, last) in enumerate(intervals):
-                alpha = 0.35 if number == self.event_ else 0.15
-                ax.axvspan(first - 0.5, last + 0.5, color=OUTLIER, alpha=alpha, linewidth=0, zorder=0)
-            tidy(ax)
+        self._shade(intervals)
         self.event_ax_ = None
         if shares is not None:
             self.event_ax_ = figure.add_subplot(grid[:, 1])
@@ -218,8 +235,23 @@ class TimeSeriesDisplay:
             self.event_ax_.set_title("Steps {} to {}".format(*intervals[self.event_]))
         return self
 
+    def _shown(self, intervals: np.ndarray, margin: int | None, n_steps: int) -> tuple[int, int]:
+        """Return the first step that is drawn, and the one after the last."""
+        if margin is None or self.event_ is None:
+            return 0, n_steps
+        first, last = intervals[self.event_].tolist()
+        return max(0, first - margin), min(n_steps, last + 1 + margin)
+
+    def _shade(self, intervals: np.ndarray) -> None:
+        """Shade the intervals in all axes, the event more than the others."""
+        for ax in (*self.sensor_axes_, self.score_ax_):
+            for number, (first, last) in enumerate(intervals):
+                alpha = 0.35 if number == self.event_ else 0.15
+                ax.axvspan(first - 0.5, last + 0.5, color=OUTLIER, alpha=alpha, linewidth=0, zorder=0)
+            tidy(ax)
+
     def _contributions(self, intervals: np.ndarray) -> np.ndarray | None:
-        """Return the mean contributions of the sensors in the event, or in all steps, (n_sensors,)."""
+        """Return the mean scores of the sensors in the event, or in all steps, (n_sensors,)."""
         if self.sensor_scores is None:
             return None
         contributions = rows_of_numbers(self.sensor_scores, "sensor_scores")
@@ -251,18 +283,18 @@ def _chosen_event(event: int | None, intervals: np.ndarray, scores: np.ndarray) 
 
 
 def _draw_shares(ax: Any, contributions: np.ndarray, names: np.ndarray) -> None:
-    """Draw the shares of the sensors in their sum, (n_sensors,), the largest on top."""
+    """Draw the shares of the sensors in the sum of their scores, (n_sensors,), the largest on top."""
     order = np.argsort(-contributions, kind="stable")[:_MOST_BARS][::-1]
     shares = 100 * contributions[order] / max(contributions.sum(), np.finfo(float).tiny)
     ax.barh([str(names[sensor]) for sensor in order], shares, color=OUTLIER, alpha=0.75, height=0.7)
-    ax.set_xlabel("Share of the score (%)")
+    ax.set_xlabel("Share of the sensor (%)")
     tidy(ax, grid="x")
 
 
-def _draw_curve(ax: Any, values: np.ndarray, colour: str) -> None:
-    """Draw values (n_steps,), or the ranges of their values if there are many."""
+def _draw_curve(ax: Any, values: np.ndarray, colour: str, first: int, **style: Any) -> None:
+    """Draw values of the steps from ``first`` on, (n_steps,), or the ranges of their values if there are many."""
     if len(values) <= _MOST_POINTS:
-        ax.plot(np.arange(len(values)), values, color=colour, linewidth=1.0)
+        ax.plot(first + np.arange(len(values)), values, color=colour, linewidth=1.0, **style)
         return
     starts = np.linspace(0, len(values), _MOST_POINTS, endpoint=False).astype(int)
     # Parts share a step with the next one, so that the ranges of neighbours meet.
@@ -270,4 +302,4 @@ def _draw_curve(ax: Any, values: np.ndarray, colour: str) -> None:
     following = values[np.append(starts[1:], len(values) - 1)]
     ends = np.append(starts[1:], len(values))
     low, high = np.minimum(low, following), np.maximum(high, following)
-    ax.fill_between((starts + ends - 1) / 2, low, high, color=colour, linewidth=0.6)
+    ax.fill_between(first + (starts + ends - 1) / 2, low, high, color=colour, linewidth=0.6, **style)

@@ -26,7 +26,7 @@ class StreamResult:
 
     @property
     def sensors(self) -> np.ndarray:
-        """Contributions of the sensors, (n_steps, n_sensors), larger for outliers; computed when they are read."""
+        """``sensor_scores`` of the windows that end at the steps, (n_steps, n_sensors); computed when they are read."""
         return self._explain()
 
 

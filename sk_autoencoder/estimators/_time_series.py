@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,18 +13,15 @@ from sklearn.utils.validation import check_is_fitted
 from sk_autoencoder._validation import HasMethods, StrOptions, available_unless, fit_context, integers, reals
 from sk_autoencoder.estimators._intervals import find_intervals, interval_table, largest_shares, p_value
 from sk_autoencoder.estimators._parts_of_series import Parts
-from sk_autoencoder.estimators._series import Series
+from sk_autoencoder.estimators._series import Series, Windows
 from sk_autoencoder.estimators._stream import SeriesStream, StreamResult
-from sk_autoencoder.estimators._windowed import SCALINGS, BaseWindowDetector, ValuesOfWindows, chunks
+from sk_autoencoder.estimators._windowed import SCALINGS, BaseWindowDetector, chunks
 from sk_autoencoder.thresholds import THRESHOLDS, Threshold
 
 
-def _lacks(method: str) -> Callable[[TimeSeriesOutlierDetector], str | None]:
-    def reason(estimator: TimeSeriesOutlierDetector) -> str | None:
-        detector = estimator._detector()
-        return None if hasattr(detector, method) else f"estimator={detector!r} has no {method!r}."
-
-    return reason
+def _does_not_reconstruct(estimator: TimeSeriesOutlierDetector) -> str | None:
+    detector = estimator._detector()
+    return None if hasattr(detector, "reconstruct") else f"estimator={detector!r} has no 'reconstruct'."
 
 
 class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
@@ -40,7 +36,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         Outlier detector with ``fit`` and ``score_samples``, which is fitted to flat windows of shape
         (n_windows, n_sensors * window_size): the steps of the first sensor, then those of the second, and so on. None
         is an ``AutoencoderOutlierDetector`` that is linear (``hidden_layer_sizes=()``, ``corruption=None``), whose
-        score combines ``ReconstructionError("log")``, ``Mahalanobis("code+residual")`` and ``SampleIsolation()``; see
+        score combines ``ReconstructionError(None)``, ``Mahalanobis("code+residual")`` and ``SampleIsolation()``; see
         Notes. Networks that read sequences get their ``sample_shape`` unless they have one. Its ``contamination`` is
         not used.
     window_size : int, tuple of int or "auto", default="auto"
@@ -59,8 +55,10 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         that only its shape counts. With both, there is a detector for each, and their scores are averaged.
     aggregation : {"mean", "last", "max"}, default="mean"
         How the score of a step follows from those of windows. "mean" and "max" are over all windows that cover the
-        step; they use later steps, up to one window. "last" is the window that ends at the step, and equals ``stream``
-        with ``score_step=1``; the first steps of a series get the score of its first window.
+        step; they use later steps, up to one window. "max" ranks steps better in our measurements, but steps around an
+        outlier have equal scores, so that thresholds from short series are coarse. "last" is the window that ends at
+        the step, and equals ``stream`` with ``score_step=1``; the first steps of a series get the score of its first
+        window.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Rule for the threshold of the scores of steps. A float in (0, 0.5] is the fraction of outliers among the
         training steps. "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the
@@ -130,6 +128,14 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
     **Thresholds of dependent scores.** Scores of neighbouring steps are nearly equal. So a threshold has a share of
     false steps, not of false alarms, and there are no p-values of steps. ``anomalous_intervals`` has p-values of
     intervals: the share of held-out blocks of one window with at least as high a peak.
+
+    **Sensors.** ``sensor_scores`` do not depend on ``estimator``. In each window of the largest size a sensor has three
+    numbers: its level (the mean m of its scaled values, as ``sign(m) * log(1 + |m|)``), and the logarithms of its
+    variance and of the mean squared difference of consecutive values. A normal distribution of each of these groups of
+    numbers, the levels of all sensors and the two others of all sensors, is learnt from the training windows, with the
+    shrinkage of Ledoit and Wolf. A sensor is judged by its conditional distribution given the other sensors, so that a
+    change that they share does not count. Its score is the absolute standardised deviation of its level plus the
+    squared Mahalanobis distance of the two others. Training windows are scored by what was learnt from them.
 
     **Counters.** A sensor that only rises or only falls leaves its training range in time. There is a warning; use its
     differences, for example ``np.diff(x, prepend=x[0])``.
@@ -246,6 +252,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         trained = [self._training_starts(parts, excluded, own, rng) for own, _ in self._views]
         series = self._learn_scales(series, excluded, trained, size)
         self.groups_ = series.ids
+        self._learn_sensors(series, trained)
         self.estimators_ = [self._fit_view(view, series, parts, starts, rng) for view, starts in enumerate(trained)]
         self._calibrate(series, parts, excluded, trained, threshold)
         return self
@@ -289,7 +296,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
             a higher score.
         """
         series = self._series(X, groups)
-        return series.in_order_of_x(-self._score_steps(series, self._outlier_scores))
+        return series.in_order_of_x(-self._score_steps(series))
 
     def decision_function(self, X: Any, *, groups: Any = None) -> np.ndarray:
         """Return the negative outlier scores of steps, shifted so that the threshold is 0.
@@ -325,11 +332,10 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         """
         return np.where(self.decision_function(X, groups=groups) < 0, -1, 1)
 
-    @available_unless(_lacks("feature_scores"))
     def sensor_scores(self, X: Any, *, groups: Any = None) -> np.ndarray:
-        """Return the contribution of each sensor to the outlier scores of steps.
+        """Return how improbable the values of each sensor around a step are, given those of the other sensors.
 
-        Available only if the detector has ``feature_scores``.
+        See **Sensors** in Notes.
 
         Parameters
         ----------
@@ -341,13 +347,13 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         Returns
         -------
         scores : ndarray of shape (n_steps, n_sensors)
-            Larger for outlying sensors: the sums of ``feature_scores`` of a sensor over each window, aggregated like
-            the scores.
+            Larger for outlying sensors, not negative: the mean over the windows that cover a step, or, with
+            ``aggregation="last"``, the value of the window that ends there.
         """
         series = self._series(X, groups)
-        return series.in_order_of_x(self._score_steps(series, self._contributions, relative=True))
+        return series.in_order_of_x(self._sensor_scores(series))
 
-    @available_unless(_lacks("reconstruct"))
+    @available_unless(_does_not_reconstruct)
     def reconstruct(self, X: Any, *, groups: Any = None) -> np.ndarray:
         """Return the expected value of each sensor at each step.
 
@@ -402,38 +408,38 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
             - "group": id of the group.
             - "start", "end": first and last outlier, as labels of the index of X if it has one, otherwise as rows of X.
             - "duration": number of steps of the group from start to end.
-            - "kind": "point" for at most one window, in which an outlier of one step cannot be distinguished from a
-              longer one, otherwise "interval".
+            - "kind": "point" for at most as many steps as share a window with an outlier of one step, ``2 * size - 1``
+              for windows of ``size`` steps, or ``size`` with ``aggregation="last"``; otherwise "interval".
             - "peak": largest outlier score, ``-score_samples``.
             - "p_value": share of held-out blocks of one window with at least this peak.
             - "sensors", "shares": up to five sensors with the largest shares of ``sensor_scores`` in the interval, and
-              these shares; empty if the detector has no ``feature_scores``.
+              these shares.
         """
         if not 1 <= min_steps <= within:
             raise ValueError(f"min_steps={min_steps} must be at least 1 and at most within={within}.")
         series = self._series(X, groups)
-        scores = self._score_steps(series, self._outlier_scores)
+        scores = self._score_steps(series)
         found = [
             (group, first + start, first + end)
             for group, first, last in zip(series.ids, series.bounds[:-1], series.bounds[1:], strict=True)
             for start, end in find_intervals(-scores[first:last] < self.offset_, min_steps, within)
         ]
-        sensors = None
-        if found and hasattr(self, "sensor_scores"):
-            needed = np.zeros(len(scores), dtype=bool)
-            for _, start, end in found:
-                needed[start : end + 1] = True
-            sensors = self._score_steps(series, self._contributions, relative=True, needed=needed)
+        if not found:
+            return interval_table([])
+        needed = np.zeros(len(scores), dtype=bool)
+        for _, start, end in found:
+            needed[start : end + 1] = True
+        sensors = self._sensor_scores(series, needed)
+        size = max(self.window_sizes_)
+        reach = size if self.aggregation == "last" else 2 * size - 1
         position = np.arange(len(scores)) if series.order is None else series.order
         labels = X.index.to_numpy() if hasattr(X, "iloc") else np.arange(len(scores))
         grouped = groups is not None or self.group_column is not None
         rows = []
         for group, start, end in found:
             duration, peak = end - start + 1, float(scores[start : end + 1].max())
-            kind = "point" if duration <= max(self.window_sizes_) else "interval"
-            named: Any = ((), ())
-            if sensors is not None:
-                named = largest_shares(sensors[start : end + 1].mean(axis=0), self._names())
+            kind = "point" if duration <= reach else "interval"
+            named = largest_shares(sensors[start : end + 1].mean(axis=0), self._names())
             ends = labels[position[start]], labels[position[end]]
             rows.append(
                 (group if grouped else None, *ends, duration, kind, peak, p_value(peak, self._block_peaks), *named)
@@ -497,13 +503,11 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         def score(steps: np.ndarray, n_scored: int) -> StreamResult:
             scaled = self._in_scale(steps, center, spread)
 
-            def combined(values_of: ValuesOfWindows, relative: bool) -> np.ndarray:
-                firsts = (np.arange(n_scored) + size - own for own, _ in self._views)
-                windows = [self._windows(view, scaled, starts) for view, starts in enumerate(firsts)]
-                return self._combined([values_of(view, own) for view, own in enumerate(windows)], relative)
-
-            scores = -combined(self._outlier_scores, False)
+            firsts = (np.arange(n_scored) + size - own for own, _ in self._views)
+            windows = [self._windows(view, scaled, starts) for view, starts in enumerate(firsts)]
+            scores = -self._combined([self._outlier_scores(view, own) for view, own in enumerate(windows)])
             labels = np.where(scores < self.stream_offset_, -1, 1)
-            return StreamResult(scores, labels, lambda: combined(self._contributions, True))
+            largest = Windows(scaled, np.arange(n_scored), size)
+            return StreamResult(scores, labels, lambda: self._of_sensors(largest))
 
         return SeriesStream(score, self._check_new_steps, size).set_state(state or {})

@@ -18,6 +18,7 @@ from sk_autoencoder._warnings import warn
 from sk_autoencoder.estimators._intervals import block_peaks
 from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector, _offset
 from sk_autoencoder.estimators._parts_of_series import HELD_OUT, Parts, largest_size, usable_starts
+from sk_autoencoder.estimators._sensors import descriptions, improbabilities, learnt
 from sk_autoencoder.estimators._series import Series, Windows, automatic_size, to_steps
 from sk_autoencoder.networks import NETWORKS
 from sk_autoencoder.scaling import column_statistics
@@ -53,7 +54,7 @@ def default_detector() -> AutoencoderOutlierDetector:
         corruption=None,
         scaling=None,
         outlier_score=Combined(
-            [ReconstructionError("log"), Mahalanobis(on="code+residual"), SampleIsolation()], damped=False
+            [ReconstructionError(None), Mahalanobis(on="code+residual"), SampleIsolation()], damped=False
         ),
         learning_rate_init=0.02,
         batch_size=32,
@@ -88,6 +89,8 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
     _unit: np.ndarray  # (n_sensors,) standard deviations of scaled steps
     _tails: np.ndarray  # (n_views, 3) start, scale and base of the exponential tail of each detector's scores
     _block_peaks: np.ndarray  # sorted largest outlier scores of held-out blocks of one window
+    _sensor_location: np.ndarray  # (3 * n_sensors,) see ``learnt`` in _sensors.py
+    _sensor_axes: np.ndarray  # (3 * n_sensors, 3 * n_sensors)
     # Centers and spreads of the sensors, (n_groups + 1, n_sensors): of groups, with group_scaling, and of all together.
     _scaled_ids: list[Any]
     _centers: np.ndarray
@@ -335,12 +338,30 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         """Outlier scores of windows, (n_windows,)."""
         return _scores_of(self.estimators_[view], windows)
 
-    def _contributions(self, view: int, windows: Windows) -> np.ndarray:
-        """Contributions of sensors to the outlier scores of windows, (n_windows, n_sensors)."""
-        detector, shape = self.estimators_[view], (-1, self.n_features_in_, self._views[view][0])
-        return np.concatenate(
-            [detector.feature_scores(windows[rows]).reshape(shape).sum(axis=-1) for rows in chunks(windows)]
-        )
+    def _descriptions(self, windows: Windows) -> np.ndarray:
+        shape = (-1, self.n_features_in_, max(self.window_sizes_))
+        return np.concatenate([descriptions(windows[rows].reshape(shape)) for rows in chunks(windows)])
+
+    def _learn_sensors(self, series: Series, trained: list[np.ndarray]) -> None:
+        """Learn the distribution of what describes the sensors in training windows of the largest size."""
+        size = max(self.window_sizes_)
+        starts = next(own for (other, _), own in zip(self._views, trained, strict=True) if other == size)
+        self._sensor_location, self._sensor_axes = learnt(self._descriptions(Windows(series.steps, starts, size)))
+
+    def _of_sensors(self, windows: Windows) -> np.ndarray:
+        """How improbable each sensor is in windows of the largest size, (n_windows, n_sensors)."""
+        return improbabilities(self._descriptions(windows), self._sensor_location, self._sensor_axes)
+
+    def _sensor_scores(self, series: Series, needed: np.ndarray | None = None) -> np.ndarray:
+        """Scores of sensors in the order of the series, (n_steps, n_sensors); only needed ones are valid, if given."""
+        size, step = max(self.window_sizes_), self._plain("score_step")
+        starts = series.starts(size, step)
+        if needed is not None:
+            counts = np.concatenate([[0], np.cumsum(needed)])
+            ends = np.minimum(starts + size + step - 1, len(needed))
+            starts = starts[counts[ends] > counts[starts]]
+        values = self._of_sensors(Windows(series.steps, starts, size))
+        return to_steps(values, starts, size, series.bounds, "last" if self.aggregation == "last" else "mean")
 
     def _of_windows(
         self, series: Series, values_of: ValuesOfWindows, chosen: Callable[[np.ndarray], np.ndarray] | None = None
@@ -360,33 +381,19 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
             for (starts, values), (size, _) in zip(of_windows, self._views, strict=True)
         ]
 
-    def _combined(self, values: list[np.ndarray], relative: bool = False) -> np.ndarray:
-        """Average values of several detectors on a common scale; ``relative`` values have no origin."""
+    def _combined(self, values: list[np.ndarray]) -> np.ndarray:
+        """Average values of several detectors on a common scale."""
         if len(values) == 1:
             return values[0]
         total = np.zeros_like(values[0])
         for own, (start, scale, base) in zip(values, self._tails, strict=True):
-            total += own / scale if relative else base + (own - start) / scale
+            total += base + (own - start) / scale
         return total / len(values)
 
-    def _score_steps(
-        self,
-        series: Series,
-        values_of: ValuesOfWindows,
-        relative: bool = False,
-        needed: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Values of steps, (n_steps, ...), in the order of the series; only needed ones are valid, if given."""
-        chosen = None
-        if needed is not None:
-            counts = np.concatenate([[0], np.cumsum(needed)])
-            reach = max(self.window_sizes_) + self._plain("score_step") - 1
-
-            def chosen(starts: np.ndarray) -> np.ndarray:
-                return counts[np.minimum(starts + reach, len(needed))] > counts[starts]
-
-        of_windows = self._of_windows(series, values_of, chosen)
-        return self._combined(self._at_steps(series, of_windows, self.aggregation), relative)
+    def _score_steps(self, series: Series) -> np.ndarray:
+        """Outlier scores of steps, (n_steps,), in the order of the series."""
+        of_windows = self._of_windows(series, self._outlier_scores)
+        return self._combined(self._at_steps(series, of_windows, self.aggregation))
 
     # Thresholds
 

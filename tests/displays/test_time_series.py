@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.ensemble import IsolationForest
 
 from sk_autoencoder import AutoencoderOutlierDetector, TimeSeriesDisplay, TimeSeriesOutlierDetector
 
@@ -66,6 +67,28 @@ def test_event_and_sensors_are_chosen(detector, series):
     assert [ax.get_ylabel() for ax in display.sensor_axes_] == ["c", "b"]
     with pytest.raises(ValueError, match="event=99 must be the number of one of the"):
         display.plot(event=99)
+
+
+def test_an_event_with_expected_values(detector, series):
+    X = series[400:]
+    display = TimeSeriesDisplay.from_estimator(detector, X, margin=10)
+    first, last = display.intervals[display.event_]
+    shown = slice(max(0, first - 10), last + 11)
+    assert 0 < shown.start < shown.stop < 300
+    expected = detector.reconstruct(X)
+    for ax, column in zip(display.sensor_axes_, range(3), strict=True):
+        actual, reconstructed = ax.lines
+        np.testing.assert_array_equal(actual.get_xdata(), np.arange(300)[shown])
+        np.testing.assert_array_equal(actual.get_ydata(), X.to_numpy()[shown, column])
+        np.testing.assert_array_equal(reconstructed.get_ydata(), expected[shown, column])
+    assert display.score_ax_.get_xlim() == (shown.start - 0.5, shown.stop - 0.5)
+    assert [len(ax.lines) for ax in display.plot().sensor_axes_] == [1, 1, 1]
+
+
+def test_an_event_of_a_detector_that_does_not_reconstruct(series):
+    model = TimeSeriesOutlierDetector(IsolationForest(random_state=0), window_size=8).fit(series[:400])
+    display = TimeSeriesDisplay.from_estimator(model, series[400:], margin=10)
+    assert [len(ax.lines) for ax in display.sensor_axes_] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("container", [lambda X: X.to_numpy(), pl.from_pandas])

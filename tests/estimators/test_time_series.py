@@ -126,7 +126,8 @@ class TestScores:
         assert (labels == -1).sum() == 30
         np.testing.assert_array_equal(model.decision_function(new), model.score_samples(new) - model.offset_)
         assert model.score_samples(new).dtype == np.float64
-        np.testing.assert_allclose(model.sensor_scores(new).sum(axis=1), -model.score_samples(new), rtol=1e-6)
+        assert model.sensor_scores(new).shape == (100, 3)
+        assert (model.sensor_scores(new) >= 0).all()
 
     def test_containers_and_types(self):
         X = series().astype(np.float32)
@@ -451,6 +452,24 @@ class TestFaults:
                 assert (model.predict(new)[150:190] == -1).mean() > 0.9
                 assert model.sensor_scores(new)[150:190].mean(axis=0).argmax() == sensor, (sensor, kind)
 
+    def test_changes_that_sensors_share_are_expected(self):
+        rng = np.random.default_rng(0)
+        load = np.repeat(rng.normal(size=200), 10)[:, None]
+        X = load * [1.0, 2.0, -1.0] + 0.1 * rng.normal(size=(2000, 3))
+        model = detector().fit(X[:1500])
+        expected = model.sensor_scores(X[1500:]).mean(axis=0)
+        steps = slice(1800, 1900)
+        shared, alone = X.copy(), X.copy()
+        shared[steps] *= 1.5
+        alone[steps, 1] = X[1600:1700, 1]  # of another load
+        scores = {
+            name: model.sensor_scores(faulty[1500:])[300:400]
+            for name, faulty in {"shared": shared, "alone": alone}.items()
+        }
+        assert (scores["shared"].mean(axis=0) < 3 * expected).all()
+        assert scores["alone"].mean(axis=0).argmax() == 1
+        assert scores["alone"][:, 1].mean() > 10 * expected[1]
+
     def test_counter(self):
         X = np.column_stack([series(200), np.cumsum(np.ones(200))])
         with pytest.warns(UserWarning, match=r"sensors \['n'\] only rise or only fall"):
@@ -472,7 +491,7 @@ class TestIntervals:
         for row in found.itertuples():
             inside[row.start : row.end + 1] = True
             assert row.duration == row.end - row.start + 1
-            assert row.kind == ("point" if row.duration <= SIZE else "interval")
+            assert row.kind == ("point" if row.duration <= 2 * SIZE - 1 else "interval")
             assert row.peak == scores[row.start : row.end + 1].max()
             assert 0 < row.p_value <= 1
             assert sum(row.shares) == pytest.approx(1)
@@ -516,9 +535,15 @@ class TestIntervals:
         assert found.group == 1
         assert found.sensors[0] == "b"
 
-    def test_without_sensors_and_without_outliers(self):
+    def test_sensors_do_not_depend_on_the_detector(self):
+        X = self.faulty()
         model = detector(IsolationForest(n_estimators=20, random_state=0)).fit(series(600))
-        assert model.anomalous_intervals(self.faulty()).sensors.tolist()[0] == ()
+        found = model.anomalous_intervals(X)
+        assert found.loc[found.peak.idxmax(), "sensors"][0] == 2
+        np.testing.assert_array_equal(model.sensor_scores(X), detector().fit(series(600)).sensor_scores(X))
+
+    def test_without_outliers(self):
+        model = detector().fit(series(600))
         model.offset_ = -np.inf
         assert len(model.anomalous_intervals(self.faulty())) == 0
 
@@ -580,10 +605,10 @@ class TestParameters:
         for first, end in ((0, 150), (60, 200)):
             inner = slice(SIZE - 1, end - first - SIZE + 1)
             np.testing.assert_allclose(model.score_samples(new[first:end])[inner], scores[first:end][inner], atol=1e-6)
-        for method in ("sensor_scores", "reconstruct"):
-            assert not hasattr(model, method)
-            with pytest.raises(AttributeError, match=r"has no '(feature_scores|reconstruct)'"):
-                getattr(model, method)
+        assert model.sensor_scores(new)[100:120].mean(axis=0).argmax() == 2
+        assert not hasattr(model, "reconstruct")
+        with pytest.raises(AttributeError, match="has no 'reconstruct'"):
+            model.reconstruct(new)
 
     @pytest.mark.parametrize("aggregation", ["mean", "last"])
     def test_recalibrate(self, aggregation):
