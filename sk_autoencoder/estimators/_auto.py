@@ -6,6 +6,8 @@ from math import ceil, sqrt
 
 # The number of optimizer steps does not depend on the number of samples.
 TRAINING_STEPS = 3000
+# With samples without labels, where more steps lower the accuracy if classes are not separated by gaps.
+FEW_LABELS_STEPS = 1000
 LARGEST_BATCH = 128
 
 # Multiplications per sample above which there are fewer steps, in inverse proportion, since a step takes longer. Dense

@@ -24,7 +24,7 @@ from sk_autoencoder._validation import (
     layer_sizes,
     reals,
 )
-from sk_autoencoder.estimators import _assembly
+from sk_autoencoder.estimators import _assembly, _auto
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._callbacks import BaseWithCallbacks
@@ -109,6 +109,8 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         model, fitted = self._pretrained(training, source)
         self._add_head(model, training, validation, fitted, source)
         self.n_labelled_ = int((labels[:, 0] > 0).sum())
+        if self.n_labelled_ < X.shape[0]:
+            model._training_steps = _auto.FEW_LABELS_STEPS
         self.autoencoder_ = model
         model._train_on(training, validation)
         self.transduction_ = self._transduced(X, labels)

@@ -45,7 +45,7 @@ def divergence(outputs: Tensor, others: Tensor, head: Head) -> Tensor:
 
 
 def neglect(network: Autoencoder, outputs: Tensor, head: Head) -> Tensor | float:
-    """Return a penalty for classes whose mean prediction is below half of their share in the labels, (m, 1).
+    """Return a penalty for classes whose mean prediction is below 70 % of their share in the labels, (m, 1).
 
     Without it, a class can be absorbed by a similar one: it is predicted near its labelled samples only. Smaller
     differences of shares are not penalized, since labels need not have the shares of the classes. A running mean over
@@ -63,7 +63,7 @@ def neglect(network: Autoencoder, outputs: Tensor, head: Head) -> Tensor | float
 
 PREDICTED = "head_predicted"  # running mean of the predicted probabilities, (n_members, 1, n_classes)
 _SMALLEST_SHARE = 1e-6
-_LEAST = 0.5  # fraction of the share of a class in the labels
+_LEAST = 0.7  # fraction of the share of a class in the labels
 _NEGLECT = 5.0  # weight of the penalty
 
 
@@ -85,7 +85,7 @@ class VirtualAdversarial(Consistency):
     Notes
     -----
     The labelled samples of a step are moved too. Otherwise, the network can learn a small region of its own around each
-    of them, and predict another class everywhere else. For the same reason, mean predictions below half of the share of
+    of them, and predict another class everywhere else. For the same reason, mean predictions below 70 % of the share of
     a class in the labels are penalized.
 
     References
@@ -144,7 +144,7 @@ def _spacing(rows: Tensor) -> Tensor:
 class PseudoLabel(Consistency):
     """Pseudo-labels: predictions for corrupted samples agree with confident ones for the samples themselves.
 
-    Pseudo-labels tend to drift to one class. So mean predictions below half of the share of a class in the labels are
+    Pseudo-labels tend to drift to one class. So mean predictions below 70 % of the share of a class in the labels are
     penalized.
 
     Parameters
