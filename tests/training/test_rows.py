@@ -228,3 +228,56 @@ class TestResident:
         monkeypatch.undo()
         with pytest.warns(ConvergenceWarning):
             np.testing.assert_array_equal(model.fit_transform(rows), codes)
+
+
+def labelled(n_rows, every):
+    """Numbered rows, of which each ``every``-th has its number as label."""
+    dataset = numbered(n_rows)
+    known = torch.arange(n_rows) % every == 0
+    dataset.labels = torch.stack([known.double(), torch.arange(n_rows).double()], dim=1)
+    return dataset.in_two_streams()
+
+
+@pytest.mark.parametrize("single_steps", [False, True])
+def test_each_step_takes_labelled_samples_of_their_own_stream(single_steps):
+    dataset = labelled(20, every=5)
+    assert dataset.labels is None
+    assert len(dataset.labelled) == 4
+    found = list(batches(dataset, batch_size=3, single_steps=single_steps))
+    steps = [step for chunk in found for step in chunk.split(3)] if not single_steps else found
+    assert [len(step) for step in steps] == [3] * 6 + [2]
+    drawn = [step.labelled.labels[0, :, 1].int().tolist() for step in steps]
+    assert [len(numbers) for numbers in drawn] == [3] * 7
+    orders = [number for numbers in drawn for number in numbers]
+    assert all(sorted(orders[i : i + 4]) == [0, 5, 10, 15] for i in range(0, 20, 4))
+    for step in steps:
+        assert (step.labelled.clean[0, :, 0] == step.labelled.labels[0, :, 1]).all()
+
+
+def test_chunks_and_steps_take_the_same_labelled_samples():
+    runs = [
+        [
+            step.labelled.labels[0, :, 1].tolist()
+            for chunk in batches(labelled(20, every=5), batch_size=3, single_steps=single)
+            for step in ([chunk] if single else chunk.split(3))
+        ]
+        for single in (False, True)
+    ]
+    assert runs[0] == runs[1]
+
+
+def test_the_order_of_all_samples_does_not_depend_on_labels():
+    np.testing.assert_array_equal(order(batches(labelled(20, every=5))), order(batches(numbered(20))))
+
+
+def test_samples_that_all_have_labels_are_one_stream():
+    dataset = labelled(6, every=1)
+    assert dataset.labelled is None
+    assert next(iter(batches(dataset))).labels.shape == (1, 6, 2)
+
+
+def test_inputs_without_corruption_come_on_request():
+    kept = next(iter(batches(numbered(6), corruption=Gaussian(1.0), keeps_uncorrupted=True)))
+    assert torch.equal(kept.uncorrupted, kept.clean)
+    assert not torch.equal(kept.corrupted, kept.clean)
+    assert next(iter(batches(numbered(6), corruption=Gaussian(1.0)))).uncorrupted is None
