@@ -19,8 +19,8 @@ favours the peers.
   without anomalies.
 - ``smd``: average precision (main figure), VUS-PR and AUROC.
 - ``synthetic``: events found of ten of each kind, at the threshold with one merged alarm a day on eight clean days that
-  were not trained on. ``alarms`` are merged false alarms a day in the last eight days. The main figure is the share
-  of all events that is found.
+  were not trained on. ``alarms`` are merged false alarms a day in the last eight days, ``own`` those on the clean days
+  at the threshold of the method itself, if it has one. The main figure is the share of all events that is found.
 - ``attribution``: how often (%) the faulty sensor has the largest mean score over the steps of the fault (main figure),
   or is among the first three, by kind.
 
@@ -99,11 +99,14 @@ def measure_synthetic(scorer: Scorer, series: Series) -> Cell:
     found = events_found(flags, [(event.start, event.stop) for event in series.events])
     alarms = intervals(flags[N_CLEAN:], MERGED_WITHIN)
     false = [not series.labels[max(0, a + N_CLEAN - DAY // 24) : b + N_CLEAN + DAY // 24].any() for a, b in alarms]
-    return {
+    cell: Cell = {
         "found": {event.kind: hit for event, hit in zip(series.events, found, strict=True)},
         "share": float(np.mean(found)),
         "alarms": sum(false) / len(KINDS),
     }
+    if scorer.threshold is not None:
+        cell["own"] = len(intervals(scores[:N_CLEAN] > scorer.threshold, MERGED_WITHIN)) / CLEAN_DAYS
+    return cell
 
 
 def measure_attribution(method: Method, series: Series) -> Cell:
@@ -137,7 +140,9 @@ def table_of_synthetic(cells: dict[str, Cell]) -> dict[str, Any]:
     """Row of one method."""
     row: dict[str, Any] = {kind: sum(cell["found"][kind] for cell in cells.values()) for kind in KINDS}
     row["kinds with 8"] = sum(row[kind] >= 8 for kind in KINDS)
-    return row | {"share": mean_of(cells.values(), "share"), "alarms": mean_of(cells.values(), "alarms")}
+    row |= {"share": mean_of(cells.values(), "share"), "alarms": mean_of(cells.values(), "alarms")}
+    own = [cell["own"] for cell in cells.values() if "own" in cell]
+    return row | {"own": float(np.mean(own)) if own else np.nan}
 
 
 def table_of_attribution(cells: dict[str, Cell]) -> dict[str, Any]:

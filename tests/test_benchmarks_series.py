@@ -7,6 +7,7 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.series import measure_attribution, measure_skab, measure_synthetic, threshold
 from benchmarks.series_beds import (
+    CLEAN_DAYS,
     DAY,
     FAULT,
     FAULTS,
@@ -118,6 +119,16 @@ def test_threshold_of_a_peer_is_that_of_held_out_steps():
     assert threshold(Scorer(step_length), X) == step_length(X[:300], X[300:]).max()
 
 
+class Perfect:
+    """Labels as scores."""
+
+    def __init__(self, labels, threshold):
+        self.labels, self.threshold = labels, threshold
+
+    def __call__(self, X_train, X_test):
+        return self.labels
+
+
 class TestSynthetic:
     def test_events(self):
         ones, strong = (synthetic_series(0, dict.fromkeys(KINDS, strength)) for strength in (1.0, 2.0))
@@ -133,8 +144,10 @@ class TestSynthetic:
 
     def test_figures_of_a_perfect_method(self):
         series = synthetic_series(0)
-        cell = measure_synthetic(lambda X_train, X_test: series.labels, series)
-        assert cell == {"found": dict.fromkeys([event.kind for event in series.events], True), "share": 1, "alarms": 0}
+        found = dict.fromkeys([event.kind for event in series.events], True)
+        for limit, own in ((None, {}), (0.5, {"own": 0}), (-1, {"own": 1 / CLEAN_DAYS})):
+            cell = measure_synthetic(Perfect(series.labels, limit), series)
+            assert cell == {"found": found, "share": 1, "alarms": 0} | own
 
 
 def test_faults_of_sensors():
