@@ -77,8 +77,8 @@ def clean_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, l
     text = re.sub(r"of shape \([^)]*\)", lambda shape: re.sub(r"_(?=[,)])", r"\\_", shape[0]), text)
     before, rubric, after = text.partition(".. rubric:: References\n")
     references, *others = re.split(r"(?=^\.\. )", after, maxsplit=1, flags=re.MULTILINE)
-    references = re.sub(r"^(?=\S)(?![A-Z]\. )", "  ", references, flags=re.MULTILINE)
-    references = re.sub(r"^(?=[A-Z]\. )", "- ", references, flags=re.MULTILINE)
+    references = re.sub(r"^(?=\S)(?![A-Z]\.(?:-[A-Z]\.)? )", "  ", references, flags=re.MULTILINE)
+    references = re.sub(r"^(?=[A-Z]\.(?:-[A-Z]\.)? )", "- ", references, flags=re.MULTILINE)
     lines[:] = (before + rubric + references + "".join(others)).split("\n")
 
 
