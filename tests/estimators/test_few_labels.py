@@ -353,6 +353,20 @@ def test_weights_of_classes_and_samples(groups):
         classifier().fit(X, y, sample_weight=np.zeros(240))
 
 
+@pytest.mark.parametrize("training", ["frozen", "finetune"])
+@pytest.mark.parametrize("kind", [AutoencoderClassifier, AutoencoderRegressor])
+def test_weights_are_repetitions_where_nothing_is_drawn(groups, kind, training):
+    X, y, few = groups
+    weight = np.arange(240) % 4
+    labels = few if kind is AutoencoderClassifier else np.where(few < 0, np.nan, y)
+    steady = {"solver": "sgd", "batch_size": 10**6, "max_iter": 20, "random_state": 0}
+    autoencoder = AutoencoderTransformer(3, **steady, corruption=None, precision="float64")
+    one, other = (kind(autoencoder, training=training, **steady) for _ in range(2))
+    one.fit(X, labels, sample_weight=weight)
+    other.fit(np.repeat(X, weight, axis=0), np.repeat(labels, weight))
+    np.testing.assert_allclose(one._outputs(X), other._outputs(X), rtol=1e-10, atol=1e-12)
+
+
 def test_balanced_classes_are_weighted_by_their_labels(groups):
     X, _, few = groups
     rare = np.where((few == 0) & (np.arange(240) > 3), -1, few)
