@@ -46,6 +46,8 @@ def known_labels(y: Any, n_samples: int | None = None, name: str = "y") -> tuple
         known = ~missing
     labels = values[known]
     if labels.dtype == object:
+        if len({isinstance(label, str) for label in labels}) > 1:
+            raise ValueError(f"{name} has strings and other types as labels; use one type of labels.")
         labels = np.array(labels.tolist())
     return known, labels
 

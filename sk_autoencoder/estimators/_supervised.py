@@ -106,10 +106,17 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         training = _with_labels(_assembly.used_samples(X, weight), labels)
         validation = self._validation(X_val, y_val, sample_weight_val)
         source = check_random_state(self.random_state)
-        model, fitted = self._pretrained(training, source)
-        self._add_head(model, training, validation, fitted, source)
+        model, fitted = self._copied()
+        objective = self._supervised(model)  # checks its parameters before any training
+        if not fitted and model.random_state is None and self.random_state is not None:
+            model.random_state = source.randint(_LARGEST_SEED)
+        if not fitted and self.training != "joint":
+            model._validate_params()
+            model._fit(training._replace(labels=None))
+            fitted = True
+        self._add_head(model, objective, training, validation, fitted, source)
         self.n_labelled_ = int((labels[:, 0] > 0).sum())
-        if self.n_labelled_ < X.shape[0]:
+        if self.n_labelled_ < training.X.shape[0]:
             model._training_steps = _auto.FEW_LABELS_STEPS
         self.autoencoder_ = model
         model._train_on(training, validation)
@@ -131,7 +138,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         weight = None if weight is None else weight[known]
         return _with_labels(_assembly.used_samples(X_val[known], weight, "X_val"), labels[known])
 
-    def _pretrained(self, training: Samples, source: np.random.RandomState) -> tuple[AutoencoderTransformer, bool]:
+    def _copied(self) -> tuple[AutoencoderTransformer, bool]:
         """Return a private copy of the autoencoder, and whether it is fitted."""
         if isinstance(self.autoencoder, FrozenEstimator):
             given = self.autoencoder.estimator
@@ -146,47 +153,53 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         model = self._default() if self.autoencoder is None else clone(self.autoencoder)
         if _assembly.assemble(model).objective.trim:
             raise ValueError("trim is not supported with labels; use an objective with trim=0.0.")
-        if model.random_state is None and self.random_state is not None:
-            model.random_state = source.randint(_LARGEST_SEED)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(model, name, getattr(self, name))
-        if self.training == "joint":
-            return model, False
-        model._validate_params()
-        model._fit(training._replace(labels=None))
-        return model, True
+        return model, False
 
     def _default(self) -> AutoencoderTransformer:
         return AutoencoderTransformer(64)
 
+    def _supervised(self, model: AutoencoderTransformer) -> Supervised:
+        """Return the objective of the autoencoder with a head; raise an error for parameters that do not fit."""
+        parts = _assembly.assemble(model)
+        if self.n_encoder_layers is not None:
+            if not parts.network.has_layers:
+                raise ValueError(f"n_encoder_layers needs network='dense', but it is {model.network!r}; use None.")
+            widths = model.hidden_layer_sizes
+            if isinstance(widths, str):
+                widths = parts.network.auto_hidden_layer_sizes(model.n_features_in_, model._hidden_layers)
+            n_layers = len(layer_sizes(widths)) + 1
+            if self.n_encoder_layers > n_layers:
+                raise ValueError(
+                    f"n_encoder_layers={self.n_encoder_layers} exceeds the {n_layers} layers of the encoder, including "
+                    "that of the code; use None for all."
+                )
+        return Supervised(
+            parts.objective,
+            self._n_outputs,
+            classifies=self._classifies,
+            training=self.training,
+            hidden_layer_sizes=layer_sizes(self.head_hidden_layer_sizes),
+            reconstruction_weight=self.reconstruction_weight,
+            consistency=None if self.consistency is None else resolve(CONSISTENCIES, self.consistency),
+            n_encoder_layers=self.n_encoder_layers,
+            n_unfrozen_layers=self.n_unfrozen_layers,
+            encoder_rate=self.encoder_rate,
+        )
+
     def _add_head(
         self,
         model: AutoencoderTransformer,
+        objective: Supervised,
         training: Samples,
         validation: Samples | None,
         fitted: bool,
         source: np.random.RandomState,
     ) -> None:
         """Prepare the training with labels: a new net with a head, with the weights of a fitted autoencoder."""
-        network = _assembly.assemble(model).network
-        if self.n_encoder_layers is not None and not network.has_layers:
-            raise ValueError(f"n_encoder_layers needs network='dense', but it is {model.network!r}; use None.")
-        consistency = None if self.consistency is None else resolve(CONSISTENCIES, self.consistency)
-        model.set_params(
-            objective=Supervised(
-                _assembly.assemble(model).objective,
-                self._n_outputs,
-                classifies=self._classifies,
-                training=self.training,
-                hidden_layer_sizes=layer_sizes(self.head_hidden_layer_sizes),
-                reconstruction_weight=self.reconstruction_weight,
-                consistency=consistency,
-                n_encoder_layers=self.n_encoder_layers,
-                n_unfrozen_layers=self.n_unfrozen_layers,
-                encoder_rate=self.encoder_rate,
-            )
-        )
+        model.set_params(objective=objective)
         for name in _TRAINING:
             setattr(model, name, getattr(self, name))
         model._members = int(self.n_estimators)

@@ -104,9 +104,9 @@ class VirtualAdversarial(Consistency):
 
     def __call__(self, network: Autoencoder, batch: Batch, head: Head) -> Tensor:
         """Return the divergence of each sample, plus that of the labelled samples of the step and ``neglect``."""
-        rows = _uncorrupted(batch)
+        rows = uncorrupted(batch)
         if batch.labelled is not None:
-            rows = torch.cat([rows, _uncorrupted(batch.labelled)], dim=1)
+            rows = torch.cat([rows, uncorrupted(batch.labelled)], dim=1)
         length = self.epsilon * _spacing(rows)
         with torch.no_grad():
             before = head.predict(rows)
@@ -123,7 +123,8 @@ class VirtualAdversarial(Consistency):
 _TRIAL = 0.1  # length of the vector at which the direction is found, as a fraction of that of the final vector
 
 
-def _uncorrupted(batch: Batch) -> Tensor:
+def uncorrupted(batch: Batch) -> Tensor:
+    """Return the input of the network without corruption."""
     return (batch.corrupted if batch.uncorrupted is None else batch.uncorrupted).detach()
 
 
@@ -172,7 +173,7 @@ class PseudoLabel(Consistency):
     def __call__(self, network: Autoencoder, batch: Batch, head: Head) -> Tensor:
         """Return the cross-entropy of each sample that counts, 0 for others, plus ``neglect``."""
         with torch.no_grad():
-            clean = head.predict(_uncorrupted(batch))
+            clean = head.predict(uncorrupted(batch))
         noisy = head.predict(batch.corrupted)
         if head.shares is None:
             return divergence(clean, noisy, head)

@@ -14,7 +14,7 @@ from sk_autoencoder._validation import StrOptions, integers, layer_sizes, reals
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives.base import Batch, Evaluation, Objective, followed
-from sk_autoencoder.objectives.consistency import PREDICTED, Consistency, Head
+from sk_autoencoder.objectives.consistency import PREDICTED, Consistency, Head, uncorrupted
 from sk_autoencoder.objectives.perceptron import outputs, register, registered
 
 _NAME = "head"  # how the names of its weights and buffers begin
@@ -155,7 +155,7 @@ class Supervised(Objective):
         if evaluation is not None and source is batch and self.n_encoder_layers is None:
             found = self._of_features(network, evaluation.code)
         else:
-            found = self._predicted(network, source.corrupted if joint else _uncorrupted(source), batch.progress)
+            found = self._predicted(network, source.corrupted if joint else uncorrupted(source), batch.progress)
         supervised = self._supervised(found, source)
         terms, total = {"supervised": supervised[:, None].expand(-1, len(batch))}, supervised
         if evaluation is not None:
@@ -218,10 +218,6 @@ class Supervised(Objective):
         else:
             error = (found - target).square().mean(dim=-1)
         return (weight * error).sum(dim=1) / weight.sum(dim=1)
-
-
-def _uncorrupted(batch: Batch) -> Tensor:
-    return batch.corrupted if batch.uncorrupted is None else batch.uncorrupted
 
 
 def encoder_layers(network: Autoencoder) -> list[list[str]]:

@@ -178,6 +178,8 @@ def test_labels_that_are_no_classes(groups):
     X, y, _ = groups
     with pytest.raises(ValueError, match="'-1' in an array of strings"):
         classifier().fit(X, [*y.astype("U2")[:-1].tolist(), "-1"])
+    with pytest.raises(ValueError, match="strings and other types"):
+        classifier().fit(X, np.where(y == 0, "a", y.astype(object)))
     with pytest.raises(ValueError, match="Unknown label type"):
         classifier().fit(X, y + 0.5)
     with pytest.raises(ValueError, match="infinity"):
@@ -462,6 +464,25 @@ def test_layers_of_the_encoder(groups):
     pretrained = clone(SMALL).set_params(random_state=tuned.autoencoder_.random_state).fit(X)
     pairs = zip(tuned.net_.module_.encoder_weights, pretrained.net_.module_.encoder_weights, strict=True)
     assert [bool((one == other).all()) for one, other in pairs] == [True, True, False]
+
+
+@pytest.mark.parametrize("training", WAYS)
+def test_faults_are_found_before_any_training(groups, training, monkeypatch):
+    X, _, few = groups
+    monkeypatch.setattr("sk_autoencoder.training.AutoencoderNet.train", lambda *args, **kwargs: pytest.fail("trained"))
+    with pytest.raises(ValueError, match="n_encoder_layers=4 exceeds the 3 layers"):
+        classifier(training=training, n_encoder_layers=4).fit(X, few)
+    with pytest.raises(ValueError, match="epsilon"):
+        classifier(training=training, consistency=VirtualAdversarial(epsilon=-1.0)).fit(X, few)
+    with pytest.raises(ValueError, match="must contain positive integers"):
+        classifier(training=training, head_hidden_layer_sizes=(0,)).fit(X, few)
+
+
+def test_samples_without_weight_do_not_change_the_number_of_epochs(groups):
+    X, y, _ = groups
+    weight = (np.arange(240) < 200).astype(float)
+    one = classifier(max_iter="auto", learning_rate_init=1e-3, training="frozen").fit(X, y, sample_weight=weight)
+    assert one.n_iter_ == -(-3000 // 2)
 
 
 def test_routing_of_weights(groups):
