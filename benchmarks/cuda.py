@@ -33,7 +33,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.tables import Row, as_text
 from benchmarks.throughput import SETTINGS, Setting, by_ensemble, by_hand, by_transformer, plain_network
-from sk_autoencoder import AutoencoderTransformer
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 
 ROOT = Path(__file__).parent.parent
 NO_GPU = 2
@@ -77,11 +77,11 @@ QUICK = Sizes(
 
 @dataclass(frozen=True)
 class Job:
-    """Work of the package, and the same by hand; times are divided by ``steps``."""
+    """Work of the package, and the same by hand, if there is that; times are divided by ``steps``."""
 
     what: str
     ours: Work
-    by_hand: Work
+    by_hand: Work | None
     steps: int = 1
 
 
@@ -130,6 +130,8 @@ def run_tests(report: Report, seconds: float) -> None:
     command = [sys.executable, "-m", "pytest", *files, "-m", "cuda", "-q", "-p", "no:cacheprovider"]
     # The options of pyproject.toml need plugins that this machine may not have.
     command += ["-o", "addopts=--import-mode=importlib", "-W", "ignore:Unknown config option"]
+    # skorch imports torch_geometric if it is there.
+    command += ["-W", "ignore::DeprecationWarning:torch.jit._script"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     try:
         done = subprocess.run(
@@ -165,6 +167,7 @@ def jobs(sizes: Sizes) -> Iterator[Job]:
         lambda device: by_ensemble(sizes.small, X, device, sizes.n_members),
         _with(by_hand, sizes.small, X),
     )
+    yield from of_detector(sizes)
     for precision in ("float32", "bfloat16"):
         yield in_precision(f"C: fit, {_shape(sizes.wide)}, {precision}", sizes.wide, precision)
 
@@ -199,6 +202,22 @@ def inference(what: str, setting: Setting, n_rows: int) -> Job:
     return Job(what, lambda device: model(device).transform(X), encode)
 
 
+def of_detector(sizes: Sizes) -> Iterator[Job]:
+    """Fit the default detector, and score samples."""
+    X = sizes.small.rows
+    new = np.random.default_rng(0).normal(size=(sizes.n_inferred // 5, X.shape[1]))
+
+    @cache
+    def model(device: str) -> AutoencoderOutlierDetector:
+        return AutoencoderOutlierDetector(device=device, random_state=0).fit(X)
+
+    def fit(device: str) -> None:
+        AutoencoderOutlierDetector(device=device, random_state=0).fit(X)
+
+    yield Job(f"default detector: fit, {_shape(sizes.small)}", fit, None)
+    yield Job(f"default detector: scores of {len(new)} samples", lambda device: model(device).score_samples(new), None)
+
+
 def in_precision(what: str, setting: Setting, precision: str) -> Job:
     """Train in a precision of the package; by hand it is torch's autocast."""
     X = setting.rows
@@ -217,10 +236,11 @@ def in_precision(what: str, setting: Setting, precision: str) -> Job:
 def measure(job: Job, device: str, repeats: int) -> tuple[float, float, float]:
     """Seconds of the package, by hand, and of the package on the CPU; NaN where that lacks the precision."""
     ours, theirs = [], []
-    job.ours(device), job.by_hand(device)
-    for _ in range(repeats):
-        ours.append(_seconds(job.ours, device))
-        theirs.append(_seconds(job.by_hand, device))
+    works = [(job.ours, ours), (job.by_hand, theirs)] if job.by_hand else [(job.ours, ours)]
+    for _ in range(1 + repeats):
+        for work, seconds in works:
+            seconds.append(_seconds(work, device))
+    ours, theirs = ours[1:], theirs[1:] or [nan]  # the first loads kernels
     try:
         on_cpu = _seconds(job.ours, "cpu")
     except UserWarning:

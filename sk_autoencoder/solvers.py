@@ -184,6 +184,8 @@ class FusedAdam(torch.optim.Optimizer):
 
     ``torch.optim.AdamW(fused=True)`` runs the same kernel, but groups the weights before each step, which takes longer
     than the step itself for small networks. Weights without a gradient are not changed.
+
+    On a CUDA device the learning rate is kept there, so that ``update`` can be recorded once and repeated.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float):
@@ -192,7 +194,22 @@ class FusedAdam(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> Any:
         """Update the weights."""
         loss = None if closure is None else closure()
-        for group, counts, slots in zip(self.param_groups, self._counts, self._slots, strict=True):
+        self.set_rates()
+        self.update()
+        return loss
+
+    # Without this mark, torch wraps ``step`` for its profiler and hooks, which takes longer than the step itself.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def set_rates(self) -> None:
+        """Copy the learning rates to the device; on the CPU the kernel takes them as numbers."""
+        for group, rate in zip(self.param_groups, self._rates, strict=True):
+            if rate is not None:
+                rate.fill_(group["lr"])
+
+    def update(self) -> None:
+        """Update the weights with the rates of the last ``set_rates``."""
+        for group, rate, counts, slots in zip(self.param_groups, self._rates, self._counts, self._slots, strict=True):
             live = [slot for slot in slots if slot.parameter.grad is not None]
             if not live:
                 continue
@@ -207,7 +224,7 @@ class FusedAdam(torch.optim.Optimizer):
                 [slot.square for slot in live],
                 [],
                 [slot.step for slot in live],
-                lr=group["lr"],
+                lr=group["lr"] if rate is None else rate,
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
                 weight_decay=group["weight_decay"],
@@ -215,10 +232,18 @@ class FusedAdam(torch.optim.Optimizer):
                 amsgrad=False,
                 maximize=False,
             )
-        return loss
 
-    # Without this mark, torch wraps ``step`` for its profiler and hooks, which takes longer than the step itself.
-    step.hooked = True  # type: ignore[attr-defined]
+    def fixed(self) -> tuple[Any, ...]:
+        """Return what an update depends on besides learning rates and gradients: settings, and where tensors are."""
+        settings = tuple(
+            (group["betas"], group["weight_decay"], group["eps"], rate and rate.data_ptr(), counts.data_ptr())
+            for group, rate, counts in zip(self.param_groups, self._rates, self._counts, strict=True)
+        )
+        slots = [slot for slots in self._slots for slot in slots]
+        return settings, tuple(
+            (slot.parameter.requires_grad, *(tensor.data_ptr() for tensor in (slot.parameter, *slot[1:])))
+            for slot in slots
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -239,13 +264,14 @@ class FusedAdam(torch.optim.Optimizer):
 
     def _link(self) -> None:
         """Collect the tensors of the kernel; step counts of a group become views of one tensor."""
-        self._counts, self._slots = [], []
+        self._counts, self._slots, self._rates = [], [], []
         for group in self.param_groups:
             states = [self.state[p] for p in group["params"]]
             counts = torch.stack([state["step"] for state in states])
             for state, count in zip(states, counts.unbind(), strict=True):
                 state["step"] = count
             self._counts.append(counts)
+            self._rates.append(torch.zeros_like(counts[0]) if counts.is_cuda else None)
             self._slots.append(
                 [
                     _Slot(p, p.detach(), state["exp_avg"], state["exp_avg_sq"], state["step"])

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from sk_autoencoder._parts import Part
+from sk_autoencoder._torch import foreach_copy
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
 
@@ -66,6 +67,22 @@ class Batch:
         tensors = {name: getattr(self, name) for name in _OF_SAMPLES}
         changed: dict[str, Any] = {name: function(tensor) for name, tensor in tensors.items() if tensor is not None}
         return replace(self, **changed, labelled=self.labelled and self.labelled.map(function))
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors, also those of the labelled samples."""
+        own = [tensor for name in _OF_SAMPLES if (tensor := getattr(self, name)) is not None]
+        return own if self.labelled is None else own + self.labelled.tensors
+
+    @property
+    def shape(self) -> tuple[torch.Size | None, ...]:
+        """Shapes of all tensors, None for one that is missing; batches of the same shape take the same operations."""
+        own = tuple(None if (tensor := getattr(self, name)) is None else tensor.shape for name in _OF_SAMPLES)
+        return own if self.labelled is None else own + self.labelled.shape
+
+    def copy_(self, other: Batch) -> None:
+        """Overwrite the tensors with those of a batch of the same shape."""
+        foreach_copy(self.tensors, other.tensors)
 
     @torch.no_grad()
     def completed(self, network: Autoencoder) -> Batch:
@@ -240,10 +257,18 @@ class Objective(Part):
     def __call__(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
         """Evaluate the network on a batch."""
 
-    def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation | None:
-        """Evaluate a training batch without terms, and add gradients to the weights; None means to use autograd."""
-        del network, batch, loss
-        return None
+    def backpropagates(self, network: Autoencoder, loss: Loss) -> bool:
+        """Whether ``backpropagate`` can be used instead of autograd."""
+        del network, loss
+        return False
+
+    def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
+        """Evaluate a training batch without terms, and add gradients to the weights.
+
+        On a CUDA device the operations may be recorded once and repeated, so they are the same in each step: they draw
+        no random numbers, read no values on the host, and do not depend on ``batch.progress``.
+        """
+        raise NotImplementedError
 
 
 def extend(network: Autoencoder, objective: Objective, generators: list[Generator]) -> None:

@@ -119,13 +119,16 @@ class Reconstruction(Objective):
             total = total + self.sparsity_weight * batch.over_samples(terms["sparsity"])
         return Evaluation(total, terms, code, reconstruction, batch.clean)
 
-    @torch.no_grad()
-    def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation | None:
-        """Compute gradients without autograd if the network has affine layers only and there is no penalty."""
+    def backpropagates(self, network: Autoencoder, loss: Loss) -> bool:
+        """Whether the network has affine layers only and there is no penalty."""
         plain = type(self).__call__ is Reconstruction.__call__ and self.sparsity is None  # no subclass
-        layers = network.layers(logits=loss.on_logits) if plain else None
-        if layers is None:
-            return None
+        return plain and network.layers(logits=loss.on_logits) is not None
+
+    @torch.no_grad()
+    def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
+        """Compute gradients without autograd."""
+        layers = network.layers(logits=loss.on_logits)
+        assert layers is not None, "only networks with affine layers alone can be trained without autograd"
         steps = run(layers, batch.corrupted)
         output = steps[-1].after
         error, gradient = loss.with_gradient(output, batch.clean, weight=batch.shares(output))

@@ -161,9 +161,15 @@ class Combined(OutlierScore):
         return mean_of(surprises if n_largest == len(surprises) else surprises.topk(n_largest, dim=0).values)
 
     def weights(self, votes: Tensor) -> Tensor:
-        """Return the weight of each surprise in the score: equal for the largest components, 0 for the others."""
+        """Return the weight of each surprise in the score: equal for the largest components, 0 for the others.
+
+        Components that are tied for the last places share them.
+        """
         surprises, n_largest = self._surprises(votes)
-        of_components = torch.zeros_like(surprises).scatter_(0, surprises.topk(n_largest, dim=0).indices, 1 / n_largest)
+        smallest = surprises.topk(n_largest, dim=0).values.amin(dim=0)
+        larger, tied = surprises > smallest, surprises == smallest
+        of_components = larger + tied * (n_largest - larger.sum(dim=0)) / tied.sum(dim=0)
+        of_components = of_components.to(surprises.dtype) / n_largest
         within = (component.weights(component_votes) for component, component_votes in self._split_bounded(votes))
         return torch.cat([outer[..., None] * inner for outer, inner in zip(of_components, within, strict=True)], dim=-1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +15,12 @@ from torch import Tensor
 
 from sk_autoencoder._torch import has_hooks
 from sk_autoencoder.corruptions import Corruption
-from sk_autoencoder.losses import Loss
+from sk_autoencoder.losses import LOSSES, Loss
 from sk_autoencoder.objectives import Batch, Evaluation
-from sk_autoencoder.solvers import Solver
+from sk_autoencoder.solvers import FusedAdam, Solver
 from sk_autoencoder.training.callbacks import StopTraining
 from sk_autoencoder.training.devices import repeatable
+from sk_autoencoder.training.graphs import Graphs, capture_on
 from sk_autoencoder.training.interrupts import Interrupts
 from sk_autoencoder.training.rows import RowDataset, TrainingBatches, ValidationBatches, rows_used
 from sk_autoencoder.training.schedules import Schedule, constant
@@ -66,6 +67,8 @@ class AutoencoderNet(NeuralNet):
     foreign_rate_: float | None  # learning rate set by a callback, which overrides the schedule
 
     completes_: bool = False  # set by ``train``
+    _update: Callable[[Batch], Evaluation]  # takes a step
+    _fixed: tuple[Any, ...] | None  # what captured steps depend on; None without captured steps
 
     def __init__(self, module: Any, criterion: Any, *, plan: TrainingPlan, **kwargs: Any):
         super().__init__(module, criterion, **kwargs)
@@ -143,6 +146,7 @@ class AutoencoderNet(NeuralNet):
         self.steps_done_ = done * -(-rows_used(len(rows), batch_size, self.module_.fewest_rows) // batch_size)
         self._trimming = Trimming(self.module_, self.criterion_.trim) if self.criterion_.trim else None
         self.foreign_rate_ = None
+        self._update, self._fixed = self._plain_update, None
         for group in self.optimizer_.param_groups:
             group["scheduled"] = group["lr"]
         self.notify("on_train_begin", X=rows, y=None)
@@ -157,6 +161,7 @@ class AutoencoderNet(NeuralNet):
                 raise
         finally:
             self.module_.noise = None
+            self._update = self._plain_update  # frees the memory of graphs
             self._set_training(False)
             self.notify("on_train_end", X=rows, y=None)
             self.train_split = None  # holds the validation rows
@@ -210,6 +215,7 @@ class AutoencoderNet(NeuralNet):
         """Take one optimizer step for each mini-batch of the chunk; ``y_pred`` is of the last one."""
         del fit_params
         self._set_training(True)
+        self._choose_update()
         sum_before = self._sums["train_member_loss"].clone() if self._sums else 0.0
         weight_before = self._weights["train"]
         for part in batch.split(self.batch_size, lambda: self._progress):
@@ -247,18 +253,64 @@ class AutoencoderNet(NeuralNet):
             with self._precision():
                 batch = self._trimming(batch, self.criterion_, self.plan.loss)
         batch = self._completed(batch)
-        evaluation = self._evaluate_with_gradients(batch)
+        evaluation = self._update(batch)
         self._accumulate("train", evaluation, batch)
+        if self._trimming is not None:
+            self._trimming.follow()
+        self.steps_done_ += 1
+        return evaluation
+
+    def _learn(self, batch: Batch) -> Evaluation:
+        """Compute the gradients of a step."""
+        evaluation = self._evaluate_with_gradients(batch)
         if self.module_.max_gradient_norm is not None:
             self._clip(self.module_.max_gradient_norm)
         if self._notify_gradients:
             for named in self._weights_by_member():
                 self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-        self.optimizer_.step()
-        if self._trimming is not None:
-            self._trimming.follow()
-        self.steps_done_ += 1
         return evaluation
+
+    def _plain_update(self, batch: Batch) -> Evaluation:
+        evaluation = self._learn(batch)
+        self.optimizer_.step()
+        return evaluation
+
+    def _choose_update(self) -> None:
+        """Choose how a chunk's steps are taken: as captured graphs, or by the plain program.
+
+        What a captured step has fixed may have been changed by a callback; then it is captured again.
+        """
+        optimizer, capture = self.optimizer_, capture_on(torch.device(self.device))
+        if capture is None or not isinstance(optimizer, FusedAdam) or not self._repeats_operations():
+            self._update, self._fixed = self._plain_update, None
+            return
+        fixed = optimizer.fixed()
+        if fixed == self._fixed:
+            return
+
+        def step(batch: Batch) -> Evaluation:
+            evaluation = self._learn(batch)
+            optimizer.update()
+            return evaluation
+
+        graphs = Graphs(step, capture)
+
+        def update(batch: Batch) -> Evaluation:
+            optimizer.set_rates()
+            return graphs(batch)
+
+        self._update, self._fixed = update, fixed
+
+    def _repeats_operations(self) -> bool:
+        """Whether all steps are the same operations on the device, and nobody looks at single steps."""
+        return (
+            not self.plan.mixed_precision
+            and self.criterion_.backpropagates(self.module_, self.plan.loss)
+            and type(self.plan.loss) in LOSSES.values()  # others may read values on the host
+            and self._trimming is None
+            and not any(map(has_hooks, self._trained))
+            and not self._overridden("on_batch_begin", "on_batch_end", "on_grad_computed")
+        )
 
     @property
     def _progress(self) -> float:
@@ -291,14 +343,12 @@ class AutoencoderNet(NeuralNet):
         for parameter in self._trained:
             parameter.grad = None
             hooked = hooked or has_hooks(parameter)  # only autograd calls them
-        evaluation = None
-        if not (self.plan.mixed_precision or hooked):
-            evaluation = self.criterion_.backpropagate(self.module_, batch, self.plan.loss)
-        if evaluation is None:  # this objective or network needs autograd
-            with self._precision():
-                evaluation = self.criterion_(self.module_, batch, self.plan.loss)
-            if evaluation.loss.requires_grad:  # not all weights are frozen
-                evaluation.loss.backward(torch.ones_like(evaluation.loss))
+        if not (self.plan.mixed_precision or hooked) and self.criterion_.backpropagates(self.module_, self.plan.loss):
+            return self.criterion_.backpropagate(self.module_, batch, self.plan.loss)
+        with self._precision():
+            evaluation = self.criterion_(self.module_, batch, self.plan.loss)
+        if evaluation.loss.requires_grad:  # not all weights are frozen
+            evaluation.loss.backward(torch.ones_like(evaluation.loss))
         return evaluation
 
     def _clip(self, largest: float) -> None:

@@ -1,0 +1,122 @@
+"""Captured training steps.
+
+On the CPU a stand-in captures them: it calls the step again, with the tensors that it was given.
+"""
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
+
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder.losses import SquaredError
+from sk_autoencoder.objectives import Reconstruction
+from sk_autoencoder.training import graphs, net
+
+
+@pytest.fixture
+def captured(monkeypatch):
+    """Shapes of the clean samples of all captured steps."""
+    shapes = []
+
+    def capture(step, batch):
+        shapes.append(tuple(batch.clean.shape))
+        evaluation = step(batch)  # the first replay is done
+        replays = 0
+
+        def replay():
+            nonlocal replays
+            replays += 1
+            if replays > 1:
+                result = step(batch)
+                for name in ("loss", "code", "reconstruction"):
+                    getattr(evaluation, name).copy_(getattr(result, name))
+
+        return evaluation, replay
+
+    monkeypatch.setattr(net, "capture_on", lambda device: capture)
+    return shapes
+
+
+def with_gaps(X):
+    X = X.copy()
+    X[::7, 1] = np.nan
+    return X
+
+
+class Freezing(Callback):
+    """Freeze the first weights from the third epoch on."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 3:
+            next(net.module_.parameters()).requires_grad_(False)
+
+
+def fitted(X, estimator=AutoencoderTransformer, sample_weight=None, **parameters):
+    """Fit with mini-batches of 32 samples, and a last one of 24."""
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    return estimator(batch_size=32, max_iter=6, random_state=0, **parameters).fit(X, **weights)
+
+
+FITS = {
+    "transformer": lambda X: fitted(X, n_components=2),
+    "corruption": lambda X: fitted(X, n_components=2, corruption="masking"),
+    "huber": lambda X: fitted(X, n_components=2, loss="huber"),
+    "gaps": lambda X: fitted(with_gaps(X), n_components=2),
+    "weights": lambda X: fitted(X, n_components=2, sample_weight=np.arange(len(X))),
+    "members": lambda X: fitted(X, AutoencoderOutlierDetector, n_estimators=3),
+    "freezing": lambda X: fitted(X, n_components=2, callbacks=[Freezing()]),
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_same_training(name, rows, captured, monkeypatch):
+    found = FITS[name](rows)
+    assert len(captured) >= 1, "nothing was captured"
+    monkeypatch.setattr(net, "capture_on", lambda device: None)
+    expected = FITS[name](rows)
+    assert found.loss_curve_ == expected.loss_curve_
+    for weight, other in zip(found.net_.module_.parameters(), expected.net_.module_.parameters(), strict=True):
+        torch.testing.assert_close(weight, other, rtol=0, atol=0)
+
+
+def test_one_capture_for_each_shape(rows, captured):
+    FITS["transformer"](rows)
+    assert captured == [(1, 32, 5), (1, 120 % 32, 5)]
+
+
+def test_captured_again_when_weights_are_frozen(rows, captured):
+    FITS["freezing"](rows)
+    assert captured == [(1, 32, 5), (1, 32, 5), (1, 120 % 32, 5)]
+
+
+class Listening(Callback):
+    def on_batch_end(self, net, **kwargs):
+        pass
+
+
+class Own(SquaredError):
+    pass
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"callbacks": [Listening()]},
+        {"loss": Own()},
+        {"solver": "sgd"},
+        {"objective": "variational"},
+        {"objective": Reconstruction(sparsity="l1")},
+        {"objective": Reconstruction(trim=0.1)},
+        {"network": "convolutional"},
+    ],
+    ids=["callback", "own_loss", "solver", "objective", "penalty", "trim", "network"],
+)
+def test_what_is_not_captured(parameters, rows, captured):
+    fitted(rows, n_components=2, **parameters)
+    assert captured == []
+
+
+def test_the_cpu_does_not_capture():
+    assert graphs.capture_on(torch.device("cpu")) is None
+    assert graphs.capture_on(torch.device("cuda")) is graphs.on_cuda
