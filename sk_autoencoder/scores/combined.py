@@ -167,9 +167,8 @@ class Combined(OutlierScore):
         """
         surprises, n_largest = self._surprises(votes)
         smallest = surprises.topk(n_largest, dim=0).values.amin(dim=0)
-        larger, tied = surprises > smallest, surprises == smallest
-        of_components = larger + tied * (n_largest - larger.sum(dim=0)) / tied.sum(dim=0)
-        of_components = of_components.to(surprises.dtype) / n_largest
+        larger, tied = (mask.to(surprises.dtype) for mask in (surprises > smallest, surprises == smallest))
+        of_components = (larger + tied * (n_largest - larger.sum(dim=0)) / tied.sum(dim=0)) / n_largest
         within = (component.weights(component_votes) for component, component_votes in self._split_bounded(votes))
         return torch.cat([outer[..., None] * inner for outer, inner in zip(of_components, within, strict=True)], dim=-1)
 

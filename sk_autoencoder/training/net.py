@@ -74,6 +74,11 @@ class AutoencoderNet(NeuralNet):
         super().__init__(module, criterion, **kwargs)
         self.plan = plan
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out captured steps, so that callbacks can store the net during training."""
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in ("_update", "_fixed")}
+
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """Timer and losses; printing is left to the progress bar."""
         losses = [PassthroughScoring("train_loss", on_train=True), PassthroughScoring("valid_loss")]

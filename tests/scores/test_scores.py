@@ -428,6 +428,19 @@ class TestCombined:
         assert set(Combined([KLError(), "mahalanobis", "reconstruction"]).required_terms) == {"kl", "reconstruction"}
 
     @pytest.mark.parametrize("damped", [True, False])
+    @pytest.mark.parametrize(
+        ("votes", "expected"),
+        [
+            ([5.0, 2.0, 3.0], [1 / 2, 0, 1 / 2]),
+            ([2.0, 5.0, 2.0], [1 / 4, 1 / 2, 1 / 4]),
+            ([0.1, torch.nan, 0.2], [1 / 3, 1 / 3, 1 / 3]),  # all below that of the median held-out sample
+        ],
+    )
+    def test_tied_components_share_their_weight(self, votes, expected):
+        score = Combined(["mahalanobis", "reconstruction", "sample_distance"], n_largest=2)
+        found = score.weights(torch.tensor([votes], dtype=torch.float64))
+        np.testing.assert_allclose(found[0], expected, rtol=1e-15)
+
     @pytest.mark.parametrize(("n_largest", "kept"), [(1, 1), (2, 2), (4, 4), (9, 4), (None, 4)])
     def test_against_its_definition(self, n_largest, kept, damped):
         parts = [Mahalanobis(), CodeDistance(), SampleDistance(), SampleIsolation()]

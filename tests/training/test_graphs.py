@@ -3,6 +3,9 @@
 On the CPU a stand-in captures them: it calls the step again, with the tensors that it was given.
 """
 
+import pickle
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -120,3 +123,17 @@ def test_what_is_not_captured(parameters, rows, captured):
 def test_the_cpu_does_not_capture():
     assert graphs.capture_on(torch.device("cpu")) is None
     assert graphs.capture_on(torch.device("cuda")) is graphs.on_cuda
+
+
+class Storing(Callback):
+    stored: ClassVar = []
+
+    def on_epoch_end(self, net, **kwargs):
+        self.stored.append(pickle.dumps(net))
+
+
+def test_callbacks_can_store_the_net(rows, captured):
+    model = fitted(rows, n_components=2, callbacks=[Storing()])
+    assert captured
+    found, expected = (net.module_.state_dict() for net in (pickle.loads(Storing.stored[-1]), model.net_))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
