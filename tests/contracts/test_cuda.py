@@ -86,14 +86,13 @@ def test_opens_on_the_cpu(rows):
             np.testing.assert_allclose(result, expected[way], rtol=1e-2, atol=1e-3 * np.abs(expected[way]).max())
 
 
-def test_row_in_any_batch():
+@pytest.mark.parametrize("name", BY_OPERATIONS)
+def test_row_in_any_batch(name):
     X = np.random.default_rng(0).normal(size=(600, 9))
-    for name in BY_OPERATIONS:
-        variant = VARIANTS[name]
-        model = clone(variant).set_params(device="cuda").fit(X)
-        whole = outputs(model, X)
-        for part in (slice(0, 1), slice(100, 103), slice(255, 258), slice(599, 600)):
-            assert_equal(outputs(model, X[part]), {way: result[part] for way, result in whole.items()})
+    model = clone(VARIANTS[name]).set_params(device="cuda").fit(X)
+    whole = outputs(model, X)
+    for part in (slice(0, 1), slice(100, 103), slice(255, 258), slice(599, 600)):
+        assert_equal(outputs(model, X[part]), {way: result[part] for way, result in whole.items()})
 
 
 def test_first_weights_do_not_depend_on_the_device(rows):
