@@ -6,6 +6,8 @@ from math import ceil, sqrt
 
 # The number of optimizer steps does not depend on the number of samples.
 TRAINING_STEPS = 3000
+# Of outlier detectors; longer training does not raise their accuracy.
+OUTLIER_STEPS, NOVELTY_STEPS = 500, 400
 # With samples without labels, where more steps lower the accuracy if classes are not separated by gaps.
 FEW_LABELS_STEPS = 1000
 LARGEST_BATCH = 128

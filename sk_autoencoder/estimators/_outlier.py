@@ -12,7 +12,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._parts import resolve
-from sk_autoencoder._rounding import rounding
+from sk_autoencoder._rounding import ROUNDING, rounding
 from sk_autoencoder._threads import SCORING, threads
 from sk_autoencoder._validation import (
     StrOptions,
@@ -25,10 +25,12 @@ from sk_autoencoder._validation import (
     integers,
     reals,
 )
+from sk_autoencoder._warnings import warn
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.donors import N_DONORS, Completion, Donors, choose_donors
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._assembly import Samples
+from sk_autoencoder.estimators._auto import NOVELTY_STEPS, OUTLIER_STEPS
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._copies import as_copies, repeated
 from sk_autoencoder.estimators._folds import N_FOLDS, Folds, folds_of_groups, folds_of_members
@@ -39,9 +41,9 @@ from sk_autoencoder.objectives import Evaluation, Objective
 from sk_autoencoder.scaling import Scaling, row_blocks
 from sk_autoencoder.scores import SCORES, OutlierScore
 from sk_autoencoder.scores.base import State
-from sk_autoencoder.scores.combined import name_of
+from sk_autoencoder.scores.combined import for_novelty, name_of
 from sk_autoencoder.solvers import Solver
-from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold
+from sk_autoencoder.thresholds import THRESHOLDS, Conformal, Quantile, Threshold
 from sk_autoencoder.training import Scaler, dense
 
 _DONORS = 3  # stream of random numbers that chooses donors
@@ -59,6 +61,23 @@ def _offset(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> f
     """Return the offset of ``decision_function``; scores that equal the threshold up to rounding are not above it."""
     limit = threshold(scores, held_out)
     return -(limit + rounding(limit))
+
+
+# With novelty=True, fit warns if more than 2 % of the training samples have scores that one in 1000 inliers exceeds, by
+# an exponential tail above the median. In 80 of 82 sets of inliers, at most 1.4 % had.
+_CONTRADICTING, _RARE = 0.02, 1e-3
+
+
+def _warn_of_outliers(held_out: np.ndarray, is_log_scale: bool) -> None:
+    """Warn if the scores of held-out training samples show that some of them are outliers."""
+    logs = held_out if is_log_scale else np.log(held_out.clip(min=ROUNDING))
+    median, upper = np.quantile(logs, [0.5, 0.75])
+    share = np.mean(logs > median + (upper - median) * np.log2(0.5 / _RARE))
+    if upper > median and share > _CONTRADICTING:
+        warn(
+            f"novelty=True states that all training samples are inliers, but {share:.1%} of them have outlier scores "
+            f"that one in {1 / _RARE:.0f} inliers would exceed; use novelty=False, or leave out the outliers."
+        )
 
 
 def _n_folds(n_members: int, groups: np.ndarray | None) -> int:
@@ -90,7 +109,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     outlier_score : str or OutlierScore, default="combined"
         How outlier scores are computed. Distances are those to the nearest training samples:
 
-        - "combined": ``Combined()``, several of the scores below on a common scale.
+        - "combined": ``Combined()``, several of the scores below on a common scale. With ``novelty=True``, these are
+          ``Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=False)``, ``SampleDistance(1, 4096)``,
+          ``RankDistance(1)`` and "feature_tails", of which the three largest count, without damping.
         - "reconstruction": mean squared residual.
         - "mahalanobis": Mahalanobis distance of the residual.
         - "residual_distance": distance of the residual to residuals of training samples.
@@ -105,7 +126,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Rule for the threshold of outlier scores. A float in (0, 0.5] is the fraction of outliers in the training set.
         "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the scores of held-out
-        samples.
+        samples. With ``novelty=True``, "auto" is ``Conformal()``.
+    novelty : bool, default=False
+        Whether all training samples are inliers, as in novelty detection in the sense of scikit-learn's user guide.
+        True selects other defaults: "combined" compares with more training samples, without isolation and damping,
+        which only contaminated training sets need, and the threshold "auto" is "conformal", so that at most 5 % of new
+        inliers are called outliers. An explicit score or threshold is not changed. All methods remain available, unlike
+        with the parameter of that name of ``LocalOutlierFactor``. ``fit`` warns if the scores of held-out training
+        samples contradict it.
     n_estimators : int, default=5
         Number of ensemble members, whose scores are averaged. They differ in initial weights, mini-batches, noise and
         held-out samples. There are as many folds as members, but at most 5. A single member holds out a fifth of the
@@ -159,9 +187,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     batch_size : int or "auto", default="auto"
         Number of samples in a mini-batch. "auto" is ``min(128, n_samples)``.
     max_iter : int or "auto", default="auto"
-        Number of epochs. "auto" is the number for 500 optimizer steps, but at most 100 epochs. If the
-        network needs more than 3 million multiplications per sample (dense by default: above about 2300 features), the
-        number of steps is reduced in inverse proportion, to at least 100, with a warning.
+        Number of epochs. "auto" is the number for 500 optimizer steps (400 with ``novelty=True``), but at most 100
+        epochs. If the network needs more than 3 million multiplications per sample (dense by default: above about 2300
+        features), the number of steps is reduced in inverse proportion, to at least 100, with a warning.
     restore_best : bool, default=True
         Whether to restore, for each member, the weights of the epoch with the smallest validation loss.
     n_iter_no_change : int, "auto" or None, default=None
@@ -302,11 +330,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "outlier_score": [StrOptions(set(SCORES)), OutlierScore],
         "contamination": [StrOptions(set(THRESHOLDS)), Threshold, reals(0, 0.5, closed="right")],
+        "novelty": ["boolean"],
         "n_estimators": [integers(1)],
         "restore_best": ["boolean"],
         "n_iter_no_change": [*BaseAutoencoder._parameter_constraints["n_iter_no_change"], None],
     }
-    _training_steps = 500
     _most_epochs = 100
     _hidden_layers = 1
     _wide_code = True
@@ -326,6 +354,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         *,
         outlier_score: str | OutlierScore = "combined",
         contamination: float | str | Threshold = "auto",
+        novelty: bool = False,
         n_estimators: int = 5,
         network: str | Network = "dense",
         hidden_layer_sizes: Any = "auto",
@@ -354,6 +383,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self.n_components = n_components
         self.outlier_score = outlier_score
         self.contamination = contamination
+        self.novelty = novelty
         self.n_estimators = n_estimators
         self.network = network
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -432,7 +462,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         X = check_rows(self, X, reset=not self._continues())
         groups = None if groups is None else check_groups(groups, X.shape[0])
         training = _assembly.used_samples(X, check_weight(sample_weight, X), groups=groups)
-        score = resolve(SCORES, self.outlier_score)
+        score = self._chosen_score()
         objective = _assembly.assemble(self).objective
         missing = set(score.required_terms) - set(objective.terms)
         if missing:
@@ -448,6 +478,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self._score = score.settled()
         self._calibrate(X, training, from_scratch, earlier)
         self.offset_ = _offset(threshold, repeated(-self.training_scores_, self._copies), self.calibration_scores_)
+        if self.novelty:
+            _warn_of_outliers(self.calibration_scores_, self._score.is_log_scale)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> np.ndarray:
@@ -692,6 +724,16 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     def _n_members(self) -> int:
         return self._plain("n_estimators")
 
+    @property
+    def _training_steps(self) -> int:  # type: ignore[override]
+        return NOVELTY_STEPS if self.novelty else OUTLIER_STEPS
+
+    def _chosen_score(self) -> OutlierScore:
+        """Return the outlier score; the default depends on whether the training samples are inliers."""
+        if self.outlier_score == "combined" and self.novelty:
+            return for_novelty()
+        return resolve(SCORES, self.outlier_score)
+
     def _threshold(self, choice: float | str | Threshold) -> Threshold:
         if isinstance(choice, str) and choice not in THRESHOLDS:
             raise ValueError(
@@ -699,6 +741,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             )
         if not isinstance(choice, str | Threshold):
             choice = Quantile(choice)
+        if choice == "auto" and self.novelty:
+            return Conformal()
         return resolve(THRESHOLDS, choice)
 
     def _voters(self, X: np.ndarray) -> np.ndarray | None:

@@ -46,6 +46,17 @@ def _default(damped: bool) -> tuple[Any, ...]:
     return (of_residual, *of_sample)
 
 
+def for_novelty() -> Combined:
+    """Return the detector's default score with ``novelty=True``, which was chosen with benchmarks/outliers.py.
+
+    Without outliers among the training samples, more references are better; isolation and damping, which contaminated
+    training sets need, lower the accuracy.
+    """
+    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=False)
+    of_sample = (SampleDistance(1, 4096), RankDistance(1), "feature_tails")
+    return Combined([of_residual, *of_sample], n_largest=3, damped=False)
+
+
 class Combined(OutlierScore):
     """Several scores on a common scale, of which the largest for each sample are averaged.
 
@@ -88,6 +99,7 @@ class Combined(OutlierScore):
     R. A. Fisher, "Statistical Methods for Research Workers", 1932; L. H. C. Tippett, "The Methods of Statistics", 1931.
     """
 
+    is_log_scale = True
     _resolved: list[OutlierScore] | None = None
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "scores": [list, tuple, None],
