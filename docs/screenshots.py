@@ -24,8 +24,11 @@ if (root.scrollWidth > root.clientWidth) faults.push(`${root.scrollWidth - root.
 const isCut = text => text.scrollWidth > text.clientWidth + 1 || text.getBoundingClientRect().right > window.innerWidth;
 for (const text of document.querySelectorAll("article :is(h1, h2, h3, p, dt)"))
     if (isCut(text) && !text.closest("table")) faults.push(`cut off: ${text.textContent.slice(0, 40)}`);
+for (const box of document.querySelectorAll(".prev-next-area a, :has(> table.autosummary)"))
+    if (isCut(box)) faults.push(`cut off: ${box.textContent.trim().slice(0, 40)}`);
 for (const cell of document.querySelectorAll("article td"))
-    if (cell.clientWidth < 40 && cell.textContent.trim().length > 12) faults.push(`narrow cell: ${cell.textContent}`);
+    if (cell.checkVisibility() && cell.clientWidth < 40 && cell.textContent.trim().length > 12)
+        faults.push(`narrow cell: ${cell.textContent}`);
 for (const image of document.images)
     if (image.complete && !image.naturalWidth) faults.push(`${image.src} is not loaded`);
 return faults;

@@ -70,7 +70,8 @@ def clean_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, l
     """Adapt a docstring to Sphinx, after numpydoc.
 
     References to scikit-learn's user guide, and names with a trailing underscore in shapes, become plain text. Those
-    to the literature, of which each begins with the initials of an author, become a list.
+    to the literature, of which each begins with the initials of an author, become a list. Versions of scikit-learn, in
+    docstrings of its methods, are left out.
     """
     text = re.sub(r":(?:ref|term):`([^`<]+?)\s*<[^`>]+>`", r"\1", "\n".join(lines))
     text = re.sub(r":term:`([^`]+)`", r"\1", re.sub(r":ref:`[^`]+`", "scikit-learn's user guide", text))
@@ -78,8 +79,9 @@ def clean_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, l
     before, rubric, after = text.partition(".. rubric:: References\n")
     references, *others = re.split(r"(?=^\.\. )", after, maxsplit=1, flags=re.MULTILINE)
     references = re.sub(r"^(?=\S)(?![A-Z]\.(?:-[A-Z]\.)? )", "  ", references, flags=re.MULTILINE)
-    references = re.sub(r"^(?=[A-Z]\.(?:-[A-Z]\.)? )", "- ", references, flags=re.MULTILINE)
-    lines[:] = (before + rubric + references + "".join(others)).split("\n")
+    references = re.sub(r"^([A-Z])(?=\.(?:-[A-Z]\.)? )", r"- \1\\", references, flags=re.MULTILINE)
+    text = before + rubric + references + "".join(others)
+    lines[:] = re.sub(r"^( *)\.\. versionadded::.*\n(?:\1 .*\n)*", "", text, flags=re.MULTILINE).split("\n")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

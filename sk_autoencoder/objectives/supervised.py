@@ -97,13 +97,23 @@ class Supervised(Objective):
         self.encoder_rate = encoder_rate
 
     # What the autoencoder's objective says of itself.
-    encoded_per_component = property(lambda self: self.objective.encoded_per_component)  # type: ignore[assignment]
-    prevents_copying = property(lambda self: self.objective.prevents_copying)  # type: ignore[assignment]
-    uses_gradients = property(lambda self: self.objective.uses_gradients)  # type: ignore[assignment]
-    has_prior = property(lambda self: self.objective.has_prior)  # type: ignore[assignment]
+    encoded_per_component = property(  # type: ignore[assignment]
+        lambda self: self.objective.encoded_per_component, doc="Outputs of the encoder for each component."
+    )
+    prevents_copying = property(  # type: ignore[assignment]
+        lambda self: self.objective.prevents_copying, doc="Whether the autoencoder's objective prevents copying."
+    )
+    uses_gradients = property(  # type: ignore[assignment]
+        lambda self: self.objective.uses_gradients, doc="Whether the autoencoder's objective computes gradients itself."
+    )
+    has_prior = property(  # type: ignore[assignment]
+        lambda self: self.objective.has_prior, doc="Whether codes have a prior distribution."
+    )
     posterior = property(lambda self: self.objective.posterior)
     log_likelihood = property(lambda self: self.objective.log_likelihood)
-    trim = property(lambda self: self.objective.trim)  # type: ignore[assignment]
+    trim = property(  # type: ignore[assignment]
+        lambda self: self.objective.trim, doc="Fraction of a mini-batch that is left out of the autoencoder's loss."
+    )
 
     uses_uncorrupted = True
 
