@@ -64,19 +64,21 @@ def _offset(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> f
 
 
 # With novelty=True, fit warns if more than 2 % of the training samples have scores that one in 1000 inliers exceeds, by
-# an exponential tail above the median. In 80 of 82 sets of inliers, at most 1.4 % had.
-_CONTRADICTING, _RARE = 0.02, 1e-3
+# an exponential tail above the median. In 80 of 82 sets of inliers, at most 1.4 % had. Where samples are repeated, such
+# as counts and categories, scores are no evidence: samples that occur once are far from all others.
+_CONTRADICTING, _RARE, _FEWEST_OUTLIERS, _DISTINCT = 0.02, 1e-3, 5, 0.9
 
 
 def _warn_of_outliers(held_out: np.ndarray, is_log_scale: bool) -> None:
     """Warn if the scores of held-out training samples show that some of them are outliers."""
     logs = held_out if is_log_scale else np.log(held_out.clip(min=ROUNDING))
     median, upper = np.quantile(logs, [0.5, 0.75])
-    share = np.mean(logs > median + (upper - median) * np.log2(0.5 / _RARE))
-    if upper > median and share > _CONTRADICTING:
+    n_outliers = np.count_nonzero(logs > median + (upper - median) * np.log2(0.5 / _RARE))
+    if n_outliers > max(_CONTRADICTING * len(logs), _FEWEST_OUTLIERS - 1):
         warn(
-            f"novelty=True states that all training samples are inliers, but {share:.1%} of them have outlier scores "
-            f"that one in {1 / _RARE:.0f} inliers would exceed; use novelty=False, or leave out the outliers."
+            f"novelty=True states that all training samples are inliers, but {n_outliers / len(logs):.1%} of them have "
+            f"outlier scores that one in {1 / _RARE:.0f} inliers would exceed; use novelty=False, or leave out the "
+            "outliers."
         )
 
 
@@ -478,7 +480,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self._score = score.settled()
         self._calibrate(X, training, from_scratch, earlier)
         self.offset_ = _offset(threshold, repeated(-self.training_scores_, self._copies), self.calibration_scores_)
-        if self.novelty:
+        if self.novelty and self._distinct(training.X) > _DISTINCT:
             _warn_of_outliers(self.calibration_scores_, self._score.is_log_scale)
         return self
 
@@ -803,6 +805,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             n_folds = self._n_folds if self._continues() else _n_folds(n_members, training.groups)
             of_groups = folds_of_groups(training.groups, n_folds, training.groups)
             Folds.draw(training.X.shape[0], n_members, n_folds, 0, of_groups=of_groups).validation()
+
+    def _distinct(self, X: np.ndarray) -> float:
+        """Return the number of distinct samples, as a share of all."""
+        return len(np.unique(hashed(X, self._statistics.varies, exact=True))) / X.shape[0]
 
     def _folds(self, training: Samples) -> Folds:
         n_samples, n_members, seed = training.X.shape[0], self._shape.n_members, self._plan.seed

@@ -65,6 +65,7 @@ FOLLOWED = {
     "callbacks": ([Watching()], lambda m: _has(m, Watching)),
     "verbose": (True, lambda m: _has(m, ProgressBar)),
     "outlier_score": ("mahalanobis", lambda m: type(m._score).__name__ == "Mahalanobis"),
+    "novelty": (True, lambda m: "sample_isolation" not in m.component_scores(m.X)),
     "contamination": (0.5, lambda m: (m.predict(m.X) == 1).sum() == 60),
     "n_estimators": (3, lambda m: m.net_.module_.shape.n_members == 3),
 }

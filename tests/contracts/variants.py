@@ -31,6 +31,7 @@ AXES = {
     "outlier_score": SCORES,
     "contamination": THRESHOLDS,
 }
+FLAGS = {"novelty": [True]}  # other defaults of an estimator
 
 # Choices that change the way of a row or of the training, and are no registry line.
 OPTIONS = {
@@ -95,7 +96,11 @@ def variants():
     found = {}
     seen = set()
     for estimator in ESTIMATORS:
-        axes = {axis: registry for axis, registry in AXES.items() if axis in inspect.signature(estimator).parameters}
+        axes = {
+            axis: registry
+            for axis, registry in (AXES | FLAGS).items()
+            if axis in inspect.signature(estimator).parameters
+        }
         lines = ((axis, name) for axis, registry in axes.items() for name in registry)
         choices = {f"{axis}={name}": with_objective(axis, name) for axis, name in lines} | OPTIONS
         for name, choice in choices.items():

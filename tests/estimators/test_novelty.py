@@ -1,0 +1,110 @@
+"""The detector with ``novelty=True``: the training samples are all inliers."""
+
+import copy
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.scores import Combined, RankDistance, ResidualDistance, SampleDistance
+
+CLAIM = "novelty=True states that all training samples are inliers"
+
+
+@pytest.fixture(scope="module", name="X")
+def samples():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(600, 5)) @ rng.normal(size=(5, 5))
+
+
+@pytest.fixture(scope="module")
+def fitted(X):
+    return AutoencoderOutlierDetector(novelty=True, random_state=0).fit(X)
+
+
+def test_score_is_what_the_docstring_says(X, fitted):
+    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=False)
+    parts = [of_residual, SampleDistance(1, 4096), RankDistance(1), "feature_tails"]
+    written_out = AutoencoderOutlierDetector(
+        outlier_score=Combined(parts, n_largest=3, damped=False), novelty=True, random_state=0
+    )
+    np.testing.assert_array_equal(written_out.fit(X).score_samples(X[:50]), fitted.score_samples(X[:50]))
+    assert "sample_isolation" not in fitted.component_scores(X[:5])
+
+
+def test_auto_is_the_conformal_threshold(X, fitted):
+    detector = copy.deepcopy(fitted)
+    assert detector.recalibrate(contamination="conformal").offset_ == fitted.offset_
+    assert detector.recalibrate(contamination="tail").offset_ != fitted.offset_
+    assert (fitted.predict(X) == -1).mean() == pytest.approx(0.05, abs=0.005)
+
+
+def test_explicit_choices_are_not_changed(X):
+    parameters = {"outlier_score": "sample_distance", "contamination": "tail", "max_iter": 5, "random_state": 0}
+    novel, default = (AutoencoderOutlierDetector(novelty=flag, **parameters).fit(X) for flag in (True, False))
+    np.testing.assert_array_equal(novel.score_samples(X), default.score_samples(X))
+    assert novel.offset_ == default.offset_
+
+
+def test_number_of_steps():
+    X = np.random.default_rng(0).normal(size=(2000, 2))
+    found = [AutoencoderOutlierDetector(novelty=flag, n_estimators=1).fit(X).n_iter_ for flag in (True, False)]
+    n_steps = 13  # of an epoch of four fifths of the samples
+    assert found == [-(-400 // n_steps), -(-500 // n_steps)]
+
+
+def test_finds_more_among_clean_digits():
+    X, y = load_digits(return_X_y=True)
+    found = {True: [], False: []}
+    for digit in (3,):
+        train, test = X[y == digit][:100], np.r_[X[y == digit][100:], X[y != digit]]
+        labels = np.r_[np.zeros((y == digit).sum() - 100), np.ones((y != digit).sum())]
+        for novelty, aurocs in found.items():
+            detector = AutoencoderOutlierDetector(novelty=novelty, random_state=0).fit(train)
+            aurocs.append(roc_auc_score(labels, -detector.score_samples(test)))
+    assert np.mean(found[True]) > np.mean(found[False])
+
+
+@pytest.mark.parametrize("share", [0.04, 0.1])
+def test_warns_if_there_are_plainly_outliers(X, share):
+    X = X.copy()
+    n_outliers = int(share * len(X))
+    X[:n_outliers] = 10 * X.std(axis=0) * np.random.default_rng(1).normal(size=(n_outliers, 5))
+    with pytest.warns(UserWarning, match=rf"{CLAIM}, but \d\.\d% of them"):
+        AutoencoderOutlierDetector(novelty=True, max_iter=20, random_state=0).fit(X)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: rng.normal(size=(300, 4)),
+        lambda rng: rng.lognormal(size=(300, 4)),
+        lambda rng: rng.uniform(size=(60, 3)),
+        lambda rng: rng.integers(2, size=(300, 6)).astype(float),
+        lambda rng: rng.poisson(size=(500, 5)).astype(float),
+        lambda rng: np.repeat(rng.normal(size=(10, 4)), 20, axis=0),
+        lambda rng: np.ones((50, 3)),
+        lambda rng: rng.normal(size=(8, 3)),
+    ],
+    ids=["normal", "lognormal", "uniform", "binary", "counts", "repeated", "constant", "few"],
+)
+def test_does_not_warn_of_inliers(draw):
+    for seed in range(3):
+        AutoencoderOutlierDetector(novelty=True, max_iter=5, random_state=seed).fit(draw(np.random.default_rng(seed)))
+
+
+def test_a_score_that_is_no_logarithm(X):
+    AutoencoderOutlierDetector(novelty=True, outlier_score="reconstruction", random_state=0).fit(X)
+
+
+def test_in_a_search(X):
+    pipeline = make_pipeline(StandardScaler(), AutoencoderOutlierDetector(max_iter=2, random_state=0))
+    y = np.where(np.arange(len(X)) % 10 == 0, -1, 1)
+    grid = {"autoencoderoutlierdetector__novelty": [True, False]}
+    search = GridSearchCV(pipeline, grid, scoring="roc_auc", cv=2).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
