@@ -180,6 +180,7 @@ TRAINING: dict[str, Detector] = {
 # Any configuration of ours is one line here.
 OURS: dict[str, Detector] = {
     "default": ours(),
+    "novelty": ours(novelty=True),
     **TRAINING,
     "squared_error": ours(outlier_score=ReconstructionError(normalize=None)),
     **{name: ours(outlier_score=name) for name in SCORES if name not in {"combined", "kl", "elbo"}},

@@ -2,8 +2,9 @@
 Outliers: what was expected, and why
 ====================================
 
-``AutoencoderOutlierDetector`` learns from normal samples. For a new one it gives a prediction, a p-value, the
-reconstruction, which is what the networks expected, and the contribution of each feature to the score.
+``AutoencoderOutlierDetector`` learns from normal samples; ``novelty=True`` states that all of them are normal. For a new
+one it gives a prediction, a p-value, the reconstruction, which is what the networks expected, and the contribution of
+each feature to the score.
 """
 
 # %%
@@ -25,7 +26,7 @@ from sk_autoencoder import (
 
 X, y = load_digits(return_X_y=True)
 threes = np.flatnonzero(y == 3)
-detector = AutoencoderOutlierDetector(contamination="conformal", random_state=0).fit(X[threes[:90]])
+detector = AutoencoderOutlierDetector(novelty=True, random_state=0).fit(X[threes[:90]])
 shown = [*threes[90:92], *(np.flatnonzero(y == digit)[1] for digit in (0, 1, 2, 4, 7, 8))]
 OutlierReconstructionDisplay.from_estimator(detector, X[shown], image_shape=(8, 8), vmin=0, vmax=16)
 plt.show()
@@ -37,7 +38,7 @@ plt.show()
 
 data = load_breast_cancer(as_frame=True)
 benign, malignant = (data.data[data.target == label] for label in (1, 0))
-detector = AutoencoderOutlierDetector(contamination="conformal", random_state=0).fit(benign[:250])
+detector = AutoencoderOutlierDetector(novelty=True, random_state=0).fit(benign[:250])
 new = pd.concat([benign[250:], malignant])
 is_outlier = np.repeat([0, 1], [len(benign) - 250, len(malignant)])
 OutlierScoreDisplay.from_estimator(detector, new, is_outlier, outlier_label=1)
