@@ -26,7 +26,16 @@ from benchmarks.few_labels_beds import (
     smaller,
     split_of,
 )
-from benchmarks.few_labels_peers import CLASSIFIERS, METHODS, OUR_REGRESSORS, OURS, REGRESSORS, Method
+from benchmarks.few_labels_peers import (
+    CLASSIFIERS,
+    METHODS,
+    OUR_REGRESSORS,
+    OURS,
+    REGRESSION_SETTINGS,
+    REGRESSORS,
+    SETTINGS,
+    Method,
+)
 
 
 def rows_of(X):
@@ -261,7 +270,8 @@ def test_a_later_run_goes_on(tmp_path, monkeypatch, capsys):
 
 
 def test_every_peer_has_three_settings_and_the_estimators_of_this_package_have_one():
-    ours = {*OURS, *OUR_REGRESSORS, "joint of mnist", "finetune of mnist", "frozen of mnist"}
+    ours = {*OURS, *OUR_REGRESSORS, *SETTINGS, *REGRESSION_SETTINGS}
+    ours |= {"joint of mnist", "finetune of mnist", "frozen of mnist"}
     for bed, methods in METHODS.items():
         draw = Draw(bed, "", 0, digits(0, 5).split, np.zeros(0))
         peers = {name: method for name, method in methods.items() if name not in ours}
