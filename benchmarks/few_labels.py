@@ -1,8 +1,8 @@
 """Few labels: classifiers and regressors where most training samples have no label.
 
-    python -m benchmarks.few_labels --data DIR [--only few mnist all regression transfer] [--sets usps ...]
-                                    [--methods NAME ...] [--draws 5] [--development] [--against NAME]
-                                    [--figure accuracy] [--show] [--out FILE]
+    python -m benchmarks.few_labels --data DIR [--only few mnist all regression transfer settings regression_settings]
+                                    [--sets usps ...] [--labels N ...] [--methods NAME ...] [--draws 5]
+                                    [--development] [--against NAME] [--figure accuracy] [--show] [--out FILE]
 
 DIR holds ``images/mnist.npz`` and ``fashion_mnist.npz`` (X_train, y_train, X_test, y_test; LeCun et al.; Zalando
 Research), ``tabular/usps.npz`` (the same keys), ``letter.npz``, ``madelon.npz`` and ``coil20.npz`` (X, y; UCI and
@@ -14,6 +14,7 @@ benchmarks/few_labels_peers.py. Each measured cell is a line of FILE, from which
 - ``all``: all labels.
 - ``regression``: 50 and 200 labels, four times as many draws.
 - ``transfer``: usps with 10 labels a class, and an encoder that was fitted on MNIST, resized to 16 x 16.
+- ``settings``, ``regression_settings``: values around the defaults of the two estimators, on development draws.
 
 The main figure is the accuracy in %, or R2 in regression. Each table also has the log loss, with probabilities of at
 least 1e-6, the Brier score (the squared error of the probabilities, summed over the classes) and seconds of the CPU:
@@ -41,7 +42,12 @@ from benchmarks.few_labels_peers import METHODS, Method
 from benchmarks.tables import as_text
 
 NAMES = ("bed", "set", "labels", "draw", "method")  # of the entries that identify a cell
-AGAINST = {"regression": "Ridge", "transfer": "SVC"}  # what a bed is compared with, if not with neighbours
+AGAINST = {  # what a bed is compared with, if not with neighbours
+    "regression": "Ridge",
+    "transfer": "SVC",
+    "settings": "AutoencoderClassifier",
+    "regression_settings": "AutoencoderRegressor",
+}
 RESULTS = Path(__file__).parent / "results" / "few_labels.jsonl"
 LEAST_PROBABILITY = 1e-6
 FORMATS = {"accuracy": ".1f", "error": ".2f", "r2": ".3f", "log_loss": ".3f", "brier": ".3f", "seconds": ".1f"}
@@ -79,7 +85,7 @@ def figures_of(bed: str) -> tuple[str, ...]:
     match bed:
         case "mnist":
             return ("error", "log_loss", "brier", "seconds")
-        case "regression":
+        case "regression" | "regression_settings":
             return ("r2", "seconds")
     return ("accuracy", "log_loss", "brier", "seconds")
 
@@ -97,6 +103,7 @@ class Values:
     bed: str
     sets: list[str]
     draws: range
+    labels: list[int] | None = None  # numbers of labels; None for all
 
     def __call__(self, figure: str, n_labels: int, method: str) -> np.ndarray:
         """Values of one method, an array (sets, draws)."""
@@ -106,7 +113,12 @@ class Values:
     @property
     def numbers(self) -> list[int]:
         """Numbers of labels."""
-        return list(dict.fromkeys(n_labels for name in self.sets for n_labels in BEDS[self.bed][name]))
+        return list(dict.fromkeys(n for name in self.sets for n in numbers_of(self.bed, name, self.labels)))
+
+
+def numbers_of(bed: str, name: str, wanted: list[int] | None) -> list[int]:
+    """Numbers of labels of a set, or those that are wanted."""
+    return [n_labels for n_labels in BEDS[bed][name] if not wanted or n_labels in wanted]
 
 
 def columns_of(values: np.ndarray, sets: list[str]) -> dict[str, np.ndarray]:
@@ -163,17 +175,19 @@ def report(values: Values, methods: list[str], figure: str | None, against: str)
 
 def draws_for(bed: str, options: argparse.Namespace) -> range:
     """Seeds of the draws of a bed."""
-    first = DEVELOPMENT if options.development else 0
+    first = DEVELOPMENT if options.development or bed.endswith("settings") else 0
     return range(first, first + options.draws * (4 if bed == "regression" else 1))
 
 
-def keys_of(bed: str, sets: Iterable[str], draws: range, methods: Iterable[str]) -> list[Key]:
+def keys_of(
+    bed: str, sets: Iterable[str], draws: range, methods: Iterable[str], labels: list[int] | None = None
+) -> list[Key]:
     """Keys of the cells of a table."""
     return [
         (bed, name, n_labels, draw, method)
         for name in sets
         for draw in draws
-        for n_labels in BEDS[bed][name]
+        for n_labels in numbers_of(bed, name, labels)
         for method in methods
     ]
 
@@ -184,19 +198,20 @@ def run(options: argparse.Namespace) -> None:
     for bed in options.only:
         methods = {name: m for name, m in METHODS[bed].items() if not options.methods or name in options.methods}
         sets = [name for name in BEDS[bed] if not options.sets or name in options.sets]
+        labels = options.labels
         draws = draws_for(bed, options)
         if not options.show:
-            missing = [key for key in keys_of(bed, sets, draws, methods) if key not in known]
+            missing = [key for key in keys_of(bed, sets, draws, methods, labels) if key not in known]
             for draw in draws_of(bed, options.data, {(name, seed) for _, name, _, seed, _ in missing}):
                 for name, method in methods.items():
                     key = bed, draw.name, draw.n_labels, draw.split.seed, name
                     if key in missing:
                         store(options.out, known, NAMES, key, measure(method, draw))
-        names = [name for name in methods if any(key in known for key in keys_of(bed, sets, draws, [name]))]
-        sets = [name for name in sets if all(key in known for key in keys_of(bed, [name], draws, names))]
+        names = [name for name in methods if any(key in known for key in keys_of(bed, sets, draws, [name], labels))]
+        sets = [name for name in sets if all(key in known for key in keys_of(bed, [name], draws, names, labels))]
         if sets and names:
             against = options.against or AGAINST.get(bed, "neighbours")
-            print(f"{report(Values(known, bed, sets, draws), names, options.figure, against)}\n", flush=True)
+            print(f"{report(Values(known, bed, sets, draws, labels), names, options.figure, against)}\n", flush=True)
 
 
 def main() -> None:
@@ -205,6 +220,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="needed by all sets but digits and those of regression")
     parser.add_argument("--only", nargs="+", choices=BEDS, default=list(BEDS))
     parser.add_argument("--sets", nargs="+", help="sets of the beds")
+    parser.add_argument("--labels", nargs="+", type=int, help="numbers of labels, 0 for all")
     parser.add_argument("--methods", nargs="+")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--development", action="store_true", help="draws for choosing settings")

@@ -90,7 +90,7 @@ class Draw:
     @property
     def is_regression(self) -> bool:
         """Whether the targets are numbers."""
-        return self.bed == "regression"
+        return self.name in REGRESSION
 
     @property
     def labelled(self) -> np.ndarray:
@@ -193,7 +193,7 @@ def labels_of(bed: str, y: np.ndarray, n_labels: int) -> np.ndarray:
             return first_of_each(y, None)
         case "mnist":
             return first_of_each(y, n_labels // N_CLASSES)
-        case "regression":
+        case "regression" | "regression_settings":
             return np.where(np.arange(len(y)) < n_labels, y, np.nan)
     return first_of_each(y, n_labels)
 
@@ -204,4 +204,6 @@ BEDS: dict[str, dict[str, tuple[int, ...]]] = {
     "all": dict.fromkeys(("letter", "madelon"), (0,)),  # 0 stands for all
     "regression": dict.fromkeys(REGRESSION, (50, 200)),  # labels
     "transfer": {"usps": (10,)},  # labels a class
+    "settings": dict.fromkeys(("usps", "letter", "digits"), (10,)),  # labels a class
+    "regression_settings": dict.fromkeys(REGRESSION, (50, 200)),  # labels
 }

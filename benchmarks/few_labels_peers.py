@@ -8,10 +8,11 @@ regression.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import process_time
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from sklearn.base import clone
@@ -29,6 +30,7 @@ from sklearn.svm import SVC, SVR
 
 from benchmarks.few_labels_beds import Draw
 from sk_autoencoder import AutoencoderClassifier, AutoencoderRegressor, AutoencoderTransformer
+from sk_autoencoder.objectives import VirtualAdversarial, supervised
 
 N_FOLDS = 3
 N_ROUNDS = 50  # of boosting
@@ -49,12 +51,15 @@ class Method:
         Whether the estimator is fitted on unlabelled samples too.
     most_unlabelled : int or None, default=None
         How many of them at most.
+    constants : mapping, default={}
+        Values of constants of ``sk_autoencoder.objectives.supervised`` during the fit.
     """
 
     settings: Callable[[Draw], Sequence[Any]]
     view: str = "samples"
     unlabelled: bool = False
     most_unlabelled: int | None = None
+    constants: Mapping[str, float] = field(default_factory=dict)
 
     def fit(self, draw: Draw) -> Fitted:
         """Choose a setting and fit it."""
@@ -67,7 +72,8 @@ class Method:
         X, y = encode(draw.split.X[rows]), draw.y[rows]
         settings = [seeded(estimator, draw.split.seed) for estimator in self.settings(draw)]
         chosen = best_of(settings, X, y, len(draw.labelled), draw)
-        estimator = settings[chosen].fit(X, y)
+        with patch.dict(vars(supervised), self.constants):
+            estimator = settings[chosen].fit(X, y)
         if not draw.is_regression and not hasattr(estimator, "predict_proba"):
             scaled = CalibratedClassifierCV(clone(estimator), method="temperature", cv=folds_of(draw), ensemble=False)
             return Fitted(estimator, scaled.fit(X, y), encode, chosen, before + process_time() - start)
@@ -234,10 +240,27 @@ OUR_REGRESSORS = {
     "corrupted": regressor(reconstruction_weight=0.0),
     "scratch": regressor(autoencoder=PLAIN, reconstruction_weight=0.0),
 }
+# Values around the defaults, from which development draws choose.
+SETTINGS = {"AutoencoderClassifier": classifier()} | {
+    f"epsilon {epsilon}, weight {weight}": classifier(consistency=VirtualAdversarial(epsilon, weight))
+    for epsilon, weight in ((0.1, 0.3), (0.4, 0.3), (0.2, 0.1), (0.2, 1.0))
+}
+SETTINGS |= {f"learning rate {rate}": classifier(learning_rate_init=rate) for rate in (0.001, 0.01)}
+SETTINGS |= {
+    f"last {tuned:.0%} clean": replace(SETTINGS["AutoencoderClassifier"], constants={"TUNED": tuned})
+    for tuned in (0.0, 0.4)
+}
+SETTINGS |= {"finetune": OURS["finetune"]}
+REGRESSION_SETTINGS = {"AutoencoderRegressor": regressor()}
+REGRESSION_SETTINGS |= {f"alpha {alpha}": regressor(alpha=alpha) for alpha in (1.0, 10.0, 30.0)}
+REGRESSION_SETTINGS |= {"learning rate 0.003": regressor(learning_rate_init=0.003)}
+REGRESSION_SETTINGS |= {"virtual adversarial": regressor(consistency="virtual_adversarial")}
 METHODS: dict[str, dict[str, Method]] = {
     "few": CLASSIFIERS | OURS,
     "mnist": CLASSIFIERS | OURS,
     "all": {name: CLASSIFIERS[name] for name in ("logistic", "SVC", "neighbours", "boosting", "MLP")} | OURS,
     "regression": REGRESSORS | OUR_REGRESSORS,
     "transfer": TRANSFER | OURS | {f"{name} of mnist": transferred(name) for name in ("joint", "finetune", "frozen")},
+    "settings": SETTINGS,
+    "regression_settings": REGRESSION_SETTINGS,
 }

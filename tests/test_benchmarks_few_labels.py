@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,17 @@ from benchmarks.few_labels_beds import (
     smaller,
     split_of,
 )
-from benchmarks.few_labels_peers import CLASSIFIERS, METHODS, OUR_REGRESSORS, OURS, REGRESSORS, Method
+from benchmarks.few_labels_peers import (
+    CLASSIFIERS,
+    METHODS,
+    OUR_REGRESSORS,
+    OURS,
+    REGRESSION_SETTINGS,
+    REGRESSORS,
+    SETTINGS,
+    Method,
+)
+from sk_autoencoder.objectives import supervised
 
 
 def rows_of(X):
@@ -199,6 +210,20 @@ ACCURACIES = {
 }
 
 
+def test_a_constant_is_changed_during_the_fit_only():
+    seen = []
+
+    class Reader(DummyClassifier):
+        def fit(self, X, y):
+            seen.append(supervised.TUNED)
+            return super().fit(X, y)
+
+    before = supervised.TUNED
+    measure(Method(lambda _: [Reader()], constants={"TUNED": 0.9}), blobs())
+    assert seen == [0.9]
+    assert supervised.TUNED == before != 0.9
+
+
 class TestTables:
     @pytest.fixture
     def values(self, monkeypatch):
@@ -229,6 +254,11 @@ class TestTables:
         assert row["usps"] == f"+1.5 +- {width:.1f}"
         over_sets = half_width(np.array([(2 + 6 - 1) / 3, (1 + 2 + 2) / 3]))
         assert row["mean"] == f"+2.0 +- {over_sets:.1f}"
+
+    def test_chosen_numbers_of_labels(self, values, monkeypatch):
+        monkeypatch.setitem(BEDS, "few", dict.fromkeys(("usps", "letter", "madelon"), (5, 10, 25)))
+        assert replace(values, labels=[10]).numbers == [10]
+        assert values.numbers == [5, 10, 25]
 
     def test_error_of_mnist(self):
         cell = {"accuracy": 78.9, "log_loss": 1.0, "brier": 0.5, "seconds": 1.0}
@@ -261,9 +291,11 @@ def test_a_later_run_goes_on(tmp_path, monkeypatch, capsys):
 
 
 def test_every_peer_has_three_settings_and_the_estimators_of_this_package_have_one():
-    ours = {*OURS, *OUR_REGRESSORS, "joint of mnist", "finetune of mnist", "frozen of mnist"}
+    ours = {*OURS, *OUR_REGRESSORS, *SETTINGS, *REGRESSION_SETTINGS}
+    ours |= {"joint of mnist", "finetune of mnist", "frozen of mnist"}
     for bed, methods in METHODS.items():
         draw = Draw(bed, "", 0, digits(0, 5).split, np.zeros(0))
         peers = {name: method for name, method in methods.items() if name not in ours}
-        assert {len(method.settings(draw)) for method in peers.values()} == {3}
+        expected = set() if bed.endswith("settings") else {3}
+        assert {len(method.settings(draw)) for method in peers.values()} == expected
         assert {len(methods[name].settings(draw)) for name in methods if name in ours and "mnist" not in name} == {1}
