@@ -80,7 +80,7 @@ PEERS: dict[str, dict[str, Detector]] = {
     "iforest": {f"{n} samples": partial(iforest, max_samples=n) for n in (64, 256, 1024)},
     "ocsvm": {f"nu={nu}": partial(one_scale, partial(ocsvm, nu=nu)) for nu in (0.01, 0.1, 0.5)},
     "knn": {f"k={k}": partial(knn, n_neighbors=k) for k in (1, 5, 10)},
-    "knn, standardised": {f"k={k}": partial(standardized, partial(knn, n_neighbors=k)) for k in (1, 5, 10)},
+    "knn standardised": {f"k={k}": partial(standardized, partial(knn, n_neighbors=k)) for k in (1, 5, 10)},
     "pca": {f"{share:.0%}": partial(pca, share=share) for share in (0.5, 0.8, 0.95)},
 }
 
@@ -92,10 +92,10 @@ def own(name: str) -> dict[str, Detector]:
     return {
         "default": ours(),
         "novelty": ours(novelty=True),
-        "novelty, convolutional": ours(novelty=True, network=convolutional),
-        "novelty, one scale": partial(one_scale, ours(novelty=True, scaling=None)),
-        "residual distance, one scale": partial(one_scale, ours(**of_residual)),
-        "residual distance, one scale, convolutional": partial(one_scale, ours(**of_residual, network=convolutional)),
+        "novelty convolutional": ours(novelty=True, network=convolutional),
+        "novelty one scale": partial(one_scale, ours(novelty=True, scaling=None)),
+        "residual distance one scale": partial(one_scale, ours(**of_residual)),
+        "residual distance one scale convolutional": partial(one_scale, ours(**of_residual, network=convolutional)),
     }
 
 
@@ -135,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--sets", default=",".join(SHAPES))
-    parser.add_argument("--detectors", default=",".join([*own("digits"), *PEERS]).replace(", ", "; "))
+    parser.add_argument("--detectors", default=",".join([*own("digits"), *PEERS]))
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--development", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("one_class.jsonl"))
@@ -143,7 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.filterwarnings("ignore", category=UserWarning)
     done = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
     known = {(row["set"], row["draw"], row["class"], row["detector"], row["setting"]) for row in done}
-    wanted = [detector.replace("; ", ", ") for detector in args.detectors.split(",")]
+    wanted = args.detectors.split(",")
     first = _DEVELOPMENT if args.development else 0
     with args.out.open("a") as file:
         for name in args.sets.split(","):

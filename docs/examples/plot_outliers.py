@@ -2,9 +2,9 @@
 Outliers: what was expected, and why
 ====================================
 
-``AutoencoderOutlierDetector`` learns from normal samples; ``novelty=True`` states that all of them are normal. For a new
-one it gives a prediction, a p-value, the reconstruction, which is what the networks expected, and the contribution of
-each feature to the score.
+``AutoencoderOutlierDetector`` learns from normal samples; ``novelty=True`` states that all of them are normal. For a
+new one it gives a prediction, a p-value, the reconstruction, which is what the networks expected, and the contribution
+of each feature to the score.
 """
 
 # %%
