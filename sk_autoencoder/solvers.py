@@ -235,15 +235,14 @@ class FusedAdam(torch.optim.Optimizer):
 
     def fixed(self) -> tuple[Any, ...]:
         """Return what an update depends on besides learning rates and gradients: settings, and where tensors are."""
-        settings = tuple(
-            (group["betas"], group["weight_decay"], group["eps"], rate and rate.data_ptr(), counts.data_ptr())
-            for group, rate, counts in zip(self.param_groups, self._rates, self._counts, strict=True)
-        )
-        slots = [slot for slots in self._slots for slot in slots]
-        return settings, tuple(
+        settings = tuple((group["betas"], group["weight_decay"], group["eps"]) for group in self.param_groups)
+        shared = (*self._counts, *(rate for rate in self._rates if rate is not None))
+        places = tuple(
             (slot.parameter.requires_grad, *(tensor.data_ptr() for tensor in (slot.parameter, *slot[1:])))
+            for slots in self._slots
             for slot in slots
         )
+        return settings, tuple(tensor.data_ptr() for tensor in shared), places
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

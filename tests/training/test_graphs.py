@@ -14,6 +14,7 @@ from skorch.callbacks import Callback
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.losses import SquaredError
 from sk_autoencoder.objectives import Reconstruction
+from sk_autoencoder.solvers import FusedAdam
 from sk_autoencoder.training import graphs, net
 
 
@@ -137,3 +138,20 @@ def test_callbacks_can_store_the_net(rows, captured):
     assert captured
     found, expected = (net.module_.state_dict() for net in (pickle.loads(Storing.stored[-1]), model.net_))
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_what_is_fixed_does_not_depend_on_rates():
+    """Reading the value of a rate would wait for the device, and a rate of 0 would not differ from none."""
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = FusedAdam([weight], lr=0.1, betas=(0.9, 0.999), weight_decay=0.0)
+    optimizer._rates = [torch.zeros(())]
+    fixed = optimizer.fixed()
+    optimizer.set_rates()
+    assert optimizer._rates[0] == 0.1
+    assert optimizer.fixed() == fixed
+    assert "tensor" not in repr(fixed)
+    weight.requires_grad_(False)
+    assert optimizer.fixed() != fixed
+    weight.requires_grad_(True)
+    optimizer.param_groups[0]["weight_decay"] = 0.1
+    assert optimizer.fixed() != fixed
