@@ -6,8 +6,9 @@ from math import ceil, sqrt
 
 # The number of optimizer steps does not depend on the number of samples.
 TRAINING_STEPS = 3000
-# Of outlier detectors; longer training does not raise their accuracy.
-OUTLIER_STEPS, NOVELTY_STEPS = 500, 400
+# Of outlier detectors; longer training does not raise their accuracy. The second number is for scores that mostly do
+# not use the network, such as "combined".
+OUTLIER_STEPS, FEWER_OUTLIER_STEPS = 500, 150
 # With samples without labels, where more steps lower the accuracy if classes are not separated by gaps.
 FEW_LABELS_STEPS = 1000
 LARGEST_BATCH = 128

@@ -30,7 +30,7 @@ from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.donors import N_DONORS, Completion, Donors, choose_donors
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._assembly import Samples
-from sk_autoencoder.estimators._auto import NOVELTY_STEPS, OUTLIER_STEPS
+from sk_autoencoder.estimators._auto import FEWER_OUTLIER_STEPS, OUTLIER_STEPS
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._copies import as_copies, repeated
 from sk_autoencoder.estimators._folds import N_FOLDS, Folds, folds_of_groups, folds_of_members
@@ -189,9 +189,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     batch_size : int or "auto", default="auto"
         Number of samples in a mini-batch. "auto" is ``min(128, n_samples)``.
     max_iter : int or "auto", default="auto"
-        Number of epochs. "auto" is the number for 500 optimizer steps (400 with ``novelty=True``), but at most 100
-        epochs. If the network needs more than 3 million multiplications per sample (dense by default: above about 2300
-        features), the number of steps is reduced in inverse proportion, to at least 100, with a warning.
+        Number of epochs. "auto" is the number for 500 optimizer steps, or for 150 if most components of
+        ``outlier_score`` do not use the network, as in "combined"; at most 100 epochs. More steps give more accurate
+        expected values (``reconstruct``). If the network needs more than 3 million multiplications per sample (dense by
+        default: above about 2300 features), the number of steps is reduced in inverse proportion, to at least 100, with
+        a warning.
     restore_best : bool, default=True
         Whether to restore, for each member, the weights of the epoch with the smallest validation loss.
     n_iter_no_change : int, "auto" or None, default=None
@@ -728,7 +730,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     @property
     def _training_steps(self) -> int:  # type: ignore[override]
-        return NOVELTY_STEPS if self.novelty else OUTLIER_STEPS
+        return OUTLIER_STEPS if self._chosen_score().uses_network else FEWER_OUTLIER_STEPS
 
     def _chosen_score(self) -> OutlierScore:
         """Return the outlier score; the default depends on whether the training samples are inliers."""

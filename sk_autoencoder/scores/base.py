@@ -23,6 +23,7 @@ class OutlierScore(Part):
 
     required_terms: ClassVar[tuple[str, ...]] = ()  # terms of the objective that the score needs
     uses_terms: ClassVar[bool] = True  # whether the score reads any terms; if not, evaluations have none
+    uses_network: ClassVar[bool] = True  # whether the score depends on codes, reconstructions or terms
     uses_references: ClassVar[bool] = True  # whether ``fit`` reads ``references``; if not, they are empty
     explains_features: ClassVar[bool] = False  # whether the score has ``feature_scores``
     is_log_scale: ClassVar[bool] = False  # whether the score is a logarithm, such as a log-likelihood

@@ -123,6 +123,12 @@ class Combined(OutlierScore):
         return any(score.uses_terms for score in self._scores())
 
     @property
+    def uses_network(self) -> bool:  # type: ignore[override]
+        """Whether at least half of the components use the network."""
+        scores = self._scores()
+        return 2 * sum(score.uses_network for score in scores) >= len(scores)
+
+    @property
     def uses_references(self) -> bool:  # type: ignore[override]
         """Whether any component uses references."""
         return any(score.uses_references for score in self._scores())

@@ -115,6 +115,7 @@ class SampleDistance(_Nearest):
     """
 
     uses_terms = False
+    uses_network = False
     explains_features = True
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
@@ -175,6 +176,7 @@ class RankDistance(_Nearest):
     """
 
     uses_terms = False
+    uses_network = False
     explains_features = True
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:

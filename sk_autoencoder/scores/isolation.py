@@ -60,6 +60,7 @@ class SampleIsolation(_Isolation):
     """
 
     uses_terms = False
+    uses_network = False
     explains_features = True
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:

@@ -31,6 +31,7 @@ class FeatureTails(OutlierScore):
     """
 
     uses_terms = False
+    uses_network = False
     explains_features = True
     is_local = False
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_references": [integers(1)]}

@@ -51,13 +51,6 @@ def test_explicit_choices_are_not_changed(X):
     assert novel.offset_ == default.offset_
 
 
-def test_number_of_steps():
-    X = np.random.default_rng(0).normal(size=(2000, 2))
-    found = [AutoencoderOutlierDetector(novelty=flag, n_estimators=1).fit(X).n_iter_ for flag in (True, False)]
-    n_steps = 13  # of an epoch of four fifths of the samples
-    assert found == [-(-400 // n_steps), -(-500 // n_steps)]
-
-
 def test_finds_more_among_clean_digits():
     X, y = load_digits(return_X_y=True)
     found = {True: [], False: []}

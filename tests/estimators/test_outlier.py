@@ -895,3 +895,21 @@ class TestTrim:
             detector(objective=Reconstruction(trim=trim), max_iter=1).fit(X).loss_curve_[0] for trim in (0.0, 0.2)
         ]
         assert 0.2 * losses[0] < losses[1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "n_steps"),
+    [
+        pytest.param({}, 150, id="default"),
+        pytest.param({"novelty": True}, 150, id="novelty"),
+        pytest.param({"outlier_score": Combined(damped=False)}, 150, id="undamped"),
+        pytest.param({"outlier_score": "sample_distance"}, 150, id="without the network"),
+        pytest.param({"outlier_score": "code_distance"}, 500, id="code"),
+        pytest.param({"outlier_score": Combined(["mahalanobis", "sample_isolation"])}, 500, id="half"),
+    ],
+)
+def test_number_of_steps(parameters, n_steps):
+    """Networks are trained for a shorter time if most components of the score do not use them."""
+    X = draw(2000, 0)
+    model = AutoencoderOutlierDetector(**parameters, n_estimators=1, n_components=2, hidden_layer_sizes=(8,)).fit(X)
+    assert model.n_iter_ == -(-n_steps // 13)  # 13 steps an epoch, of four fifths of the samples
