@@ -106,7 +106,7 @@ def own(name: str) -> dict[str, Detector]:
         "novelty convolutional": ours(novelty=True, network=convolutional),
         "shared scale": ours(**RECIPE),
         "shared scale convolutional": ours(**RECIPE, network=convolutional),
-        **{f"shared scale, {what}": ours(**SHARED_SCALE, outlier_score=score) for what, score in SCORES.items()},
+        **{f"shared scale {what} alone": ours(**SHARED_SCALE, outlier_score=score) for what, score in SCORES.items()},
     }
 
 
