@@ -4,8 +4,7 @@ Images of one class
 
 A detector that is trained on images of one class finds images of other classes. Pixels have the same unit, so that all
 are divided by one number (``Standard(shared_scale=True)``): pixels at the border, which are nearly constant, are not
-scaled up. The network has a narrow code and no noise, and the score is the larger one of two surprises: the squared
-error of the reconstruction, and the distance of the residual to those of training images.
+scaled up. Without noise the code is narrow, and the score is the squared error of the reconstruction.
 """
 
 # %%
@@ -15,21 +14,25 @@ error of the reconstruction, and the distance of the residual to those of traini
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
 from sk_autoencoder import AutoencoderOutlierDetector, OutlierReconstructionDisplay, OutlierScoreDisplay
 from sk_autoencoder.scaling import Standard
-from sk_autoencoder.scores import Combined, ReconstructionError, ResidualDistance
+from sk_autoencoder.scores import ReconstructionError
 
 X, y = load_digits(return_X_y=True)
 eights = np.flatnonzero(y == 8)
 trained = np.isin(np.arange(len(y)), eights[::2])
 X_new, is_outlier = X[~trained], y[~trained] != 8
 
-score = Combined([ReconstructionError(None), ResidualDistance(1, 4096)], n_largest=1, damped=False)
 detector = AutoencoderOutlierDetector(
-    novelty=True, corruption=None, scaling=Standard(shared_scale=True), outlier_score=score, random_state=0
+    novelty=True,
+    corruption=None,
+    scaling=Standard(shared_scale=True),
+    outlier_score=ReconstructionError(None),
+    random_state=0,
 ).fit(X[trained])
 OutlierScoreDisplay.from_estimator(detector, X_new, is_outlier, outlier_label=True)
 plt.show()
@@ -48,8 +51,6 @@ plt.show()
 # -----------------------------
 # The same detector with the default scaling ranks new eights and other digits less well.
 
-own_scales = AutoencoderOutlierDetector(novelty=True, corruption=None, outlier_score=score, random_state=0).fit(
-    X[trained]
-)
+own_scales = clone(detector).set_params(scaling="standard").fit(X[trained])
 areas = [roc_auc_score(is_outlier, -model.score_samples(X_new)) for model in (detector, own_scales)]
 assert areas[0] > max(0.98, areas[1])
