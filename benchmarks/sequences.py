@@ -29,9 +29,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.cells import half_width, store, stored
+from benchmarks.one_class import RECIPE
 from benchmarks.tables import as_text
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.networks import Attention, Convolutional, Recurrent
+from sk_autoencoder.scaling import Standard
 
 Fit = Callable[[np.ndarray, int], Callable[[np.ndarray], np.ndarray]]
 """Fit on samples with a seed, and return what maps samples to outlier scores, or to reconstructions."""
@@ -86,6 +88,9 @@ BEATS: dict[str, Fit] = {
     "attention, own score": own(**ATTENTION),
     "EncDec-AD (LSTM, feedback, Mahalanobis)": own(**ENCDEC_AD, max_iter=300),
     "dense, default score": partial(by_detector, {}),
+    "dense, default score, shared scale": partial(by_detector, {"scaling": Standard(shared_scale=True)}),
+    "dense, novelty, shared scale": partial(by_detector, {"scaling": Standard(shared_scale=True), "novelty": True}),
+    "dense, recipe of images": partial(by_detector, RECIPE),
     "attention, default score": partial(by_detector, {**ATTENTION, "n_components": 4}),
 }
 

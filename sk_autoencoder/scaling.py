@@ -216,6 +216,10 @@ class Scaling(Part):
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
         """Compute the scaling from X, an array or a CSR matrix, and its statistics."""
 
+    def unit(self, statistics: ColumnStatistics) -> np.ndarray:
+        """Return the unit of ``input_margin`` for each feature, in units of X."""
+        return statistics.scale
+
 
 class Standard(Scaling):
     """Standardize features: mean 0 and standard deviation 1; a constant feature becomes 0.
@@ -231,17 +235,39 @@ class Standard(Scaling):
         value has less effect on the reconstruction of other features. Targets, residuals and outlier scores are not
         changed. None is no limit. "auto" is 1.0 in ``AutoencoderTransformer`` and None in
         ``AutoencoderOutlierDetector``.
+    shared_scale : bool, default=False
+        Whether all features are divided by the same number, the root of the mean variance of the features that vary.
+        Use True for features that have the same unit, like the pixels of images and the steps of one sensor: a pixel
+        that hardly varies is not scaled up, and distances between samples keep their proportions.
+
+    Examples
+    --------
+    >>> from sk_autoencoder import AutoencoderOutlierDetector
+    >>> from sk_autoencoder.scaling import Standard
+    >>> detector = AutoencoderOutlierDetector(scaling=Standard(shared_scale=True))
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"input_margin": INPUT_MARGIN}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "input_margin": INPUT_MARGIN,
+        "shared_scale": ["boolean"],
+    }
 
-    def __init__(self, input_margin: float | str | None = "auto"):
+    def __init__(self, input_margin: float | str | None = "auto", shared_scale: bool = False):
         self.input_margin = input_margin
+        self.shared_scale = shared_scale
 
     def fit(self, X: np.ndarray, statistics: ColumnStatistics) -> Affine:
         """Compute the scaling."""
         del X
-        return Affine(statistics.mean, statistics.scale)
+        return Affine(statistics.mean, self.unit(statistics))
+
+    def unit(self, statistics: ColumnStatistics) -> np.ndarray:
+        """Return the scale of each feature."""
+        varies = statistics.varies
+        if not (self.shared_scale and varies.any()):
+            return statistics.scale
+        mean_variance = (statistics.variance[varies] / varies.sum()).sum()  # the sum of variances could overflow
+        return np.full_like(statistics.scale, np.sqrt(mean_variance))
 
 
 class MinMax(Scaling):

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks import one_class
@@ -28,6 +29,36 @@ def test_development_draws_score_training_images(draw, part, tmp_path):
         assert (y == 0).sum() == (20 if part == "test" else 0), digit
 
 
+@pytest.mark.parametrize(("draw", "n_trained", "n_scored"), [(0, 8, 6), (1000, 6, 4)])
+def test_heart_beats(draw, n_trained, n_scored, tmp_path):
+    (tmp_path / "series").mkdir()
+    X = np.arange(140 * 10, dtype=np.float32).reshape(10, 140)
+    y = np.array([1] * 8 + [2] * 2, dtype=np.int8)
+    np.savez(tmp_path / "series" / "ecg5000.npz", X_train=X, y_train=y, X_test=-X[4:], y_test=y[4:])
+    [(_, train, scored, labels)] = one_class.tasks("ecg5000", tmp_path, draw)
+    assert train.shape == (n_trained, 140)
+    assert scored.shape == (n_scored, 140)
+    assert labels.sum() == 2
+    assert len(np.unique(np.r_[train, scored], axis=0)) == n_trained + n_scored
+
+
+def test_differences_are_those_of_the_classes():
+    rows = [
+        {
+            "set": "digits",
+            "draw": 0,
+            "class": digit,
+            "detector": detector,
+            "setting": setting,
+            "auroc": auroc,
+            "seconds": 1,
+        }
+        for digit in range(4)
+        for detector, setting, auroc in [("shared scale", "", 98 + digit % 2), ("knn", "k=1", 97), ("knn", "k=5", 90)]
+    ]
+    assert "+1.50 ± 0.92 (k=1)" in one_class.differences(pd.DataFrame(rows))
+
+
 def test_peers_show_their_best_setting_and_nothing_runs_twice(tmp_path, capsys):
     out = tmp_path / "results.jsonl"
     arguments = ["--sets", "digits", "--detectors", "norm,knn", "--out", str(out)]
@@ -36,7 +67,7 @@ def test_peers_show_their_best_setting_and_nothing_runs_twice(tmp_path, capsys):
     assert len(rows) == 10 * (1 + 3)
     best = max(np.mean([row["auroc"] for row in rows if row["setting"] == f"k={k}"]) for k in (1, 5, 10))
     table = capsys.readouterr().out
-    assert f"{best:.1f} (" in table
+    assert f"{best:.2f} (" in table
     one_class.main(arguments)
     assert capsys.readouterr().out == table
     assert len(out.read_text().splitlines()) == len(rows)

@@ -98,6 +98,58 @@ def test_robust_reads_at_most_50000_rows():
     np.testing.assert_array_equal(affine.center, np.median(X[::3], axis=0))
 
 
+class TestSharedScale:
+    PART = Standard(shared_scale=True)
+
+    def test_is_the_root_of_the_mean_variance(self, rows):
+        affine = self.PART.fit(rows, column_statistics(rows))
+        np.testing.assert_allclose(affine.center, rows.mean(axis=0))
+        np.testing.assert_allclose(affine.scale, np.sqrt(rows.var(axis=0).mean()))
+
+    def test_distances_keep_their_proportions(self, rows):
+        moved = scaled(self.PART, rows * 1e6 + np.arange(5.0))
+        ratios = np.linalg.norm(moved - moved[0], axis=1)[1:] / np.linalg.norm(rows - rows[0], axis=1)[1:]
+        np.testing.assert_allclose(ratios, ratios[0])
+
+    def test_constant_columns_do_not_change_it(self, rows):
+        wider = np.c_[rows, np.full((len(rows), 3), 7.0)]
+        found, expected = (self.PART.fit(X, column_statistics(X)).scale for X in (wider, rows))
+        np.testing.assert_allclose(found, expected[0])
+
+    def test_without_a_feature_that_varies_it_is_that_of_standard(self):
+        statistics = column_statistics(np.full((5, 2), 0.1))
+        np.testing.assert_array_equal(self.PART.fit(None, statistics).scale, statistics.scale)
+
+    def test_missing_values_and_weights(self, rows):
+        gaps = np.where(rows > rows.mean(axis=0), np.nan, rows)
+        expected = np.sqrt(np.nanvar(gaps, axis=0).mean())
+        np.testing.assert_allclose(self.PART.fit(gaps, column_statistics(gaps)).scale, expected)
+        weight = np.arange(len(rows)) % 3
+        repeated = np.repeat(rows, weight, axis=0)
+        found, expected = column_statistics(rows, weight), column_statistics(repeated)
+        np.testing.assert_allclose(self.PART.fit(rows, found).scale, self.PART.fit(repeated, expected).scale)
+
+    def test_a_feature_without_values_does_not_change_it(self, rows):
+        wider = np.c_[rows, np.full(len(rows), np.nan)]
+        found, expected = (self.PART.fit(X, column_statistics(X)).scale for X in (wider, rows))
+        np.testing.assert_array_equal(found[:5], expected)
+
+    @pytest.mark.parametrize("container", [sparse.csr_array, np.float32])
+    def test_equal_numbers_give_equal_bits(self, container):
+        X = np.random.default_rng(0).integers(0, 4, size=(300, 5)) / 8
+        found, expected = (self.PART.fit(rows, column_statistics(rows)) for rows in (container(X), X))
+        np.testing.assert_array_equal(found, expected)
+
+    def test_large_variances_do_not_overflow(self):
+        X = np.array([[9e153, -9e153], [-9e153, 9e153]])
+        np.testing.assert_allclose(self.PART.fit(X, column_statistics(X)).scale, 9e153)
+
+    def test_the_input_margin_is_in_units_of_the_shared_scale(self, rows):
+        X = np.c_[rows, np.full(len(rows), 7.0)]
+        part = Standard(input_margin=1.0, shared_scale=True)
+        np.testing.assert_array_equal(part.unit(column_statistics(X)), part.fit(X, column_statistics(X)).scale)
+
+
 @pytest.mark.parametrize("bounds", [(1.0, 0.0), (1.0, 1.0)])
 def test_minmax_range(bounds, rows):
     with pytest.raises(ValueError, match="MinMax needs feature_range=\\(low, high\\) with low < high, got"):

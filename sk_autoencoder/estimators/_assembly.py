@@ -327,12 +327,13 @@ def fill_values(affine: Affine, statistics: ColumnStatistics) -> np.ndarray:
 
 def input_bounds(estimator: Any, assembly: Assembly, affine: Affine, statistics: ColumnStatistics) -> Bounds | None:
     """Return the range of each scaled feature in the training set, extended by the input margin on both sides."""
-    margin = "auto" if assembly.scaling is None else assembly.scaling.input_margin
+    scaling = assembly.scaling
+    margin = "auto" if scaling is None else scaling.input_margin
     if _is_auto(margin):
         margin = estimator._input_margin
     if margin is None:
         return None
-    unit = statistics.scale / affine.scale
+    unit = (statistics.scale if scaling is None else scaling.unit(statistics)) / affine.scale
     low, high = scaled_range(affine, statistics)
     return Bounds(low - margin * unit, high + margin * unit, unit)
 

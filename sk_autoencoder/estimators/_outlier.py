@@ -167,8 +167,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         Scaling of the features, which is part of the model. "auto" is "standard", or "minmax" for the binary
         cross-entropy. "standard" divides by the standard deviation, but at least by the median of the nonzero absolute
         deviations from the median, which is 1 for a binary feature with few ones. None is no scaling. Objects have
-        further parameters, for example ``Standard(input_margin=1.0)``, which limits the effect of values outside the
-        training range of their feature.
+        further parameters: ``Standard(shared_scale=True)`` divides features in one unit, like pixels, by one number,
+        and ``Standard(input_margin=1.0)`` limits the effect of values outside the training range of their feature.
     add_indicator : bool, default=False
         Whether the network gets one more input for each feature with missing values in ``fit``: 1 where the value is
         missing, 0 otherwise. With a ``sample_shape``, and in networks that read samples as sequences, there is one more

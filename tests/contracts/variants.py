@@ -12,7 +12,7 @@ from sk_autoencoder.losses import LOSSES
 from sk_autoencoder.networks import NETWORKS, Dense
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.objectives import OBJECTIVES, Reconstruction, Variational
-from sk_autoencoder.scaling import SCALINGS, MinMax
+from sk_autoencoder.scaling import SCALINGS, MinMax, Standard
 from sk_autoencoder.scores import SCORES
 from sk_autoencoder.solvers import SGD, SOLVERS
 from sk_autoencoder.thresholds import THRESHOLDS
@@ -45,6 +45,7 @@ OPTIONS = {
     "rescaled_masking": {"corruption": Masking(rescale=True)},
     "tanh_range": {"scaling": MinMax(feature_range=(-1.0, 1.0)), "network": Dense(out_activation="tanh")},
     "unscaled": {"scaling": None},
+    "shared_scale": {"scaling": Standard(shared_scale=True)},
     "sgd_decay": {"solver": "sgd", "alpha": 0.01, "learning_rate_init": 0.01},
     # Weights do not change, so training stops after the second epoch.
     "early_stopping": {"early_stopping": True, "n_iter_no_change": 1, "learning_rate_init": 1e-30},
