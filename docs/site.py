@@ -31,6 +31,14 @@ SHORT = Counter(path.rpartition(".")[2] for path in PUBLIC)
 LINKS = {path: path for path in PUBLIC} | {path.partition(".")[2]: path for path in PUBLIC}
 LINKS |= {name: path for path in PUBLIC if SHORT[name := path.rpartition(".")[2]] == 1}
 
+# Tables with so many columns of figures are narrow in narrow windows.
+MIN_FIGURES = 3
+
+
+def is_figure(text: str) -> bool:
+    """Whether the text of a cell is one or two numbers, such as "77.94/39.89" or "+.2 ± .3", or empty."""
+    return not text or (len(text) <= 16 and re.match(r"[-+.<>=\s]*\d", text) is not None)
+
 
 def write_formula(writer: Any, node: nodes.Node) -> None:
     """Write a formula as MathML, which browsers draw without a script."""
@@ -66,6 +74,26 @@ class PublicNames(SphinxTransform):
                 link += code
 
 
+class TablesOfFigures(SphinxTransform):
+    """Give tables with several columns of figures the class ``figures``, so that narrow windows can show them whole.
+
+    The cells of these columns, with their titles, have the class ``number``, and all other ones ``name``.
+    """
+
+    default_priority = 210
+
+    def apply(self, **kwargs: Any) -> None:
+        """Find the columns in which most cells are figures, or empty."""
+        for table in self.document.findall(nodes.table):
+            columns = list(zip(*table.findall(nodes.row), strict=True))
+            of_figures = [2 * sum(is_figure(cell.astext()) for cell in cells) > len(cells) for _, *cells in columns]
+            if sum(of_figures) >= MIN_FIGURES:
+                table["classes"].append("figures")
+                for column, chosen in zip(columns, of_figures, strict=True):
+                    for cell in column:
+                        cell["classes"].append("number" if chosen else "name")
+
+
 def clean_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Adapt a docstring to Sphinx, after numpydoc.
 
@@ -89,6 +117,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     DEFAULT_LINKS.clear()  # types of Python and numpy are plain text
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.add_transform(PublicNames)
+    app.add_transform(TablesOfFigures)
     app.connect("source-read", link_to_gallery)
     app.connect("include-read", link_in_included)
     app.connect("autodoc-process-docstring", clean_docstring, priority=600)
