@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sklearn.base import BaseEstimator
 
+from docs.check import types_without_link
 from docs.public import MODULES, PUBLIC
 from sk_autoencoder import _validation
 
@@ -51,6 +52,12 @@ def test_each_parameter_that_names_a_class_can_be_a_link():
     found = {word for one in documented for text in types(one) for word in re.findall(r"\b[A-Z][a-z]\w+", text)}
     assert len(found & set(SHORT)) > 10
     assert {word for word in found if SHORT.count(word) != 1} - OTHERS == set()
+
+
+def test_types_without_link_are_found():
+    shown = '<span class="classifier">{}, default=None</span></dt>'
+    assert types_without_link(shown.format("str or Network")) == (["Network"], 0)
+    assert types_without_link(shown.format('str or <a href="#"><code>Network</code></a>')) == ([], 1)
 
 
 @pytest.mark.parametrize("path", SHOWN)
