@@ -39,7 +39,8 @@ return faults;
 WIDER = """
 for (const dropdown of document.querySelectorAll("details")) dropdown.open = true;
 const boxes = [...document.querySelectorAll("article :is(.pst-scrollable-table-container, .formula)")];
-return boxes.filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.textContent.replace(/\\s+/g, " ").slice(0, 40));
+const wider = boxes.filter(box => box.scrollWidth > box.clientWidth + 1);
+return wider.map(box => box.textContent.replace(/\\s+/g, " ").slice(0, 40));
 """
 STILL = """
 const rule = document.createElement("style");
