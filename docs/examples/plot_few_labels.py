@@ -6,6 +6,11 @@ A classifier that learns from 100 labelled and 1158 unlabelled digits, beside cl
 only. The unlabelled samples show where the groups of digits are; 10 labels of each kind name them.
 """
 
+# %%
+# Ten labels a class
+# ------------------
+# Unknown labels are -1. All other methods learn from the labelled digits only.
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -30,6 +35,10 @@ accuracies = {
     "AutoencoderClassifier": model.score(X_test, y_test),
 }
 
+# %%
+# Accuracy, and a map of the codes
+# --------------------------------
+
 figure, (bars, map_) = plt.subplots(1, 2, figsize=(10, 4))
 bars.barh(list(accuracies), list(accuracies.values()), color=["0.6", "0.6", "C0"])
 bars.set(xlim=(0.8, 1), xticks=[0.8, 0.85, 0.9, 0.95, 1], xlabel="accuracy on test samples", title="100 labels")
@@ -38,5 +47,9 @@ axes = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)[2][:2]
 map_.scatter(*(codes @ axes.T).T, c=y_test, cmap="tab10", s=8)
 map_.set(title="Latent codes of test samples", xlabel="first principal axis", ylabel="second")
 figure.tight_layout()
+plt.show()
+
+# %%
+# With samples without labels, the accuracy on new digits is higher than that of both classifiers of the labelled ones.
 
 assert accuracies["AutoencoderClassifier"] > max(accuracies["SVC"], accuracies["1 neighbor"])

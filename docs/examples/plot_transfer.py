@@ -7,6 +7,11 @@ alone is trained on its codes ("frozen"), the encoder is trained too ("finetune"
 from the beginning ("joint"). ``FrozenEstimator`` passes a fitted autoencoder on, for example to several classifiers.
 """
 
+# %%
+# One autoencoder, three classifiers
+# ----------------------------------
+# 100 of the training samples have a label.
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -27,6 +32,10 @@ models = {
     for training in ("frozen", "finetune", "joint")
 }
 
+# %%
+# Codes of test samples
+# ---------------------
+
 figure, panels = plt.subplots(1, 3, figsize=(12, 4))
 for panel, (training, model) in zip(panels, models.items(), strict=True):
     codes = model.transform(X_test)
@@ -34,5 +43,9 @@ for panel, (training, model) in zip(panels, models.items(), strict=True):
     panel.scatter(*(codes @ axes.T).T, c=y_test, cmap="tab10", s=8)
     panel.set(title=f"{training}: accuracy {model.score(X_test, y_test):.3f}", xticks=[], yticks=[])
 figure.tight_layout()
+plt.show()
+
+# %%
+# With "frozen" the codes are those of the autoencoder, bit for bit.
 
 assert np.array_equal(models["frozen"].transform(X), encoder.transform(X))
