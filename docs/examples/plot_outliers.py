@@ -10,7 +10,7 @@ of each feature to the score.
 # %%
 # Threes
 # ------
-# The detector is trained on half of the threes, and gets some new ones and one of each other digit.
+# The detector is trained on half of the threes, and gets two new ones and six other digits.
 
 import matplotlib.pyplot as plt
 import numpy as np
