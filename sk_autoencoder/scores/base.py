@@ -32,7 +32,7 @@ class OutlierScore(Part):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Set the flags to True if a subclass overrides the method that they describe."""
         super().__init_subclass__(**kwargs)
-        for method, flag in (("__call__", "uses_terms"), ("fit", "uses_references")):
+        for method, flag in (("__call__", "uses_terms"), ("__call__", "uses_network"), ("fit", "uses_references")):
             if method in vars(cls) and flag not in vars(cls):
                 setattr(cls, flag, True)
 

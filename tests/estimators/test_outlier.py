@@ -23,7 +23,15 @@ from sk_autoencoder._rounding import rounding
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.networks import Dense
 from sk_autoencoder.objectives import Evaluation, Objective, Reconstruction
-from sk_autoencoder.scores import SCORES, CodeDistance, Combined, Mahalanobis, OutlierScore, ReconstructionError
+from sk_autoencoder.scores import (
+    SCORES,
+    CodeDistance,
+    Combined,
+    Mahalanobis,
+    OutlierScore,
+    ReconstructionError,
+    SampleDistance,
+)
 from sk_autoencoder.thresholds import THRESHOLDS, Conformal, Hampel, Quantile, Tail, Threshold
 from tests.contracts.variants import with_objective
 
@@ -897,6 +905,13 @@ class TestTrim:
         assert 0.2 * losses[0] < losses[1] < losses[0]
 
 
+class NearResidual(SampleDistance):
+    """A score that uses the network, derived from one that does not."""
+
+    def __call__(self, evaluation, state):
+        return super().__call__(evaluation, state) + (evaluation.target - evaluation.reconstruction).abs().mean(dim=-1)
+
+
 @pytest.mark.parametrize(
     ("parameters", "n_steps"),
     [
@@ -905,6 +920,7 @@ class TestTrim:
         pytest.param({"outlier_score": Combined(damped=False)}, 150, id="undamped"),
         pytest.param({"outlier_score": "sample_distance"}, 150, id="without the network"),
         pytest.param({"outlier_score": "code_distance"}, 500, id="code"),
+        pytest.param({"outlier_score": NearResidual()}, 500, id="child"),
         pytest.param({"outlier_score": Combined(["mahalanobis", "sample_isolation"])}, 500, id="half"),
     ],
 )
