@@ -18,7 +18,11 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from sk_autoencoder import AutoencoderOutlierDetector, OutlierReconstructionDisplay, OutlierScoreDisplay
+from sk_autoencoder import (
+    AutoencoderOutlierDetector,
+    OutlierReconstructionDisplay,
+    OutlierScoreDisplay,
+)
 from sk_autoencoder.scaling import Standard
 from sk_autoencoder.scores import ReconstructionError
 
@@ -42,8 +46,10 @@ plt.show()
 # -----------------
 # Two new eights, and one of each of six other digits: the network, which knows eights only, reconstructs them worse.
 
-shown = [*np.flatnonzero(~is_outlier)[:2], *(np.flatnonzero(y[~trained] == digit)[0] for digit in (0, 2, 4, 5, 6, 7))]
-OutlierReconstructionDisplay.from_estimator(detector, X_new[shown], image_shape=(8, 8), vmin=0, vmax=16)
+y_new = y[~trained]
+others = [np.flatnonzero(y_new == digit)[0] for digit in (0, 2, 4, 5, 6, 7)]
+shown = X_new[[*np.flatnonzero(~is_outlier)[:2], *others]]
+OutlierReconstructionDisplay.from_estimator(detector, shown, image_shape=(8, 8), vmin=0, vmax=16)
 plt.show()
 
 # %%
