@@ -235,6 +235,7 @@ OURS = {
     "finetune": classifier(training="finetune"),
     "frozen": classifier(training="frozen"),
 }
+ALL_LABELS = {"without corruption, rate 0.01": classifier(autoencoder=PLAIN, learning_rate_init=0.01)}
 OUR_REGRESSORS = {
     "AutoencoderRegressor": regressor(),
     "corrupted": regressor(reconstruction_weight=0.0),
@@ -258,7 +259,9 @@ REGRESSION_SETTINGS |= {"virtual adversarial": regressor(consistency="virtual_ad
 METHODS: dict[str, dict[str, Method]] = {
     "few": CLASSIFIERS | OURS,
     "mnist": CLASSIFIERS | OURS,
-    "all": {name: CLASSIFIERS[name] for name in ("logistic", "SVC", "neighbours", "boosting", "MLP")} | OURS,
+    "all": {name: CLASSIFIERS[name] for name in ("logistic", "SVC", "neighbours", "boosting", "MLP")}
+    | OURS
+    | ALL_LABELS,
     "regression": REGRESSORS | OUR_REGRESSORS,
     "transfer": TRANSFER | OURS | {f"{name} of mnist": transferred(name) for name in ("joint", "finetune", "frozen")},
     "settings": SETTINGS,

@@ -28,6 +28,7 @@ from benchmarks.few_labels_beds import (
     split_of,
 )
 from benchmarks.few_labels_peers import (
+    ALL_LABELS,
     CLASSIFIERS,
     METHODS,
     OUR_REGRESSORS,
@@ -291,7 +292,7 @@ def test_a_later_run_goes_on(tmp_path, monkeypatch, capsys):
 
 
 def test_every_peer_has_three_settings_and_the_estimators_of_this_package_have_one():
-    ours = {*OURS, *OUR_REGRESSORS, *SETTINGS, *REGRESSION_SETTINGS}
+    ours = {*OURS, *ALL_LABELS, *OUR_REGRESSORS, *SETTINGS, *REGRESSION_SETTINGS}
     ours |= {"joint of mnist", "finetune of mnist", "frozen of mnist"}
     for bed, methods in METHODS.items():
         draw = Draw(bed, "", 0, digits(0, 5).split, np.zeros(0))
