@@ -30,6 +30,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,6 +161,16 @@ def trained(n_steps: int, **parameters: object) -> Detector:
     return detector
 
 
+def for_steps(n_steps: int) -> Detector:
+    """Make the default detector, trained for so many steps, but at most 100 epochs."""
+
+    def detector(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+        steps_of_an_epoch = ceil(len(train) * 4 // 5 / _BATCH)
+        return ours(max_iter=min(100, ceil(n_steps / steps_of_an_epoch)))(train, test, seed)
+
+    return detector
+
+
 _BATCH = 128
 _BLIND: dict[str, object] = {"corruption": None, "outlier_score": "reconstruction", "restore_best": False}
 FAMILIES: dict[str, dict[str, object]] = {
@@ -181,6 +192,7 @@ TRAINING: dict[str, Detector] = {
 OURS: dict[str, Detector] = {
     "default": ours(),
     "novelty": ours(novelty=True),
+    **{f"default for {n_steps} steps": for_steps(n_steps) for n_steps in (250, 500)},
     **TRAINING,
     "squared_error": ours(outlier_score=ReconstructionError(normalize=None)),
     **{name: ours(outlier_score=name) for name in SCORES if name not in {"combined", "kl", "elbo"}},
