@@ -96,7 +96,61 @@ class _Distance(_Nearest):
         """Return the positive number that each entry is divided by, (n_members, width)."""
 
 
-class SampleDistance(_Nearest):
+class _OfSamples(_Nearest):
+    """Abstract base class: distances of samples, after a transformation that is the same for all members.
+
+    The references of a member come from several sources, the held-out samples of members ``others``, and different
+    members share sources. So the references of each source are stored once, (n_sources, n, width), with the indices of
+    each member's sources, (n_members, n_member_sources).
+    """
+
+    uses_terms = False
+    uses_network = False
+    explains_features = True
+
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
+        """Store the transformed references, and what the transformation is learnt from."""
+        del held_out
+        rows = some(references, self.n_references).target
+        sources = torch.arange(len(rows), device=rows.device)[:, None] if others is None else others
+        n_sources, n_member_sources = int(sources.max()) + 1, sources.shape[1]
+        stored = rows.new_empty(n_sources, rows.shape[1] // n_member_sources, rows.shape[2])
+        for member_rows, member_sources in zip(rows, sources, strict=True):
+            # The references of a member alternate between its sources.
+            complete = member_rows[: stored.shape[1] * n_member_sources]
+            stored[member_sources] = complete.unflatten(0, (-1, n_member_sources)).swapaxes(0, 1)
+        state = self._learnt(stored)
+        return state | {"references": self._transformed(stored, state), "sources": sources}
+
+    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the mean distance."""
+        rows, sources = evaluation.target, state["sources"]
+        if len(rows) == 1 or not torch.equal(rows, rows[:1].expand_as(rows)):
+            return self._mean(self._transformed(rows, state), self._of_members(state))
+        # All members have the same samples: compute the distance to each reference only once.
+        distances = city_block(self._transformed(rows[:1], state)[0], state["references"].flatten(0, 1))
+        nearest = self._smallest(distances.unflatten(-1, state["references"].shape[:2]))
+        return torch.stack([self._mean_of(nearest[:, member_sources].flatten(1)) for member_sources in sources])
+
+    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the term of each feature in the mean distance."""
+        return self._addends(self._transformed(evaluation.target, state), self._of_members(state))
+
+    def _of_members(self, state: State) -> Tensor:
+        return state["references"][state["sources"]].flatten(1, 2)
+
+    def _learnt(self, rows: Tensor) -> State:
+        """Return what the transformation needs of the references of all sources, (n_sources, n, n_features)."""
+        del rows
+        return {}
+
+    def _transformed(self, rows: Tensor, state: State) -> Tensor:
+        """Return the vectors that are compared, (k, n, n_features) -> (k, n, width)."""
+        del state
+        return rows
+
+
+class SampleDistance(_OfSamples):
     """Mean distance of a sample to the nearest training samples, in scaled units; the network is not used.
 
     Parameters
@@ -114,52 +168,13 @@ class SampleDistance(_Nearest):
     M. Sugiyama and K. Borgwardt, "Rapid Distance-Based Outlier Detection via Sampling", NeurIPS 2013.
     """
 
-    uses_terms = False
-    uses_network = False
-    explains_features = True
 
-    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Store the references.
-
-        The references of a member come from several sources, the held-out samples of members ``others``, and different
-        members share sources. So the references of each source are stored once, (n_sources, n, n_features), with the
-        indices of each member's sources, (n_members, n_member_sources).
-        """
-        del held_out
-        rows = some(references, self.n_references).target
-        sources = torch.arange(len(rows), device=rows.device)[:, None] if others is None else others
-        n_sources, n_member_sources = int(sources.max()) + 1, sources.shape[1]
-        stored = rows.new_empty(n_sources, rows.shape[1] // n_member_sources, rows.shape[2])
-        for member_rows, member_sources in zip(rows, sources, strict=True):
-            # The references of a member alternate between its sources.
-            complete = member_rows[: stored.shape[1] * n_member_sources]
-            stored[member_sources] = complete.unflatten(0, (-1, n_member_sources)).swapaxes(0, 1)
-        return {"references": stored, "sources": sources}
-
-    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the mean distance."""
-        rows, sources = evaluation.target, state["sources"]
-        if len(rows) == 1 or not torch.equal(rows, rows[:1].expand_as(rows)):
-            return self._mean(rows, self._of_members(state))
-        # All members have the same samples: compute the distance to each reference only once.
-        distances = city_block(rows[0], state["references"].flatten(0, 1))
-        nearest = self._smallest(distances.unflatten(-1, state["references"].shape[:2]))
-        return torch.stack([self._mean_of(nearest[:, member_sources].flatten(1)) for member_sources in sources])
-
-    def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the term of each feature in the mean distance."""
-        return self._addends(evaluation.target, self._of_members(state))
-
-    def _of_members(self, state: State) -> Tensor:
-        return state["references"][state["sources"]].flatten(1, 2)
-
-
-class RankDistance(_Nearest):
+class RankDistance(_OfSamples):
     """Mean distance of a sample to the nearest training samples, by ranks and logarithms; the network is not used.
 
-    Each value x is replaced by two: the standard normal quantile of its rank among the values of the references (ties
-    get their mean rank), and ``sign(x) * log(1 + abs(x))``. This shrinks long tails and gaps, and gives more weight to
-    differences where values of a feature are dense.
+    Each value x is replaced by two: the standard normal quantile of its rank among the values of the references of all
+    members (ties get their mean rank), and ``sign(x) * log(1 + abs(x))``. This shrinks long tails and gaps, and gives
+    more weight to differences where values of a feature are dense.
 
     Parameters
     ----------
@@ -175,25 +190,16 @@ class RankDistance(_Nearest):
     The American Statistician 35, 1981.
     """
 
-    uses_terms = False
-    uses_network = False
-    explains_features = True
-
-    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Store the transformed references, and the sorted values of each feature."""
-        del held_out, others
-        rows = some(references, self.n_references).target
-        ordered = ordered_columns(rows)
-        return {"references": _ranks_and_logs(rows, ordered), "sorted": ordered}
-
-    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the mean distance."""
-        return self._mean(_ranks_and_logs(evaluation.target, state["sorted"]), state["references"])
-
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the terms of each feature in the mean distance, summed over rank and logarithm."""
-        addends = self._addends(_ranks_and_logs(evaluation.target, state["sorted"]), state["references"])
-        return addends.unflatten(-1, (2, -1)).sum(dim=-2)
+        return super().feature_scores(evaluation, state).unflatten(-1, (2, -1)).sum(dim=-2)
+
+    def _learnt(self, rows: Tensor) -> State:
+        return {"sorted": ordered_columns(rows.flatten(0, 1)[None])}
+
+    def _transformed(self, rows: Tensor, state: State) -> Tensor:
+        together = rows.flatten(0, 1)[None]
+        return _ranks_and_logs(together, state["sorted"])[0].unflatten(0, rows.shape[:2])
 
 
 class CodeDistance(_Distance):
@@ -244,7 +250,7 @@ class ResidualDistance(_Distance):
 
 
 def _ranks_and_logs(rows: Tensor, ordered: Tensor) -> Tensor:
-    """Normal quantiles of ranks among the ordered values, followed by signed logarithms, (n_members, n, 2 * width)."""
+    """Normal quantiles of ranks among the ordered values, followed by signed logarithms, (1, n, 2 * width)."""
     below, up_to = counts_below(rows, ordered)
     rank = (below + up_to).double() / 2 + 0.5
     return torch.cat([torch.special.ndtri(rank / (ordered.shape[-1] + 1)).mT, signed_log(rows)], dim=-1).to(rows.dtype)

@@ -111,13 +111,15 @@ def test_what_stands_beside_does_not_matter(score):
     """Rows and members have their own results: rows to the bit, whatever their number."""
     references, held_out = evaluation(60, 3, n_members=2), evaluation(40, 4, n_members=2)
     state = score.fit(references, held_out)
-    assert all(len(value) == 2 for value in state.values())
+    ranks = "sorted" if isinstance(score, RankDistance) else "rank_distance.sorted"  # all members share them
+    assert all(len(value) == 1 + (name != ranks) for name, value in state.items())
     rows = evaluation(150, 5, n_members=2)
     together = score(rows, state)
     for part in (slice(0, 2), slice(31, 33), slice(1, 34), slice(5, 102), slice(64, 150)):
         torch.testing.assert_close(score(rows[:, part], state), together[:, part], rtol=0, atol=0)
-    # Combined looks at all members before it chooses; ReconstructionIsolation gives each member other directions.
-    if not isinstance(score, Combined | ReconstructionIsolation):
+    # Combined looks at all members before it chooses; ReconstructionIsolation gives each member other directions;
+    # RankDistance counts ranks among the references of all members.
+    if not isinstance(score, Combined | ReconstructionIsolation | RankDistance):
         alone = score(rows[1:], score.fit(references[1:], held_out[1:]))
         torch.testing.assert_close(alone[0], together[1], rtol=1e-12, atol=0)
 
@@ -163,27 +165,39 @@ def test_no_feature_scores_without_a_residual():
         CodeDistance().feature_scores(NEW, {})
 
 
-def test_shared_references():
+def seen_by_ranks(rows, references):
+    """Normal quantiles of ranks among the references, and logarithms: what RankDistance compares."""
+    below = (references < rows[:, None]).sum(axis=1)
+    up_to = (references <= rows[:, None]).sum(axis=1)
+    quantiles = norm.ppf(((below + up_to) / 2 + 0.5) / (len(references) + 1))
+    return np.concatenate([quantiles, signed_log(rows)], axis=1)
+
+
+@pytest.mark.parametrize("n_neighbors", [1, 2, 25])
+@pytest.mark.parametrize("kind", [SampleDistance, RankDistance])
+def test_shared_references(kind, n_neighbors):
     """Members that judge the same rows compare them with each reference once, and find what they find alone."""
     rng = np.random.default_rng(0)
-    folds = torch.from_numpy(rng.normal(size=(3, 20, N_FEATURES)))
+    folds = rng.normal(size=(3, 20, N_FEATURES))
     others = torch.tensor([[1, 2], [0, 2], [0, 1], [1, 2]])
-    target = folds[others].swapaxes(1, 2).flatten(1, 2)
+    target = torch.from_numpy(folds)[others].swapaxes(1, 2).flatten(1, 2)
     references, rows = found(target, target, target), evaluation(50, 1)
     rows = rows.map(lambda tensor: tensor.expand(4, -1, -1))
-    for n_neighbors in (1, 2, 25):
-        score = SampleDistance(n_neighbors)
-        state = score.fit(references, references, others)
-        assert state["references"].shape == folds.shape
-        torch.testing.assert_close(state["references"], folds, rtol=0, atol=0)
-        shared = score(rows, state)
-        for member, own in enumerate(others.tolist()):
-            distances = cdist(rows.target[0], folds[own].flatten(0, 1), metric="cityblock")
-            expected = np.sort(distances, axis=1)[:, :n_neighbors].mean(axis=1)
-            np.testing.assert_allclose(shared[member], expected, rtol=1e-12)
-        different = rows.map(lambda tensor: torch.cat([tensor[:3], tensor[3:] + 1]))
-        torch.testing.assert_close(score(different, state)[:3], shared[:3], rtol=0, atol=0)
-        assert not torch.equal(score(different, state)[3], shared[3])
+    pool = folds.reshape(-1, N_FEATURES)
+    transform = (lambda table: seen_by_ranks(table, pool)) if kind is RankDistance else np.asarray
+
+    score = kind(n_neighbors)
+    state = score.fit(references, references, others)
+    np.testing.assert_allclose(state["references"].flatten(0, 1), transform(pool), rtol=1e-12)
+    shared = score(rows, state)
+    for member, own in enumerate(others.tolist()):
+        known = transform(folds[own].reshape(-1, N_FEATURES))
+        distances = cdist(transform(rows.target[0].numpy()), known, metric="cityblock")
+        expected = np.sort(distances, axis=1)[:, :n_neighbors].mean(axis=1)
+        np.testing.assert_allclose(shared[member], expected, rtol=1e-12)
+    different = rows.map(lambda tensor: torch.cat([tensor[:3], tensor[3:] + 1]))
+    torch.testing.assert_close(score(different, state)[:3], shared[:3], rtol=0, atol=0)
+    assert not torch.equal(score(different, state)[3], shared[3])
 
 
 class TestReconstructionError:
@@ -305,12 +319,8 @@ class TestDistances:
 
         (references, known), (new, unknown) = rows(50, 0), rows(20, 1)
 
-        def seen(table):
-            below = (references < table[:, None]).sum(axis=1)
-            up_to = (references <= table[:, None]).sum(axis=1)
-            return np.concatenate([norm.ppf(((below + up_to) / 2 + 0.5) / 51), signed_log(table)], axis=1)
-
-        nearest = NearestNeighbors(n_neighbors=3, metric="manhattan").fit(seen(references)).kneighbors(seen(new))[0]
+        nearest = NearestNeighbors(n_neighbors=3, metric="manhattan").fit(seen_by_ranks(references, references))
+        nearest = nearest.kneighbors(seen_by_ranks(new, references))[0]
         found = scored(RankDistance(3), unknown, references=known)
         np.testing.assert_allclose(found, nearest.mean(axis=1), rtol=1e-10)
 
