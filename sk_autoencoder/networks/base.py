@@ -114,8 +114,10 @@ class Autoencoder(nn.Module):
     """
 
     noise: list[Generator] | None = None
-    # The training clips each member's gradients at this norm; weights then have the member as first axis.
+    # The training clips each member's gradients at this norm.
     max_gradient_norm: float | None = None
+    # Whether the member is the first axis of all weights.
+    has_member_axis: bool = True
     # Whether ``decode`` takes the target of the reconstruction, ``clean``, during training.
     uses_targets: bool = False
 

@@ -20,6 +20,8 @@ _MATRIX = 2  # axes
 class CustomAutoencoder(Autoencoder):
     """Pairs of modules; during training, the random numbers of a member come from its own generator."""
 
+    has_member_axis = False
+
     def __init__(self, shape: NetworkShape, pairs: list[tuple[nn.Module, nn.Module]]):
         super().__init__(shape)
         self.encoders, self.decoders = (nn.ModuleList(side) for side in zip(*pairs, strict=True))

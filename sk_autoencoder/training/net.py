@@ -12,6 +12,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.helper import predefined_split
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from sk_autoencoder._torch import has_hooks
 from sk_autoencoder.corruptions import Corruption
@@ -358,6 +359,10 @@ class AutoencoderNet(NeuralNet):
 
     def _clip(self, largest: float) -> None:
         """Scale down the gradients of each member whose norm over all weights exceeds ``largest``."""
+        if not self.module_.has_member_axis:
+            for weights in self._weights_by_member():
+                clip_grad_norm_((weight for _, weight in weights), largest)
+            return
         gradients = [weight.grad for weight in self._trained if weight.grad is not None]
         if not gradients:
             return

@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer
 from skorch.callbacks import Callback
+from torch import nn
 
 from sk_autoencoder import (
     AutoencoderClassifier,
@@ -27,7 +28,7 @@ from sk_autoencoder import (
     trusted_types,
 )
 from sk_autoencoder.model_selection import LabelledKFold, labelled_scorer
-from sk_autoencoder.networks import Dense
+from sk_autoencoder.networks import Custom, Dense
 from sk_autoencoder.objectives import CONSISTENCIES, OBJECTIVES, Reconstruction, VirtualAdversarial
 
 SMALL = AutoencoderTransformer(3, hidden_layer_sizes=(16, 8), max_iter=5)
@@ -114,9 +115,16 @@ def test_each_network(groups, network, training):
         model.set_params(n_encoder_layers=1).fit(X, few)
 
 
-def test_a_member_of_an_ensemble_is_the_network_alone(groups):
+def normalized(n_in, n_out):
+    """Layers whose weights have one or two axes, some of them of equal length."""
+    return nn.Sequential(nn.Linear(n_in, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, n_out))
+
+
+@pytest.mark.parametrize("network", ["dense", Custom(normalized, normalized)], ids=["dense", "custom"])
+def test_a_member_of_an_ensemble_is_the_network_alone(groups, network):
     X, _, few = groups
-    five, one = (classifier(n_estimators=n).fit(X, few) for n in (5, 1))
+    autoencoder = clone(SMALL).set_params(network=network)
+    five, one = (classifier(n_estimators=n).set_params(autoencoder=autoencoder).fit(X, few) for n in (5, 1))
     assert five.transform(X).shape == (240, 15)
     assert five.get_feature_names_out().shape == (15,)
     np.testing.assert_allclose(five.transform(X)[:, :3], one.transform(X), rtol=1e-3, atol=1e-3)
