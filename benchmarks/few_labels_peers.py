@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from time import process_time
 from typing import Any
 from unittest.mock import patch
@@ -216,6 +217,11 @@ def regressor(**parameters: Any) -> Method:
     return Method(lambda _: [AutoencoderRegressor(**parameters)], unlabelled=True)
 
 
+def epochs(draw: Draw, n_steps: int) -> int:
+    """Epochs for so many steps of mini-batches of 128 samples."""
+    return max(1, n_steps // ceil(len(draw.y) / 128))
+
+
 def transferred(training: str) -> Method:
     """AutoencoderClassifier with the encoder of another set."""
     return Method(
@@ -244,8 +250,12 @@ OUR_REGRESSORS = {
 # Values around the defaults, from which development draws choose.
 SETTINGS = {"AutoencoderClassifier": classifier()} | {
     f"epsilon {epsilon}, weight {weight}": classifier(consistency=VirtualAdversarial(epsilon, weight))
-    for epsilon, weight in ((0.1, 0.3), (0.4, 0.3), (0.2, 0.1), (0.2, 1.0))
+    for epsilon, weight in ((0.2, 0.3), (0.4, 0.3), (0.3, 0.1), (0.3, 1.0))
 }
+SETTINGS |= {
+    f"entropy {entropy}": classifier(consistency=VirtualAdversarial(entropy=entropy)) for entropy in (0.0, 1.0)
+}
+SETTINGS |= {"1000 steps": Method(lambda draw: [AutoencoderClassifier(max_iter=epochs(draw, 1000))], unlabelled=True)}
 SETTINGS |= {f"learning rate {rate}": classifier(learning_rate_init=rate) for rate in (0.001, 0.01)}
 SETTINGS |= {
     f"last {tuned:.0%} clean": replace(SETTINGS["AutoencoderClassifier"], constants={"TUNED": tuned})

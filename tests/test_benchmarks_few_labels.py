@@ -295,7 +295,7 @@ def test_every_peer_has_three_settings_and_the_estimators_of_this_package_have_o
     ours = {*OURS, *ALL_LABELS, *OUR_REGRESSORS, *SETTINGS, *REGRESSION_SETTINGS}
     ours |= {"joint of mnist", "finetune of mnist", "frozen of mnist"}
     for bed, methods in METHODS.items():
-        draw = Draw(bed, "", 0, digits(0, 5).split, np.zeros(0))
+        draw = Draw(bed, "", 0, digits(0, 5).split, np.zeros(300))
         peers = {name: method for name, method in methods.items() if name not in ours}
         expected = set() if bed.endswith("settings") else {3}
         assert {len(method.settings(draw)) for method in peers.values()} == expected

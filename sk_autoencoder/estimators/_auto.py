@@ -9,8 +9,8 @@ TRAINING_STEPS = 3000
 # Of outlier detectors; longer training does not raise their accuracy. The second number is for scores that mostly do
 # not use the network, such as "combined".
 OUTLIER_STEPS, FEWER_OUTLIER_STEPS = 500, 150
-# With samples without labels, where more steps lower the accuracy if classes are not separated by gaps.
-FEW_LABELS_STEPS = 1000
+# Of regressors, with samples without target: few targets are overfitted by more steps.
+FEW_TARGETS_STEPS = 1000
 LARGEST_BATCH = 128
 
 # Multiplications per sample above which there are fewer steps, in inverse proportion, since a step takes longer. Dense

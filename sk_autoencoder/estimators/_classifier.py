@@ -73,8 +73,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         Number of samples in a mini-batch; "auto" is ``min(128, n_samples)``. If some samples have no label, each step
         also takes as many labelled samples, at most all.
     max_iter : int or "auto", default="auto"
-        Number of epochs, over all samples. "auto" is the number for 1000 optimizer steps, or for 3000 if all samples
-        have labels.
+        Number of epochs, over all samples. "auto" is the number for 3000 optimizer steps.
     early_stopping : bool or float, default=False
         Whether to stop when the loss of held-out labelled samples no longer decreases, and to restore the best weights.
         These are ``X_val``, if ``fit`` gets it, otherwise a tenth of the labelled samples, stratified by class,

@@ -116,8 +116,8 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
             fitted = True
         self._add_head(model, objective, training, validation, fitted, source)
         self.n_labelled_ = int((labels[:, 0] > 0).sum())
-        if self.n_labelled_ < training.X.shape[0]:
-            model._training_steps = _auto.FEW_LABELS_STEPS
+        if self.n_labelled_ < training.X.shape[0] and not self._classifies:
+            model._training_steps = _auto.FEW_TARGETS_STEPS
         self.autoencoder_ = model
         model._train_on(training, validation)
         self.transduction_ = self._transduced(X, labels)

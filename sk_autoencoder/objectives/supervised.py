@@ -175,7 +175,7 @@ class Supervised(Objective):
             unused = torch.full_like(terms["supervised"], torch.nan)
             terms = dict.fromkeys(self.objective.terms, unused) | terms
         if network.training and self.training == "joint" and self.consistency is not None:
-            terms["consistency"] = self.consistency(network, batch, self._head(network, source))
+            terms["consistency"] = self.consistency(network, batch, self._head(network, source, tuned=not joint))
             weight = self.consistency.weight * min(1.0, batch.progress / WARMUP)
             total = total + weight * batch.over_samples(terms["consistency"])
         if evaluation is None:
@@ -199,12 +199,12 @@ class Supervised(Objective):
         for name, value in zip(_OF_INPUT, (mean, np.where(scale > 0, scale, 1.0)), strict=True):
             network.get_buffer(name).copy_(torch.from_numpy(value[:, None]))
 
-    def _head(self, network: Autoencoder, labelled: Batch) -> Head:
+    def _head(self, network: Autoencoder, labelled: Batch, tuned: bool) -> Head:
         shares = None
         if self.classifies:
             weight, target = labelled.labels[..., :1], labelled.labels[..., 1:]  # type: ignore[index]
             shares = (weight * target).sum(dim=1) / weight.sum(dim=1)
-        return Head(partial(self.predict, network), shares)
+        return Head(partial(self.predict, network), shares, tuned)
 
     def _of_features(self, network: Autoencoder, features: Tensor) -> Tensor:
         mean, scale = (followed(network, name, features) for name in _OF_INPUT)

@@ -36,7 +36,7 @@ def rows_of(*points):
 def test_samples_are_moved_in_the_direction_that_changes_the_prediction_most(network):
     rows = rows_of([0.1, 0.0, 5.0], [0.1, 0.0, 7.0])  # their distance is 2
     head = Head(logits, torch.full((1, 2), 0.5, dtype=torch.float64))
-    found = VirtualAdversarial(epsilon=0.05)(network, Batch(rows, rows), head)
+    found = VirtualAdversarial(epsilon=0.05, entropy=0)(network, Batch(rows, rows), head)
     step = 0.1 * torch.tensor([0.6, 0.8, 0.0], dtype=torch.float64)
     expected = torch.stack([divergence(logits(rows), logits(rows + sign * step), head) for sign in (1, -1)])
     gaps = (expected - found).abs().amin(dim=0)
@@ -46,9 +46,24 @@ def test_samples_are_moved_in_the_direction_that_changes_the_prediction_most(net
 def test_the_labelled_samples_of_a_step_count_in_the_mean(network):
     rows, labelled = rows_of([0.0, 0.0, 5.0], [0.0, 0.0, 7.0]), rows_of([0.1, 0.0, 9.0])
     head = Head(logits, torch.full((1, 2), 0.5, dtype=torch.float64))
-    alone = VirtualAdversarial(epsilon=0.05)(network, Batch(rows, rows), head)
-    both = VirtualAdversarial(epsilon=0.05)(network, Batch(rows, rows, labelled=Batch(labelled, labelled)), head)
+    term = VirtualAdversarial(epsilon=0.05, entropy=0)
+    alone = term(network, Batch(rows, rows), head)
+    both = term(network, Batch(rows, rows, labelled=Batch(labelled, labelled)), head)
     assert (both > 1.5 * alone).all()
+
+
+def test_the_entropy_is_added_until_the_last_steps(network):
+    # So near to each other that samples are hardly moved; the log odds are 2.
+    rows = rows_of([1 / 3, 0.0, 0.0], [1 / 3, 0.0, 1e-6])
+    batch, shares = Batch(rows, rows), torch.full((1, 2), 0.5, dtype=torch.float64)
+    p = torch.sigmoid(torch.tensor(2.0, dtype=torch.float64))
+    entropy = -(p * p.log() + (1 - p) * (1 - p).log())
+    for tuned, weight in ((False, 2.0), (True, 0.0)):
+        found = VirtualAdversarial(epsilon=0.05, entropy=2.0)(network, batch, Head(logits, shares, tuned))
+        torch.testing.assert_close(found, (weight * entropy).expand(1, 2), rtol=0, atol=1e-5)
+    numbers = Head(lambda rows: rows[..., :1], None)
+    one, other = (VirtualAdversarial(entropy=entropy)(network, batch, numbers) for entropy in (0.0, 2.0))
+    torch.testing.assert_close(one, other, rtol=0.1, atol=0)
 
 
 def test_pseudo_labels_are_confident_predictions_without_corruption(network):
