@@ -11,8 +11,12 @@ from sklearn.metrics import accuracy_score
 
 from sk_autoencoder._labels import UNLABELLED, class_targets, encoded_classes, known_labels
 from sk_autoencoder._validation import StrOptions, fit_context, reals
+from sk_autoencoder._warnings import warn
 from sk_autoencoder.estimators._supervised import BaseSupervisedAutoencoder
 from sk_autoencoder.solvers import Solver
+
+# A class is rarely predicted below this fraction of its share of the labels, if that is a share of many samples.
+_RARELY, _MANY = 0.1, 20
 
 
 class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
@@ -127,6 +131,9 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
     Estimators that encode the labels before they call ``fit``, such as ``VotingClassifier``, ``StackingClassifier`` and
     ``CalibratedClassifierCV``, make -1 a class of its own. Fit an autoencoder to all samples, and give them
     ``AutoencoderClassifier(FrozenEstimator(autoencoder))`` and the labelled samples only.
+
+    Where classes are not separated by regions with few samples, the consistency can merge them. ``fit`` warns if a
+    class is hardly predicted for samples without label.
 
     Codes are standardized before the head. Gradients are clipped at norm 1.
 
@@ -345,8 +352,22 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
     def _transduced(self, X: Any, labels: np.ndarray) -> np.ndarray:
         found = self.predict(X)
         known = labels[:, 0] > 0
+        if self.training == "joint" and self.consistency is not None:
+            self._warn_of_absorbed_classes(found[~known], labels[known, 1:].argmax(axis=1))
         found[known] = self.classes_[labels[known, 1:].argmax(axis=1)]
         return found
+
+    def _warn_of_absorbed_classes(self, predicted: np.ndarray, labels: np.ndarray) -> None:
+        """Warn of classes that are predicted for far fewer unlabelled samples than their share of the labels."""
+        expected = np.bincount(labels, minlength=len(self.classes_)) / len(labels) * len(predicted)
+        counts = (predicted[:, None] == self.classes_).sum(axis=0)
+        absorbed = self.classes_[(expected >= _MANY) & (counts < _RARELY * expected)].tolist()
+        if absorbed:
+            warn(
+                f"The classes {absorbed!r} are predicted for less than {_RARELY:.0%} of the unlabelled samples that "
+                "their share of the labels would give. Unless they are so rare, the consistency has merged them with "
+                "other classes, and probabilities are overconfident: use a smaller epsilon, or consistency=None."
+            )
 
     @property
     def _n_outputs(self) -> int:

@@ -132,6 +132,23 @@ def test_a_member_of_an_ensemble_is_the_network_alone(groups, network):
     np.testing.assert_allclose(five.predict_proba(X), np.mean(members, axis=0))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_class_that_is_hardly_predicted_is_named(seed):
+    """Two classes that no region with few samples separates; a large weight of the entropy makes them one."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(400, 20))
+    few = np.where(np.arange(400) < 20, np.where(X[:, 0] > 0, "yes", "no"), None)
+    model = classifier(consistency=VirtualAdversarial(epsilon=1.0, weight=1.0, entropy=30.0), max_iter=60)
+    with pytest.warns(UserWarning, match="predicted for less than 10% of the unlabelled samples") as caught:
+        model.fit(X, few)
+    values, counts = np.unique(model.transduction_[20:], return_counts=True)
+    rare = {"yes", "no"} - {values[counts.argmax()]}
+    assert f"The classes {[*rare]!r} are" in str(caught[0].message)
+    # Few unlabelled samples say nothing, and nothing is merged without consistency.
+    clone(model).fit(X[:50], few[:50])
+    model.set_params(consistency=None).fit(X, few)
+
+
 # Case 1: labels that are -1 and 1.
 
 
