@@ -241,7 +241,10 @@ OURS = {
     "finetune": classifier(training="finetune"),
     "frozen": classifier(training="frozen"),
 }
-ALL_LABELS = {"without corruption, rate 0.01": classifier(autoencoder=PLAIN, learning_rate_init=0.01)}
+ALL_LABELS = {
+    "without corruption, rate 0.01": classifier(autoencoder=PLAIN, learning_rate_init=0.01),
+    "and without consistency": classifier(autoencoder=PLAIN, learning_rate_init=0.01, consistency=None),
+}
 OUR_REGRESSORS = {
     "AutoencoderRegressor": regressor(),
     "corrupted": regressor(reconstruction_weight=0.0),

@@ -85,7 +85,7 @@ class VirtualAdversarial(Consistency):
     entropy : float, default=0.3
         Weight of the entropy of the predictions, relative to the divergence. It makes predictions confident, so that
         the boundaries between classes move to regions with few samples. In the last fifth of the steps it is not used,
-        so that predictions are less overconfident; nor is it in regression.
+        so that predictions are less overconfident; nor is it if all samples have labels, or in regression.
 
     Notes
     -----
@@ -125,8 +125,8 @@ class VirtualAdversarial(Consistency):
         found, further = divergence(before, after, head).tensor_split([len(batch)], dim=1)
         if batch.labelled is not None:
             found = found + further.mean(dim=1, keepdim=True)
-        if head.shares is not None and not head.tuned:
-            found = found + self.entropy * _entropy(predicted[:, : len(batch)])
+            if head.shares is not None and not head.tuned:
+                found = found + self.entropy * _entropy(predicted[:, : len(batch)])
         return found + neglect(network, after[:, : len(batch)], head)
 
 
