@@ -144,9 +144,30 @@ def test_a_class_that_is_hardly_predicted_is_named(seed):
     values, counts = np.unique(model.transduction_[20:], return_counts=True)
     rare = {"yes", "no"} - {values[counts.argmax()]}
     assert f"The classes {[*rare]!r} are" in str(caught[0].message)
-    # Few unlabelled samples say nothing, and nothing is merged without consistency.
-    clone(model).fit(X[:50], few[:50])
-    model.set_params(consistency=None).fit(X, few)
+    model.set_params(consistency=None).fit(X, few)  # nothing is merged
+
+
+def test_few_predictions_say_nothing_of_a_class(groups):
+    X, _, few = groups
+    model, labels = classifier().fit(X, few), np.arange(15) % 3
+    model._warn_of_absorbed_classes(np.zeros(59, dtype=int), labels)  # fewer than 20 expected of each class
+    with pytest.warns(UserWarning, match=r"The classes \[1, 2\] are predicted for less"):
+        model._warn_of_absorbed_classes(np.zeros(60, dtype=int), labels)
+    model._warn_of_absorbed_classes(np.repeat([0, 1, 2], [56, 2, 2]), labels)
+
+
+def test_a_consistency_knows_when_the_last_fifth_of_the_steps_begins(groups):
+    X, _, few = groups
+    seen = []
+
+    class Recorded(VirtualAdversarial):
+        def __call__(self, network, batch, head):
+            seen.append((batch.progress, head.tuned))
+            return super().__call__(network, batch, head)
+
+    classifier(consistency=Recorded(), max_iter=10).fit(X, few)
+    assert {tuned for _, tuned in seen} == {False, True}
+    assert all(tuned == (progress >= 0.8) for progress, tuned in seen)
 
 
 # Case 1: labels that are -1 and 1.
