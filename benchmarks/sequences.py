@@ -34,6 +34,7 @@ from benchmarks.tables import as_text
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.networks import Attention, Convolutional, Recurrent
 from sk_autoencoder.scaling import Standard
+from sk_autoencoder.scores import ReconstructionError
 
 Fit = Callable[[np.ndarray, int], Callable[[np.ndarray], np.ndarray]]
 """Fit on samples with a seed, and return what maps samples to outlier scores, or to reconstructions."""
@@ -74,6 +75,8 @@ def own(**parameters: Any) -> Fit:
 
 
 ATTENTION = {"network": Attention(patch_size=10, sample_shape=BEAT), "hidden_layer_sizes": (64, 64), "max_iter": 300}
+# All steps are scaled alike, and residuals are not divided by those of their step.
+ALIKE = {"scaling": Standard(shared_scale=True), "outlier_score": ReconstructionError(None)}
 GRU = Recurrent(cell="gru", bidirectional=True, sample_shape=BEAT)
 ENCDEC_AD = {"network": Recurrent(feedback=True, sample_shape=BEAT), "outlier_score": "mahalanobis"}
 
@@ -86,6 +89,8 @@ BEATS: dict[str, Fit] = {
     "convolutional, own score": own(network=Convolutional(sample_shape=BEAT), max_iter=300),
     "recurrent (GRU), own score": own(network=GRU, max_iter=300),
     "attention, own score": own(**ATTENTION),
+    "dense, squared error, shared scale": own(max_iter=300, **ALIKE),
+    "attention, squared error, shared scale": own(**ATTENTION, **ALIKE),
     "EncDec-AD (LSTM, feedback, Mahalanobis)": own(**ENCDEC_AD, max_iter=300),
     "dense, default score": partial(by_detector, {}),
     "dense, default score, shared scale": partial(by_detector, {"scaling": Standard(shared_scale=True)}),
