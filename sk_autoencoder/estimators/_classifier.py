@@ -360,13 +360,14 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
     def _warn_of_absorbed_classes(self, predicted: np.ndarray, labels: np.ndarray) -> None:
         """Warn of classes that are predicted for far fewer unlabelled samples than their share of the labels."""
         expected = np.bincount(labels, minlength=len(self.classes_)) / len(labels) * len(predicted)
-        counts = (predicted[:, None] == self.classes_).sum(axis=0)
+        counts = np.bincount(np.searchsorted(self.classes_, predicted), minlength=len(self.classes_))
         absorbed = self.classes_[(expected >= _MANY) & (counts < _RARELY * expected)].tolist()
         if absorbed:
             warn(
                 f"The classes {absorbed!r} are predicted for less than {_RARELY:.0%} of the unlabelled samples that "
-                "their share of the labels would give. Unless they are so rare, the consistency has merged them with "
-                "other classes, and probabilities are overconfident: use a smaller epsilon, or consistency=None."
+                "their share of the labels would give. If they are not that rare, the consistency has merged them with "
+                "other classes, and probabilities are overconfident: use consistency=None, or VirtualAdversarial with "
+                "a smaller epsilon or entropy=0."
             )
 
     @property
