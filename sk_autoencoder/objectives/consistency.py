@@ -145,7 +145,12 @@ def uncorrupted(batch: Batch) -> Tensor:
 
 
 def _normalized(vectors: Tensor) -> Tensor:
-    return F.normalize(vectors, dim=-1, eps=torch.finfo(vectors.dtype).tiny)
+    """Return vectors of length 1; those of zeros are not changed.
+
+    They are divided by their largest value first: the squares of gradients of confident predictions can underflow.
+    """
+    largest = vectors.abs().amax(dim=-1, keepdim=True)
+    return F.normalize(vectors / torch.where(largest > 0, largest, torch.ones_like(largest)), dim=-1)
 
 
 def _spacing(rows: Tensor) -> Tensor:

@@ -43,6 +43,20 @@ def test_samples_are_moved_in_the_direction_that_changes_the_prediction_most(net
     assert gaps.max() < 1e-3 * expected.max()
 
 
+@pytest.mark.parametrize("place", [0.1, 100.0], ids=["unsure", "confident"])  # at 100, squared gradients underflow
+def test_samples_are_moved_by_epsilon(network, place):
+    rows, seen = rows_of([place, 0.0, 5.0], [place, 0.0, 7.0]), []
+
+    def recorded(moved):
+        seen.append(moved.detach())
+        return logits(moved)
+
+    VirtualAdversarial(epsilon=0.05)(network, Batch(rows, rows), Head(recorded, torch.full((1, 2), 0.5)))
+    lengths = (torch.stack(seen) - rows).norm(dim=-1)  # of the sample itself, the trial and the last movement
+    expected = torch.tensor([0.0, 0.01, 0.1], dtype=torch.float64)[:, None, None].expand_as(lengths)
+    torch.testing.assert_close(lengths, expected)
+
+
 def test_the_labelled_samples_of_a_step_count_in_the_mean(network):
     rows, labelled = rows_of([0.0, 0.0, 5.0], [0.0, 0.0, 7.0]), rows_of([0.1, 0.0, 9.0])
     head = Head(logits, torch.full((1, 2), 0.5, dtype=torch.float64))
