@@ -133,7 +133,9 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
     ``AutoencoderClassifier(FrozenEstimator(autoencoder))`` and the labelled samples only.
 
     Where classes are not separated by regions with few samples, the consistency can merge them. ``fit`` warns if a
-    class is hardly predicted for samples without label.
+    class is predicted for less than a tenth of the unlabelled samples that its share of the labels would give. If that
+    is so for at least half of the classes, and each is predicted for fewer unlabelled samples than it has labels, the
+    training is repeated with ``consistency=None``.
 
     Codes are standardized before the head. Gradients are clipped at norm 1.
 
@@ -352,23 +354,38 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
     def _transduced(self, X: Any, labels: np.ndarray) -> np.ndarray:
         found = self.predict(X)
         known = labels[:, 0] > 0
-        if self.training == "joint" and self.consistency is not None:
-            self._warn_of_absorbed_classes(found[~known], labels[known, 1:].argmax(axis=1))
         found[known] = self.classes_[labels[known, 1:].argmax(axis=1)]
         return found
 
-    def _warn_of_absorbed_classes(self, predicted: np.ndarray, labels: np.ndarray) -> None:
-        """Warn of classes that are predicted for far fewer unlabelled samples than their share of the labels."""
-        expected = np.bincount(labels, minlength=len(self.classes_)) / len(labels) * len(predicted)
-        counts = np.bincount(np.searchsorted(self.classes_, predicted), minlength=len(self.classes_))
-        absorbed = self.classes_[(expected >= _MANY) & (counts < _RARELY * expected)].tolist()
-        if absorbed:
-            warn(
-                f"The classes {absorbed!r} are predicted for less than {_RARELY:.0%} of the unlabelled samples that "
-                "their share of the labels would give. If they are not that rare, the consistency has merged them with "
-                "other classes, and probabilities are overconfident: use consistency=None, or VirtualAdversarial with "
-                "a smaller epsilon or entropy=0."
-            )
+    def _merges_classes(self, X: Any, labels: np.ndarray) -> bool:
+        known = labels[:, 0] > 0
+        n_classes = len(self.classes_)
+        given = np.bincount(labels[known, 1:].argmax(axis=1), minlength=n_classes)
+        found = np.bincount(np.searchsorted(self.classes_, self.predict(X)[~known]), minlength=n_classes)
+        return self._lost_classes(given, found)
+
+    def _lost_classes(self, given: np.ndarray, found: np.ndarray) -> bool:
+        """Warn of classes that are predicted for far fewer unlabelled samples than their share of the labels.
+
+        Return whether at least half of the classes are lost: predicted for fewer unlabelled samples than they have
+        labelled ones. ``given`` are the numbers of labelled samples of the classes, ``found`` those of unlabelled ones.
+        """
+        expected = given / given.sum() * found.sum()
+        rare = (expected >= _MANY) & (found < _RARELY * expected)
+        if not rare.any():
+            return False
+        repeats = 2 * int((rare & (found < given)).sum()) >= len(given)
+        cure = (
+            "The training is repeated without it, as with consistency=None"
+            if repeats
+            else "Use consistency=None, or VirtualAdversarial with a smaller epsilon or entropy=0"
+        )
+        warn(
+            f"The classes {self.classes_[rare].tolist()!r} are predicted for less than {_RARELY:.0%} of the unlabelled "
+            "samples that their share of the labels would give. If they are not that rare, the consistency has merged "
+            f"them with other classes, and probabilities are overconfident. {cure}."
+        )
+        return repeats
 
     @property
     def _n_outputs(self) -> int:

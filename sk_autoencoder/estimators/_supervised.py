@@ -81,6 +81,10 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _transduced(self, X: Any, labels: np.ndarray) -> np.ndarray:
         """Return labels of the training samples, predicted ones where they are unknown."""
 
+    def _merges_classes(self, X: Any, labels: np.ndarray) -> bool:
+        """Whether the consistency has merged so many classes that the training is repeated without it."""
+        return False
+
     _n_outputs: Any  # number of outputs of the head
     _classifies: ClassVar[bool]
 
@@ -105,22 +109,32 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         labels = self._labels(y, X.shape[0], weight)
         training = _with_labels(_assembly.used_samples(X, weight), labels)
         validation = self._validation(X_val, y_val, sample_weight_val)
+        self.n_labelled_ = int((labels[:, 0] > 0).sum())
+        self._train(training, validation, self.consistency, self.checkpoint)
+        if self.training == "joint" and self.consistency is not None and self._merges_classes(X, labels):
+            self._train(training, validation, consistency=None, checkpoint=None)
+        self.transduction_ = self._transduced(X, labels)
+
+    def _train(self, training: Samples, validation: Samples | None, consistency: Any, checkpoint: Any) -> None:
+        """Fit autoencoder and head."""
         source = check_random_state(self.random_state)
         model, fitted = self._copied()
-        objective = self._supervised(model)  # checks its parameters before any training
+        objective = self._supervised(model, consistency)  # checks its parameters before any training
         if not fitted and model.random_state is None and self.random_state is not None:
             model.random_state = source.randint(_LARGEST_SEED)
         if not fitted and self.training != "joint":
             model._validate_params()
             model._fit(training._replace(labels=None))
             fitted = True
-        self._add_head(model, objective, training, validation, fitted, source)
-        self.n_labelled_ = int((labels[:, 0] > 0).sum())
+        model.set_params(objective=objective)
+        for name in _TRAINING:
+            setattr(model, name, getattr(self, name))
+        model.checkpoint = checkpoint
+        self._add_head(model, training, validation, fitted, source)
         if self.n_labelled_ < training.X.shape[0] and not self._classifies:
             model._training_steps = _auto.FEW_TARGETS_STEPS
         self.autoencoder_ = model
         model._train_on(training, validation)
-        self.transduction_ = self._transduced(X, labels)
 
     def _validation(self, X_val: Any, y_val: Any, weight: Any) -> Samples | None:
         if X_val is None:
@@ -161,7 +175,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _default(self) -> AutoencoderTransformer:
         return AutoencoderTransformer(64)
 
-    def _supervised(self, model: AutoencoderTransformer) -> Supervised:
+    def _supervised(self, model: AutoencoderTransformer, consistency: Any) -> Supervised:
         """Return the objective of the autoencoder with a head; raise an error for parameters that do not fit."""
         parts = _assembly.assemble(model)
         if self.n_encoder_layers is not None:
@@ -183,7 +197,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
             training=self.training,
             hidden_layer_sizes=layer_sizes(self.head_hidden_layer_sizes),
             reconstruction_weight=self.reconstruction_weight,
-            consistency=None if self.consistency is None else resolve(CONSISTENCIES, self.consistency),
+            consistency=None if consistency is None else resolve(CONSISTENCIES, consistency),
             n_encoder_layers=self.n_encoder_layers,
             n_unfrozen_layers=self.n_unfrozen_layers,
             encoder_rate=self.encoder_rate,
@@ -192,20 +206,16 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _add_head(
         self,
         model: AutoencoderTransformer,
-        objective: Supervised,
         training: Samples,
         validation: Samples | None,
         fitted: bool,
         source: np.random.RandomState,
     ) -> None:
         """Prepare the training with labels: a new net with a head, with the weights of a fitted autoencoder."""
-        model.set_params(objective=objective)
-        for name in _TRAINING:
-            setattr(model, name, getattr(self, name))
         model._members = int(self.n_estimators)
         if not fitted:
             model._validate_params()
-            model._prepare(training, validation, save=self.checkpoint is not None)
+            model._prepare(training, validation, save=model.checkpoint is not None)
             model._finish()
         else:
             self._extend(model, training, validation, source)
@@ -234,7 +244,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         shape = _assembly.network_shape(model, assembly, model.n_features_in_, model._shape.indicators)
         model._assembly, model._shape = assembly, shape
         checkpoint = None
-        if self.checkpoint is not None:
+        if model.checkpoint is not None:
             checkpoint = model._open_checkpoint(training, validation, model._statistics)
         seed = source.randint(_LARGEST_SEED)
         if checkpoint and checkpoint.begun:

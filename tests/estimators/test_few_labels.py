@@ -133,27 +133,36 @@ def test_a_member_of_an_ensemble_is_the_network_alone(groups, network):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_class_that_is_hardly_predicted_is_named(seed):
+def test_training_is_repeated_without_a_consistency_that_merges_the_classes(seed, tmp_path):
     """Two classes that no region with few samples separates; a large weight of the entropy makes them one."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(400, 20))
     few = np.where(np.arange(400) < 20, np.where(X[:, 0] > 0, "yes", "no"), None)
-    model = classifier(consistency=VirtualAdversarial(epsilon=1.0, weight=1.0, entropy=30.0), max_iter=60)
-    with pytest.warns(UserWarning, match="predicted for less than 10% of the unlabelled samples") as caught:
+    merging = VirtualAdversarial(epsilon=1.0, weight=1.0, entropy=30.0)
+    model = classifier(consistency=merging, max_iter=60, checkpoint=tmp_path)
+    with pytest.warns(UserWarning, match="predicted for less than 10% of the unlabelled samples.* is repeated without"):
         model.fit(X, few)
     values, counts = np.unique(model.transduction_[20:], return_counts=True)
-    rare = {"yes", "no"} - {values[counts.argmax()]}
-    assert f"The classes {[*rare]!r} are" in str(caught[0].message)
-    model.set_params(consistency=None).fit(X, few)  # nothing is merged
+    assert len(values) == 2
+    assert counts.min() > 40
+    assert "consistency" not in model.loss_curves_
+    without = classifier(consistency=None, max_iter=60).fit(X, few)
+    np.testing.assert_array_equal(model.predict_proba(X), without.predict_proba(X))
+    assert model.consistency is merging
 
 
 def test_few_predictions_say_nothing_of_a_class(groups):
     X, _, few = groups
-    model, labels = classifier().fit(X, few), np.arange(15) % 3
-    model._warn_of_absorbed_classes(np.zeros(59, dtype=int), labels)  # fewer than 20 expected of each class
-    with pytest.warns(UserWarning, match=r"The classes \[1, 2\] are predicted for less"):
-        model._warn_of_absorbed_classes(np.zeros(60, dtype=int), labels)
-    model._warn_of_absorbed_classes(np.repeat([0, 1, 2], [56, 2, 2]), labels)
+    model = classifier().fit(X, few)
+    given = np.full(3, 5)
+    with pytest.warns(UserWarning, match=r"The classes \[1, 2\] are predicted for less.* is repeated without"):
+        assert model._lost_classes(given, np.array([60, 0, 0]))
+    assert not model._lost_classes(given, np.array([59, 0, 0]))  # fewer than 20 expected of each class
+    assert not model._lost_classes(given, np.array([56, 2, 2]))  # a tenth
+    with pytest.warns(UserWarning, match=r"The classes \[2\] are predicted for less.* Use consistency=None"):
+        assert not model._lost_classes(given, np.array([30, 30, 0]))  # fewer than half of the classes
+    with pytest.warns(UserWarning, match=r"The classes \[1, 2\] are predicted for less.* Use consistency=None"):
+        assert not model._lost_classes(given, np.array([600, 5, 5]))  # as many as have labels: they may be that rare
 
 
 def test_a_consistency_knows_when_the_last_fifth_of_the_steps_begins(groups):
