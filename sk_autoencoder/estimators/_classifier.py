@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score
 from sk_autoencoder._labels import UNLABELLED, class_targets, encoded_classes, known_labels
 from sk_autoencoder._validation import StrOptions, fit_context, reals
 from sk_autoencoder._warnings import warn
+from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._supervised import BaseSupervisedAutoencoder
 from sk_autoencoder.solvers import Solver
 
@@ -357,12 +358,16 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         found[known] = self.classes_[labels[known, 1:].argmax(axis=1)]
         return found
 
-    def _merges_classes(self, X: Any, labels: np.ndarray) -> bool:
-        known = labels[:, 0] > 0
-        n_classes = len(self.classes_)
-        given = np.bincount(labels[known, 1:].argmax(axis=1), minlength=n_classes)
-        found = np.bincount(np.searchsorted(self.classes_, self.predict(X)[~known]), minlength=n_classes)
-        return self._lost_classes(given, found)
+    def _complete(self, training: Samples, validation: Samples | None) -> None:
+        """Train again without a consistency that has merged the classes."""
+        if self.training != "joint" or self.consistency is None:
+            return
+        assert training.labels is not None
+        known, n_classes = training.labels[:, 0] > 0, len(self.classes_)
+        given = np.bincount(training.labels[known, 1:].argmax(axis=1), minlength=n_classes)
+        found = self._log_probabilities(training.X)[~known].argmax(axis=1)
+        if self._lost_classes(given, np.bincount(found, minlength=n_classes)):
+            self._train(training, validation, consistency=None, checkpoint=None)
 
     def _lost_classes(self, given: np.ndarray, found: np.ndarray) -> bool:
         """Warn of classes that are predicted for far fewer unlabelled samples than their share of the labels.

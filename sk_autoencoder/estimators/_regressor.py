@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.optimize import nnls
 from sklearn.base import RegressorMixin
+from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from sk_autoencoder._labels import known_targets, number_targets
 from sk_autoencoder._validation import fit_context
-from sk_autoencoder.estimators._supervised import BaseSupervisedAutoencoder
+from sk_autoencoder.estimators._assembly import Samples
+from sk_autoencoder.estimators._supervised import BaseSupervisedAutoencoder, read_head
 from sk_autoencoder.solvers import Solver
+
+_PENALTIES = np.logspace(-2, 3, 16)  # of the ridge regression
+_MOST_COMBINED = 2048  # targets from which the combination is learned
 
 
 class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
@@ -150,7 +158,7 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         head_hidden_layer_sizes: Any = (),
         reconstruction_weight: float = 1.0,
         consistency: Any = None,
-        n_estimators: int = 1,
+        n_estimators: int = 5,
         solver: str | Solver = "adam",
         learning_rate_init: float = 0.001,
         learning_rate: Any = "onecycle",
@@ -271,12 +279,37 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
     def _labels(self, y: Any, n_samples: int, weight: np.ndarray | None) -> np.ndarray:
         targets = known_targets(y, n_samples)
         labels, self._mean, self._scale = number_targets(targets, weight)
-        return labels
+        known = np.flatnonzero(labels[:, 0] > 0)
+        if self.n_estimators == 1 or len(known) < 2 * self.n_estimators:
+            return labels
+        held_out_of = np.full(n_samples, -1)
+        held_out_of[known] = np.random.default_rng(len(known)).permutation(len(known)) % self.n_estimators
+        return np.column_stack([labels, held_out_of])
 
     def _validation_labels(self, y: Any, n_samples: int, weight: np.ndarray | None) -> np.ndarray:
         targets = known_targets(y, n_samples, "y_val")
         known = np.where(np.isnan(targets), 0.0, 1.0 if weight is None else weight)
         return np.column_stack([known, (np.nan_to_num(targets) - self._mean) / self._scale])
+
+    def _complete(self, training: Samples, validation: Samples | None) -> None:
+        """Combine the networks with a ridge regression, by targets that neither has learned."""
+        assert training.labels is not None
+        if training.labels.shape[1] == 2:  # no target is held out
+            return
+        known = np.flatnonzero(training.labels[:, 0] > 0)
+        known = known[:: -(-len(known) // _MOST_COMBINED)]
+        X, (weight, target, held_out_of) = training.X[known], training.labels[known].T
+        folds, inference = held_out_of.astype(int), self.autoencoder_._inference
+        module, objective = self.net_.module_, self.autoencoder_._assembly.objective
+        of_members = inference.apply(partial(read_head, objective=objective), X, 1, np.float64)
+        inputs = inference.apply(lambda _, batch: batch.corrupted, X, module.shape.n_inputs, np.float64)[0]
+        ridge, fitted = RidgeCV(_PENALTIES), {"sample_weight": weight}
+        of_ridge = cross_val_predict(ridge, inputs, target, cv=PredefinedSplit(folds), params=fitted)
+        candidates = np.column_stack([of_members[folds, np.arange(len(X)), 0], of_ridge])
+        root = np.sqrt(weight)
+        (share, linear), _ = nnls(root[:, None] * candidates, root * target)
+        ridge.fit(inputs, target, **fitted)
+        objective.combine(module, share, linear * ridge.coef_, linear * ridge.intercept_)
 
     def _transduced(self, X: Any, labels: np.ndarray) -> np.ndarray:
         return np.where(labels[:, 0] > 0, labels[:, 1] * self._scale + self._mean, self.predict(X))

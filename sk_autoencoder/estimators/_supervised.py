@@ -81,9 +81,9 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _transduced(self, X: Any, labels: np.ndarray) -> np.ndarray:
         """Return labels of the training samples, predicted ones where they are unknown."""
 
-    def _merges_classes(self, X: Any, labels: np.ndarray) -> bool:
-        """Whether the consistency has merged so many classes that the training is repeated without it."""
-        return False
+    @abstractmethod
+    def _complete(self, training: Samples, validation: Samples | None) -> None:
+        """Do what remains after the training."""
 
     _n_outputs: Any  # number of outputs of the head
     _classifies: ClassVar[bool]
@@ -111,8 +111,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         validation = self._validation(X_val, y_val, sample_weight_val)
         self.n_labelled_ = int((labels[:, 0] > 0).sum())
         self._train(training, validation, self.consistency, self.checkpoint)
-        if self.training == "joint" and self.consistency is not None and self._merges_classes(X, labels):
-            self._train(training, validation, consistency=None, checkpoint=None)
+        self._complete(training, validation)
         self.transduction_ = self._transduced(X, labels)
 
     def _train(self, training: Samples, validation: Samples | None, consistency: Any, checkpoint: Any) -> None:
@@ -265,7 +264,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """Return the outputs of the heads, (n_members, n_samples, n_outputs) in float64."""
         check_is_fitted(self)
         X = check_rows(self, X, reset=False, finite=False)
-        predict = partial(_head, objective=self.autoencoder_._assembly.objective)
+        predict = partial(read_head, objective=self.autoencoder_._assembly.objective)
         return self.autoencoder_._inference.apply(predict, X, self._n_outputs, np.float64)
 
     def transform(self, X: Any) -> np.ndarray:
@@ -318,7 +317,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return tags
 
 
-def _head(network: Autoencoder, batch: Batch, objective: Supervised) -> torch.Tensor:
+def read_head(network: Autoencoder, batch: Batch, objective: Supervised) -> torch.Tensor:
     return objective.predict(network, batch.corrupted)
 
 

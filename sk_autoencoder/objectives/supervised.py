@@ -19,6 +19,7 @@ from sk_autoencoder.objectives.perceptron import outputs, register, registered
 
 _NAME = "head"  # how the names of its weights and buffers begin
 _OF_INPUT = ("head_mean", "head_scale")  # buffers by which the input of the head is standardized
+_SHARE, _LINEAR, _OFFSET = "head_share", "head_linear", "head_offset"  # buffers of ``combine``
 _MAX_GRADIENT_NORM = 1.0  # without a limit, virtual adversarial training of wide networks diverges
 # Fraction of the training steps of "joint" that use labelled samples without corruption only, and of the steps of
 # "finetune" that train the head only.
@@ -31,7 +32,8 @@ class Supervised(Objective):
     """Another objective, and a head that predicts targets from the latent code.
 
     The head is registered on the network, so that solver, state, checkpoints and best weights include it. Targets are
-    the ``labels`` of a batch: the weight of each sample, 0 if it has no label, and its target.
+    the ``labels`` of a batch: the weight of each sample, 0 if it has no label, its target and, if there is one more
+    column, the member that does not learn it, or -1.
 
     Parameters
     ----------
@@ -142,6 +144,10 @@ class Supervised(Objective):
         if self.classifies and self.consistency is not None:
             size, share = (shape.n_members, 1, self.n_outputs), 1 / self.n_outputs
             network.register_buffer(PREDICTED, torch.full(size, share, dtype=shape.torch_dtype, device=shape.device))
+        if not self.classifies:
+            for name, width, value in ((_SHARE, 1, 1.0), (_LINEAR, shape.n_inputs, 0.0), (_OFFSET, 1, 0.0)):
+                size = (shape.n_members, 1, width)
+                network.register_buffer(name, torch.full(size, value, dtype=shape.torch_dtype, device=shape.device))
         if network.max_gradient_norm is None:
             network.max_gradient_norm = _MAX_GRADIENT_NORM
 
@@ -166,7 +172,7 @@ class Supervised(Objective):
             found = self._of_features(network, evaluation.code)
         else:
             found = self._predicted(network, source.corrupted if joint else uncorrupted(source), batch.progress)
-        supervised = self._supervised(found, source)
+        supervised = self._supervised(network, found, source)
         terms, total = {"supervised": supervised[:, None].expand(-1, len(batch))}, supervised
         if evaluation is not None:
             total = total + self.reconstruction_weight * evaluation.loss
@@ -184,7 +190,19 @@ class Supervised(Objective):
 
     def predict(self, network: Autoencoder, rows: Tensor) -> Tensor:
         """Return the outputs of the head for inputs of the network, (m, n, n_outputs): logits, or scaled targets."""
-        return self._of_features(network, self.features(network, rows))
+        found = self._of_features(network, self.features(network, rows))
+        if network.training or self.classifies:
+            return found
+        share, linear, offset = (followed(network, name, rows) for name in (_SHARE, _LINEAR, _OFFSET))
+        return share * found + (rows * linear).sum(dim=-1, keepdim=True) + offset
+
+    def combine(self, network: Autoencoder, share: float, linear: np.ndarray, offset: float) -> None:
+        """Set the prediction after training: ``share`` times the output of the head, plus a linear function of rows.
+
+        ``linear`` are the coefficients of the inputs of the network, (n_inputs,).
+        """
+        for name, value in ((_SHARE, share), (_LINEAR, linear), (_OFFSET, offset)):
+            network.get_buffer(name).copy_(torch.as_tensor(value))
 
     def features(self, network: Autoencoder, rows: Tensor) -> Tensor:
         """Return the input of the head before it is standardized: the latent code, or a layer of the encoder."""
@@ -219,15 +237,19 @@ class Supervised(Objective):
             features = self.features(network, rows)
         return self._of_features(network, features)
 
-    def _supervised(self, found: Tensor, batch: Batch) -> Tensor:
+    def _supervised(self, network: Autoencoder, found: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of the samples with labels, (m,)."""
         assert batch.labels is not None, "this objective needs labels"
-        weight, target = batch.labels[..., 0], batch.labels[..., 1:]
+        weight, target, held_out_of = batch.labels.tensor_split([1, 1 + self.n_outputs], dim=-1)
+        weight = weight[..., 0]
+        if held_out_of.shape[-1] and network.training:
+            member = torch.arange(len(weight), device=weight.device)[:, None]
+            weight = torch.where(held_out_of[..., 0] == member, 0, weight)
         if self.classifies:
             error = -(target * found.log_softmax(dim=-1)).sum(dim=-1)
         else:
             error = (found - target).square().mean(dim=-1)
-        return (weight * error).sum(dim=1) / weight.sum(dim=1)
+        return (weight * error).sum(dim=1) / weight.sum(dim=1).clamp(min=torch.finfo(weight.dtype).tiny)
 
 
 def encoder_layers(network: Autoencoder) -> list[list[str]]:

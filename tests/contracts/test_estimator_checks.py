@@ -80,4 +80,4 @@ def test_estimators_with_a_head(estimator, check):
 def test_weights_are_repetitions_with_labels(check, kind, training):
     autoencoder = AutoencoderTransformer(2, **STEADY, max_iter=20, random_state=0)
     steady = {"solver": "sgd", "batch_size": 10**6, "max_iter": 20, "random_state": 0}
-    check(kind.__name__, kind(autoencoder, training=training, **steady))
+    check(kind.__name__, kind(autoencoder, training=training, n_estimators=1, **steady))

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import RidgeCV
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -59,7 +60,15 @@ def classifier(**parameters):
 
 def regressor(**parameters):
     return AutoencoderRegressor(
-        SMALL, **{"max_iter": 100, "learning_rate_init": 0.01, "alpha": 0.1, "random_state": 0, **parameters}
+        SMALL,
+        **{
+            "max_iter": 100,
+            "learning_rate_init": 0.01,
+            "alpha": 0.1,
+            "n_estimators": 1,
+            "random_state": 0,
+            **parameters,
+        },
     )
 
 
@@ -84,6 +93,56 @@ def test_the_target_is_predicted_in_its_units(numbers, training):
     np.testing.assert_allclose(model.transduction_[:60], y[:60])
     shifted = clone(model).fit(X, few * 1000 + 7)
     np.testing.assert_allclose(shifted.predict(X), model.predict(X) * 1000 + 7, rtol=1e-3)
+
+
+def outputs_of_members(model, X):
+    """Outputs of the networks before they are combined with the ridge regression."""
+    module = model.net_.module_
+    linear = scaled(model, X) @ module.head_linear[0, 0].double().numpy() + module.head_offset[0, 0, 0].item()
+    return (model._outputs(X)[..., 0] - linear) / module.head_share[0, 0, 0].item()
+
+
+def scaled(model, X):
+    return (X - model.autoencoder_._affine.center) / model.autoencoder_._affine.scale
+
+
+def test_each_network_holds_out_a_part_of_the_targets(numbers):
+    X, y, few = numbers
+    y = np.abs(X[:, 0]) + 0.1 * X[:, 1]
+    few = np.where(np.isnan(few), np.nan, y)
+    model = regressor(n_estimators=3, max_iter=20).fit(X, few)
+    held_out_of = np.random.default_rng(60).permutation(60) % 3
+    own = np.flatnonzero(held_out_of == 1)
+    swapped = few.copy()
+    swapped[own] = few[np.roll(own, 1)]
+    other = regressor(n_estimators=3, max_iter=20).fit(X, swapped)
+    before, after = outputs_of_members(model, X), outputs_of_members(other, X)
+    np.testing.assert_allclose(after[1], before[1], atol=1e-4)
+    for member in (0, 2):
+        assert np.abs(after[member] - before[member]).max() > 0.1
+
+
+def test_networks_are_combined_with_a_ridge_regression(numbers):
+    X, y, few = numbers
+    noise = 5 * np.random.default_rng(1).normal(size=240)
+    linear = regressor(n_estimators=5).fit(X, few + noise)
+    ridge = RidgeCV().fit(X[:60], (few + noise)[:60])
+    assert linear.score(X, y) > ridge.score(X, y) - 0.01
+    assert regressor().fit(X, few + noise).score(X, y) < ridge.score(X, y) - 0.05
+    y = np.abs(X[:, 0])
+    bent = regressor(n_estimators=5).fit(X, np.where(np.isnan(few), np.nan, y))
+    assert bent.score(X, y) > 0.5  # no linear function explains anything
+    nothing = regressor(n_estimators=5).fit(X, np.where(np.isnan(few), np.nan, noise))
+    assert nothing.predict(X).std() < 0.5 * noise.std()
+
+
+def test_few_targets_are_learned_by_all_networks(numbers):
+    X, _, few = numbers
+    few = np.where(np.arange(240) < 9, few, np.nan)
+    model = regressor(n_estimators=5, max_iter=400).fit(X, few)
+    assert np.ptp(model._outputs(X[:9]), axis=0).max() < 0.2
+    assert model.net_.module_.head_share.unique().item() == 1
+    assert not model.net_.module_.head_linear.any()
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -418,7 +477,7 @@ def test_weights_are_repetitions_where_nothing_is_drawn(groups, kind, training):
     labels = few if kind is AutoencoderClassifier else np.where(few < 0, np.nan, y)
     steady = {"solver": "sgd", "batch_size": 10**6, "max_iter": 20, "random_state": 0}
     autoencoder = AutoencoderTransformer(3, **steady, corruption=None, precision="float64")
-    one, other = (kind(autoencoder, training=training, **steady) for _ in range(2))
+    one, other = (kind(autoencoder, training=training, n_estimators=1, **steady) for _ in range(2))
     one.fit(X, labels, sample_weight=weight)
     other.fit(np.repeat(X, weight, axis=0), np.repeat(labels, weight))
     np.testing.assert_allclose(one._outputs(X), other._outputs(X), rtol=1e-10, atol=1e-12)
