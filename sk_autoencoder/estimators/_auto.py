@@ -12,6 +12,8 @@ OUTLIER_STEPS, FEWER_OUTLIER_STEPS = 500, 150
 # Of regressors, with samples without target: few targets are overfitted by more steps.
 FEW_TARGETS_STEPS = 1000
 LARGEST_BATCH = 128
+# Learning rate of classifiers, if some samples have no label, and if all have one.
+FEW_LABELS_RATE, ALL_LABELS_RATE = 0.003, 0.01
 
 # Multiplications per sample above which there are fewer steps, in inverse proportion, since a step takes longer. Dense
 # networks with default layers reach this number at about 2300 features.

@@ -41,7 +41,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         "frozen" trains the autoencoder on all samples, then the head on its codes. "finetune" continues with the
         encoder: the head alone in the first 30 % of the steps, then both. "joint" has no pretraining: the losses of
         the autoencoder, for all samples, and of the head are minimized together, on corrupted samples, and in the last
-        fifth of the steps the loss of the head on samples without corruption.
+        fifth of the steps the loss of the head on samples without corruption; in the last 70 % if all samples have
+        labels.
     n_encoder_layers : int or None, default=None
         Number of layers of the encoder, from the lowest, whose output is the input of the head, with
         ``network="dense"``. None means all, so that the input is the latent code.
@@ -62,14 +63,16 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
     consistency : {"virtual_adversarial", "pseudo_label"}, Consistency or None, default="virtual_adversarial"
         Loss of predictions for samples without labels, with "joint". "virtual_adversarial" keeps predictions constant
         in the direction in which they change most, "pseudo_label" treats confident predictions as labels. Objects have
-        further parameters, for example ``objectives.VirtualAdversarial(epsilon=0.1)``.
+        further parameters, for example ``objectives.VirtualAdversarial(epsilon=0.1)``. If all samples have labels, the
+        weight is divided by 3.
     n_estimators : int, default=1
         Number of networks, trained in parallel from different initial weights. Probabilities are averaged, and codes
         are joined.
     solver : {"adam", "sgd"} or Solver, default="adam"
         Optimizer of the training with labels, as in ``AutoencoderTransformer``; so are the following parameters.
-    learning_rate_init : float, default=0.003
-        Learning rate; the largest one with the schedules "cosine" and "onecycle".
+    learning_rate_init : float or "auto", default="auto"
+        Learning rate; the largest one with the schedules "cosine" and "onecycle". "auto" is 0.003, or 0.01 if all
+        samples have labels.
     learning_rate : {"constant", "cosine", "onecycle"} or callable, default="onecycle"
         Schedule of the learning rate.
     alpha : float, default=0.1
@@ -165,6 +168,10 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         **BaseSupervisedAutoencoder._parameter_constraints,
         "label_smoothing": [reals(0, 1)],
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "learning_rate_init": [
+            *BaseSupervisedAutoencoder._parameter_constraints["learning_rate_init"],
+            StrOptions({"auto"}),
+        ],
     }
     _classifies = True
 
@@ -185,7 +192,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         consistency: Any = "virtual_adversarial",
         n_estimators: int = 1,
         solver: str | Solver = "adam",
-        learning_rate_init: float = 0.003,
+        learning_rate_init: float | str = "auto",
         learning_rate: Any = "onecycle",
         alpha: float = 0.1,
         batch_size: int | str = "auto",

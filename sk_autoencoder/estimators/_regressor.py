@@ -43,7 +43,8 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         "frozen" trains the autoencoder on all samples, then the head on its codes. "finetune" continues with the
         encoder: the head alone in the first 30 % of the steps, then both. "joint" has no pretraining: the losses of
         the autoencoder, for all samples, and of the head are minimized together, on corrupted samples, and in the last
-        fifth of the steps the loss of the head on samples without corruption.
+        fifth of the steps the loss of the head on samples without corruption; in the last 70 % if all samples have
+        labels.
     n_encoder_layers : int or None, default=None
         Number of layers of the encoder, from the lowest, whose output is the input of the head, with
         ``network="dense"``. None means all, so that the input is the latent code.
@@ -59,9 +60,10 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         Loss of predictions for samples without labels, with "joint". "virtual_adversarial" keeps predictions constant
         in the direction in which they change most, "pseudo_label" treats confident predictions as labels. Objects have
         further parameters, for example ``objectives.VirtualAdversarial(epsilon=0.1)``.
-    n_estimators : int, default=1
-        Number of networks, trained in parallel from different initial weights. Predictions are averaged, and codes
-        are joined.
+    n_estimators : int, default=5
+        Number of networks, trained in parallel from different initial weights. Each holds out a part of the targets,
+        and predictions are a combination of the networks and a ridge regression, see Notes. With 1, the prediction is
+        that of the network. Codes are joined.
     solver : {"adam", "sgd"} or Solver, default="adam"
         Optimizer of the training with labels, as in ``AutoencoderTransformer``; so are the following parameters.
     learning_rate_init : float, default=0.001
@@ -121,10 +123,17 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
     scikit-learn's scorers and folds refuse targets that are NaN: in a search, use ``model_selection.LabelledKFold`` and
     ``labelled_scorer``. ``score`` ignores samples without target.
 
+    With k networks and at least 2 k targets, each network learns all targets but those of one of k folds. The
+    prediction is the mean of the networks, times a weight, plus a ridge regression of the scaled features
+    (``RidgeCV``), times another one. The two weights, at least 0, minimize the squared error of held-out predictions
+    (stacking; Breiman, 1996). So networks that overfit few or noisy targets count less. Ridge regression and weights
+    are learned from at most 2048 targets, evenly spaced.
+
     Codes are standardized before the head. Gradients are clipped at norm 1.
 
     References
     ----------
+    L. Breiman, "Stacked Regressions", Machine Learning 24, 1996.
     G. Hinton and R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006
     (pretraining).
     A. Rasmus et al., "Semi-Supervised Learning with Ladder Networks", NeurIPS 2015 (both losses together).

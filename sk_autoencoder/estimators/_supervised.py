@@ -129,8 +129,11 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         for name in _TRAINING:
             setattr(model, name, getattr(self, name))
         model.checkpoint = checkpoint
+        all_known = self.n_labelled_ == training.X.shape[0]
+        if model.learning_rate_init == "auto":
+            model.learning_rate_init = _auto.ALL_LABELS_RATE if all_known else _auto.FEW_LABELS_RATE
         self._add_head(model, training, validation, fitted, source)
-        if self.n_labelled_ < training.X.shape[0] and not self._classifies:
+        if not all_known and not self._classifies:
             model._training_steps = _auto.FEW_TARGETS_STEPS
         self.autoencoder_ = model
         model._train_on(training, validation)

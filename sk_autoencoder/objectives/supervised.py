@@ -26,6 +26,9 @@ _MAX_GRADIENT_NORM = 1.0  # without a limit, virtual adversarial training of wid
 TUNED = 0.2
 HEAD_FIRST = 0.3
 WARMUP = 0.3  # fraction of the steps in which the weight of the consistency increases to its final value
+# If all samples have labels: fraction of the steps without corruption, and factor of the weight of the consistency.
+TUNED_BY_ALL = 0.7
+CONSISTENT_BY_ALL = 1 / 3
 
 
 class Supervised(Objective):
@@ -45,7 +48,8 @@ class Supervised(Objective):
         Whether targets are probabilities of classes (cross-entropy of the softmax) or numbers (squared error).
     training : {"frozen", "finetune", "joint"}, default="joint"
         "frozen" trains the head, "finetune" the head, and then the encoder too. "joint" minimizes both losses, and in
-        the last fifth of the steps the supervised loss of samples without corruption.
+        the last fifth of the steps, or 70 % if all samples have labels, the supervised loss of samples without
+        corruption.
     hidden_layer_sizes : int or tuple of int, default=()
         Numbers of units in the hidden layers of the head.
     reconstruction_weight : float, default=1.0
@@ -165,7 +169,8 @@ class Supervised(Objective):
 
     def __call__(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
         """Evaluate the network on a batch."""
-        joint = self.training == "joint" and not (network.training and batch.progress >= 1 - TUNED)
+        tuned, consistent = (TUNED_BY_ALL, CONSISTENT_BY_ALL) if batch.labelled is None else (TUNED, 1.0)
+        joint = self.training == "joint" and not (network.training and batch.progress >= 1 - tuned)
         evaluation = self.objective(network, batch, loss) if joint else None
         source = batch if batch.labelled is None else batch.labelled
         if evaluation is not None and source is batch and self.n_encoder_layers is None:
@@ -182,7 +187,7 @@ class Supervised(Objective):
             terms = dict.fromkeys(self.objective.terms, unused) | terms
         if network.training and self.training == "joint" and self.consistency is not None:
             terms["consistency"] = self.consistency(network, batch, self._head(network, source, tuned=not joint))
-            weight = self.consistency.weight * min(1.0, batch.progress / WARMUP)
+            weight = consistent * self.consistency.weight * min(1.0, batch.progress / WARMUP)
             total = total + weight * batch.over_samples(terms["consistency"])
         if evaluation is None:
             return Evaluation(total, terms, found, found, source.clean)
