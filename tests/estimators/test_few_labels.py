@@ -224,8 +224,11 @@ def test_few_predictions_say_nothing_of_a_class(groups):
         assert not model._lost_classes(given, np.array([600, 5, 5]))  # as many as have labels: they may be that rare
 
 
-def test_a_consistency_knows_when_the_last_fifth_of_the_steps_begins(groups):
-    X, _, few = groups
+@pytest.mark.parametrize(
+    ("known", "share", "rate"), [(15, 0.2, 0.003), (240, 0.7, 0.01)], ids=["few labels", "all labels"]
+)
+def test_what_depends_on_whether_all_samples_have_labels(groups, known, share, rate):
+    X, y, _ = groups
     seen = []
 
     class Recorded(VirtualAdversarial):
@@ -233,9 +236,12 @@ def test_a_consistency_knows_when_the_last_fifth_of_the_steps_begins(groups):
             seen.append((batch.progress, head.tuned))
             return super().__call__(network, batch, head)
 
-    classifier(consistency=Recorded(), max_iter=10).fit(X, few)
+    model = classifier(consistency=Recorded(), max_iter=10, learning_rate_init="auto")
+    model.fit(X, np.where(np.arange(240) < known, y, -1))
     assert {tuned for _, tuned in seen} == {False, True}
-    assert all(tuned == (progress >= 0.8) for progress, tuned in seen)
+    assert all(tuned == (progress >= 1 - share) for progress, tuned in seen)
+    assert model.autoencoder_.learning_rate_init == rate
+    assert model.learning_rate_init == "auto"
 
 
 # Case 1: labels that are -1 and 1.
