@@ -1,6 +1,6 @@
 """Few labels: classifiers and regressors where most training samples have no label.
 
-    python -m benchmarks.few_labels --data DIR [--only few mnist all regression transfer settings regression_settings]
+    python -m benchmarks.few_labels --data DIR [--only few mnist all regression transfer time settings ...]
                                     [--sets usps ...] [--labels N ...] [--methods NAME ...] [--draws 5]
                                     [--development] [--against NAME] [--figure accuracy] [--show] [--out FILE]
 
@@ -14,6 +14,7 @@ benchmarks/few_labels_peers.py. Each measured cell is a line of FILE, from which
 - ``all``: all labels.
 - ``regression``: 50 and 200 labels, four times as many draws.
 - ``transfer``: usps with 10 labels a class, and an encoder that was fitted on MNIST, resized to 16 x 16.
+- ``time``: usps and digits with 10 labels a class, and networks that are trained for 100 to 3000 steps.
 - ``settings``, ``regression_settings``: values around the defaults of the two estimators, on development draws.
 
 The main figure is the accuracy in %, or R2 in regression. Each table also has the log loss, with probabilities of at
@@ -45,6 +46,7 @@ NAMES = ("bed", "set", "labels", "draw", "method")  # of the entries that identi
 AGAINST = {  # what a bed is compared with, if not with neighbours
     "regression": "Ridge",
     "transfer": "SVC",
+    "time": "joint, 3000 steps",
     "settings": "AutoencoderClassifier",
     "regression_settings": "AutoencoderRegressor",
 }

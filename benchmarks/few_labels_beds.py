@@ -204,6 +204,7 @@ BEDS: dict[str, dict[str, tuple[int, ...]]] = {
     "all": dict.fromkeys(("letter", "madelon"), (0,)),  # 0 stands for all
     "regression": dict.fromkeys(REGRESSION, (50, 200)),  # labels
     "transfer": {"usps": (10,)},  # labels a class
+    "time": dict.fromkeys(("usps", "digits"), (10,)),  # labels a class
     "settings": dict.fromkeys(("usps", "letter", "digits"), (10,)),  # labels a class
     "regression_settings": dict.fromkeys(REGRESSION, (50, 200)),  # labels
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil
 from time import process_time
 from typing import Any
 from unittest.mock import patch
@@ -31,6 +30,7 @@ from sklearn.svm import SVC, SVR
 
 from benchmarks.few_labels_beds import Draw
 from sk_autoencoder import AutoencoderClassifier, AutoencoderRegressor, AutoencoderTransformer
+from sk_autoencoder.estimators import _auto
 from sk_autoencoder.objectives import VirtualAdversarial, supervised
 
 N_FOLDS = 3
@@ -218,8 +218,8 @@ def regressor(**parameters: Any) -> Method:
 
 
 def epochs(draw: Draw, n_steps: int) -> int:
-    """Epochs for so many steps of mini-batches of 128 samples."""
-    return max(1, n_steps // ceil(len(draw.y) / 128))
+    """Epochs for at least so many steps of mini-batches of 128 samples."""
+    return _auto.max_iter(len(draw.y), _auto.LARGEST_BATCH, n_steps)
 
 
 def transferred(training: str) -> Method:
@@ -242,8 +242,34 @@ OURS = {
     "frozen": classifier(training="frozen"),
 }
 ALL_LABELS = {
-    "without corruption, rate 0.01": classifier(autoencoder=PLAIN, learning_rate_init=0.01),
-    "and without consistency": classifier(autoencoder=PLAIN, learning_rate_init=0.01, consistency=None),
+    "without consistency": classifier(consistency=None),
+    "and without corruption": classifier(autoencoder=PLAIN, consistency=None),
+}
+# Steps until a network is as accurate as another one.
+STEPS = (100, 300, 1000, 3000)
+
+
+def trained_for(n_steps: int, **parameters: Any) -> Method:
+    """AutoencoderClassifier with one setting, trained for so many steps, and so many of pretraining."""
+
+    def settings(draw: Draw) -> list[Any]:
+        n_epochs = epochs(draw, n_steps)
+        corruption = parameters.get("corruption", "swap")
+        autoencoder = AutoencoderTransformer(64, corruption=corruption, max_iter=n_epochs)
+        rest = {name: value for name, value in parameters.items() if name != "corruption"}
+        return [AutoencoderClassifier(autoencoder, max_iter=n_epochs, **rest)]
+
+    return Method(settings, unlabelled=True)
+
+
+TIME = {
+    f"{name}, {n_steps} steps": trained_for(n_steps, **parameters)
+    for name, parameters in {
+        "from scratch": {"corruption": None, "consistency": None, "reconstruction_weight": 0.0},
+        "finetune": {"training": "finetune"},
+        "joint": {},
+    }.items()
+    for n_steps in STEPS
 }
 OUR_REGRESSORS = {
     "AutoencoderRegressor": regressor(),
@@ -266,7 +292,11 @@ SETTINGS |= {
 }
 SETTINGS |= {"finetune": OURS["finetune"]}
 REGRESSION_SETTINGS = {"AutoencoderRegressor": regressor()}
-REGRESSION_SETTINGS |= {f"alpha {alpha}": regressor(alpha=alpha) for alpha in (1.0, 10.0, 30.0)}
+REGRESSION_SETTINGS |= {f"alpha {alpha}": regressor(alpha=alpha) for alpha in (0.3, 3.0, 10.0)}
+REGRESSION_SETTINGS |= {
+    f"last {tuned:.0%} clean": replace(regressor(), constants={"TUNED_IN_REGRESSION": tuned}) for tuned in (0.2, 0.7)
+}
+REGRESSION_SETTINGS |= {"one network": regressor(n_estimators=1)}
 REGRESSION_SETTINGS |= {"learning rate 0.003": regressor(learning_rate_init=0.003)}
 REGRESSION_SETTINGS |= {"virtual adversarial": regressor(consistency="virtual_adversarial")}
 METHODS: dict[str, dict[str, Method]] = {
@@ -277,6 +307,7 @@ METHODS: dict[str, dict[str, Method]] = {
     | ALL_LABELS,
     "regression": REGRESSORS | OUR_REGRESSORS,
     "transfer": TRANSFER | OURS | {f"{name} of mnist": transferred(name) for name in ("joint", "finetune", "frozen")},
+    "time": TIME,
     "settings": SETTINGS,
     "regression_settings": REGRESSION_SETTINGS,
 }

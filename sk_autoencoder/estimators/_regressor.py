@@ -43,8 +43,8 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         "frozen" trains the autoencoder on all samples, then the head on its codes. "finetune" continues with the
         encoder: the head alone in the first 30 % of the steps, then both. "joint" has no pretraining: the losses of
         the autoencoder, for all samples, and of the head are minimized together, on corrupted samples, and in the last
-        fifth of the steps the loss of the head on samples without corruption; in the last 70 % if all samples have
-        labels.
+        half of the steps the loss of the head on samples without corruption; in the last 70 % if all targets are
+        known.
     n_encoder_layers : int or None, default=None
         Number of layers of the encoder, from the lowest, whose output is the input of the head, with
         ``network="dense"``. None means all, so that the input is the latent code.
@@ -70,7 +70,7 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         Learning rate; the largest one with the schedules "cosine" and "onecycle".
     learning_rate : {"constant", "cosine", "onecycle"} or callable, default="onecycle"
         Schedule of the learning rate.
-    alpha : float, default=3.0
+    alpha : float, default=1.0
         Weight decay, decoupled from the gradient as in AdamW. Few or noisy targets need more, many exact ones less.
     batch_size : int or "auto", default="auto"
         Number of samples in a mini-batch; "auto" is ``min(128, n_samples)``. If some samples have no label, each step
@@ -171,7 +171,7 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         solver: str | Solver = "adam",
         learning_rate_init: float = 0.001,
         learning_rate: Any = "onecycle",
-        alpha: float = 3.0,
+        alpha: float = 1.0,
         batch_size: int | str = "auto",
         max_iter: int | str = "auto",
         early_stopping: bool | float = False,

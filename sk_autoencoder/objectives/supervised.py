@@ -21,14 +21,12 @@ _NAME = "head"  # how the names of its weights and buffers begin
 _OF_INPUT = ("head_mean", "head_scale")  # buffers by which the input of the head is standardized
 _SHARE, _LINEAR, _OFFSET = "head_share", "head_linear", "head_offset"  # buffers of ``combine``
 _MAX_GRADIENT_NORM = 1.0  # without a limit, virtual adversarial training of wide networks diverges
-# Fraction of the training steps of "joint" that use labelled samples without corruption only, and of the steps of
-# "finetune" that train the head only.
-TUNED = 0.2
-HEAD_FIRST = 0.3
+# Fractions of the training steps of "joint" that use labelled samples without corruption only: in classification, in
+# regression, and if all samples have labels.
+TUNED, TUNED_IN_REGRESSION, TUNED_BY_ALL = 0.2, 0.5, 0.7
+CONSISTENT_BY_ALL = 1 / 3  # factor of the weight of the consistency if all samples have labels
+HEAD_FIRST = 0.3  # fraction of the steps of "finetune" that train the head only
 WARMUP = 0.3  # fraction of the steps in which the weight of the consistency increases to its final value
-# If all samples have labels: fraction of the steps without corruption, and factor of the weight of the consistency.
-TUNED_BY_ALL = 0.7
-CONSISTENT_BY_ALL = 1 / 3
 
 
 class Supervised(Objective):
@@ -48,8 +46,8 @@ class Supervised(Objective):
         Whether targets are probabilities of classes (cross-entropy of the softmax) or numbers (squared error).
     training : {"frozen", "finetune", "joint"}, default="joint"
         "frozen" trains the head, "finetune" the head, and then the encoder too. "joint" minimizes both losses, and in
-        the last fifth of the steps, or 70 % if all samples have labels, the supervised loss of samples without
-        corruption.
+        the last fifth of the steps the supervised loss of samples without corruption; in the last half in regression,
+        and in the last 70 % if all samples have labels.
     hidden_layer_sizes : int or tuple of int, default=()
         Numbers of units in the hidden layers of the head.
     reconstruction_weight : float, default=1.0
@@ -169,7 +167,9 @@ class Supervised(Objective):
 
     def __call__(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
         """Evaluate the network on a batch."""
-        tuned, consistent = (TUNED_BY_ALL, CONSISTENT_BY_ALL) if batch.labelled is None else (TUNED, 1.0)
+        tuned, consistent = (TUNED if self.classifies else TUNED_IN_REGRESSION), 1.0
+        if batch.labelled is None:
+            tuned, consistent = TUNED_BY_ALL, CONSISTENT_BY_ALL
         joint = self.training == "joint" and not (network.training and batch.progress >= 1 - tuned)
         evaluation = self.objective(network, batch, loss) if joint else None
         source = batch if batch.labelled is None else batch.labelled
