@@ -101,6 +101,8 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         Its skorch net.
     n_labelled_ : int
         Number of training samples with a label.
+    stacking_weights_ : ndarray of shape (2,)
+        Weights of the mean of the networks and of the ridge regression; 1 and 0 if no target is held out.
     transduction_ : ndarray of shape (n_samples,)
         Targets of the training samples, predicted ones where they are unknown.
     loss_curves_ : dict of list of float
@@ -303,6 +305,7 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
     def _complete(self, training: Samples, validation: Samples | None) -> None:
         """Combine the networks with a ridge regression, by targets that neither has learned."""
         assert training.labels is not None
+        self.stacking_weights_ = np.array([1.0, 0.0])
         if training.labels.shape[1] == 2:  # no target is held out
             return
         known = np.flatnonzero(training.labels[:, 0] > 0)
@@ -316,7 +319,8 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         of_ridge = cross_val_predict(ridge, inputs, target, cv=PredefinedSplit(folds), params=fitted)
         candidates = np.column_stack([of_members[folds, np.arange(len(X)), 0], of_ridge])
         root = np.sqrt(weight)
-        (share, linear), _ = nnls(root[:, None] * candidates, root * target)
+        self.stacking_weights_, _ = nnls(root[:, None] * candidates, root * target)
+        share, linear = self.stacking_weights_
         ridge.fit(inputs, target, **fitted)
         objective.combine(module, share, linear * ridge.coef_, linear * ridge.intercept_)
 

@@ -97,13 +97,10 @@ def test_the_target_is_predicted_in_its_units(numbers, training):
 
 def outputs_of_members(model, X):
     """Outputs of the networks before they are combined with the ridge regression."""
-    module = model.net_.module_
-    linear = scaled(model, X) @ module.head_linear[0, 0].double().numpy() + module.head_offset[0, 0, 0].item()
-    return (model._outputs(X)[..., 0] - linear) / module.head_share[0, 0, 0].item()
-
-
-def scaled(model, X):
-    return (X - model.autoencoder_._affine.center) / model.autoencoder_._affine.scale
+    module, affine = model.net_.module_, model.autoencoder_._affine
+    rows = (X - affine.center) / affine.scale
+    linear = rows @ module.head_linear[0, 0].double().numpy() + module.head_offset[0, 0, 0].item()
+    return (model._outputs(X)[..., 0] - linear) / model.stacking_weights_[0]
 
 
 def test_each_network_holds_out_a_part_of_the_targets(numbers):
@@ -128,10 +125,12 @@ def test_networks_are_combined_with_a_ridge_regression(numbers):
     linear = regressor(n_estimators=5).fit(X, few + noise)
     ridge = RidgeCV().fit(X[:60], (few + noise)[:60])
     assert linear.score(X, y) > ridge.score(X, y) - 0.01
+    assert linear.stacking_weights_[1] > 0.7
     assert regressor().fit(X, few + noise).score(X, y) < ridge.score(X, y) - 0.05
     y = np.abs(X[:, 0])
     bent = regressor(n_estimators=5).fit(X, np.where(np.isnan(few), np.nan, y))
     assert bent.score(X, y) > 0.5  # no linear function explains anything
+    assert bent.stacking_weights_[0] > 0.7
     nothing = regressor(n_estimators=5).fit(X, np.where(np.isnan(few), np.nan, noise))
     assert nothing.predict(X).std() < 0.5 * noise.std()
 
@@ -141,7 +140,7 @@ def test_few_targets_are_learned_by_all_networks(numbers):
     few = np.where(np.arange(240) < 9, few, np.nan)
     model = regressor(n_estimators=5, max_iter=400).fit(X, few)
     assert np.ptp(model._outputs(X[:9]), axis=0).max() < 0.2
-    assert model.net_.module_.head_share.unique().item() == 1
+    assert model.stacking_weights_.tolist() == [1, 0]
     assert not model.net_.module_.head_linear.any()
 
 
