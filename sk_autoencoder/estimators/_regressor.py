@@ -317,7 +317,7 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         inputs = inference.apply(lambda _, batch: batch.corrupted, X, module.shape.n_inputs, np.float64)[0]
         ridge, fitted = RidgeCV(_PENALTIES), {"sample_weight": weight}
         of_ridge = cross_val_predict(ridge, inputs, target, cv=PredefinedSplit(folds), params=fitted)
-        candidates = np.column_stack([of_members[folds, np.arange(len(X)), 0], of_ridge])
+        candidates = np.column_stack([of_members[folds, np.arange(len(folds)), 0], of_ridge])
         root = np.sqrt(weight)
         self.stacking_weights_, _ = nnls(root[:, None] * candidates, root * target)
         share, linear = self.stacking_weights_
