@@ -284,8 +284,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         labels : ndarray of shape (n_samples,)
             The classes with the highest probability.
         """
-        logs = self._log_probabilities(X)
-        return self.classes_[logs.argmax(axis=1)]
+        return self.classes_[_log_probabilities(self._outputs(X)).argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
@@ -300,7 +299,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         probabilities : ndarray of shape (n_samples, n_classes)
             Probabilities in the order of ``classes_``, averaged over the networks.
         """
-        return np.exp(self._log_probabilities(X))
+        return np.exp(_log_probabilities(self._outputs(X)))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Compute the logarithms of the probabilities of the classes.
@@ -315,7 +314,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         decision : ndarray of shape (n_samples,) or (n_samples, n_classes)
             Logarithms of the probabilities; with two classes, the logarithm of the odds of the second one.
         """
-        logs = self._log_probabilities(X)
+        logs = _log_probabilities(self._outputs(X))
         return logs[:, 1] - logs[:, 0] if logs.shape[1] == 2 else logs
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -341,11 +340,6 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         weight = None if sample_weight is None else np.asarray(sample_weight)[known]
         return float(accuracy_score(labels, self.predict(X)[known], sample_weight=weight))
 
-    def _log_probabilities(self, X: Any) -> np.ndarray:
-        outputs = self._outputs(X)
-        logs = outputs - logsumexp(outputs, axis=-1, keepdims=True)
-        return logs[0] if len(logs) == 1 else logsumexp(logs, axis=0) - np.log(len(logs))
-
     def _labels(self, y: Any, n_samples: int, weight: np.ndarray | None) -> np.ndarray:
         self.classes_, encoded = encoded_classes(y, n_samples, weight)
         return class_targets(encoded, self.classes_, weight, self.class_weight, self.label_smoothing)
@@ -360,7 +354,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         return class_targets(encoded, self.classes_, weight)
 
     def _transduced(self, X: Any, labels: np.ndarray) -> np.ndarray:
-        found = self.predict(X)
+        found = self.classes_[_log_probabilities(self._outputs_of_rows(X)).argmax(axis=1)]
         known = labels[:, 0] > 0
         found[known] = self.classes_[labels[known, 1:].argmax(axis=1)]
         return found
@@ -372,7 +366,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         assert training.labels is not None
         known, n_classes = training.labels[:, 0] > 0, len(self.classes_)
         given = np.bincount(training.labels[known, 1:].argmax(axis=1), minlength=n_classes)
-        found = self._log_probabilities(training.X)[~known].argmax(axis=1)
+        found = _log_probabilities(self._outputs_of_rows(training.X))[~known].argmax(axis=1)
         if self._lost_classes(given, np.bincount(found, minlength=n_classes)):
             self._train(training, validation, consistency=None, checkpoint=None)
 
@@ -402,3 +396,9 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
     @property
     def _n_outputs(self) -> int:
         return len(self.classes_)
+
+
+def _log_probabilities(outputs: np.ndarray) -> np.ndarray:
+    """Return logarithms of the probabilities, averaged over the networks, (n_samples, n_classes)."""
+    logs = outputs - logsumexp(outputs, axis=-1, keepdims=True)
+    return logs[0] if len(logs) == 1 else logsumexp(logs, axis=0) - np.log(len(logs))

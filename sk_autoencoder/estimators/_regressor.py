@@ -260,7 +260,7 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         targets : ndarray of shape (n_samples,)
             Predictions, averaged over the networks.
         """
-        return self._outputs(X).mean(axis=0)[:, 0] * self._scale + self._mean
+        return self._in_units(self._outputs(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination on the samples with a known target.
@@ -286,6 +286,10 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
             raise ValueError("y has no known target: R2 needs samples with a target.")
         weight = None if sample_weight is None else np.asarray(sample_weight)[known]
         return float(r2_score(targets[known], found[known], sample_weight=weight))
+
+    def _in_units(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the mean of the networks in the units of the targets, (n_samples,)."""
+        return outputs.mean(axis=0)[:, 0] * self._scale + self._mean
 
     def _labels(self, y: Any, n_samples: int, weight: np.ndarray | None) -> np.ndarray:
         targets = known_targets(y, n_samples)
@@ -325,4 +329,6 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         objective.combine(module, share, linear * ridge.coef_, linear * ridge.intercept_)
 
     def _transduced(self, X: Any, labels: np.ndarray) -> np.ndarray:
-        return np.where(labels[:, 0] > 0, labels[:, 1] * self._scale + self._mean, self.predict(X))
+        return np.where(
+            labels[:, 0] > 0, labels[:, 1] * self._scale + self._mean, self._in_units(self._outputs_of_rows(X))
+        )

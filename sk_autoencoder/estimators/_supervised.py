@@ -266,7 +266,10 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the heads, (n_members, n_samples, n_outputs) in float64."""
         check_is_fitted(self)
-        X = check_rows(self, X, reset=False, finite=False)
+        return self._outputs_of_rows(check_rows(self, X, reset=False, finite=False))
+
+    def _outputs_of_rows(self, X: Any) -> np.ndarray:
+        """Do the same for validated samples."""
         predict = partial(read_head, objective=self.autoencoder_._assembly.objective)
         return self.autoencoder_._inference.apply(predict, X, self._n_outputs, np.float64)
 
@@ -303,7 +306,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
             Reconstructions, in the units of X; the mean over the networks.
         """
         check_is_fitted(self)
-        return self.autoencoder_.reconstruct(check_rows(self, X, reset=False, finite=False))
+        return self.autoencoder_._inference.reconstruct(check_rows(self, X, reset=False, finite=False))
 
     @property
     def _n_features_out(self) -> int:

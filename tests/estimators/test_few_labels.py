@@ -557,6 +557,19 @@ def test_early_stopping(groups, make):
         make().fit(X, target(few), y_val=y)
 
 
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_frames_are_fitted_without_a_warning(groups, make):  # warnings are errors
+    X, y, few = groups
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    model = make(max_iter=2).fit(frame, few if make is classifier else np.where(few < 0, np.nan, y))
+    np.testing.assert_array_equal(model.transduction_[15:], model.predict(frame)[15:])
+    for method in ("predict_proba", "decision_function", "transform", "reconstruct"):
+        if hasattr(model, method):
+            assert len(getattr(model, method)(frame)) == 240
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        model.predict(X)
+
+
 def test_missing_values_and_sparse_samples(groups):
     X, y, few = groups
     gaps = X.copy()
