@@ -749,6 +749,21 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             return Conformal()
         return resolve(THRESHOLDS, choice)
 
+    @property
+    def _has_members_of_all(self) -> bool:
+        """Whether training samples are recognised, and new ones are scored by members that were trained on all."""
+        return self._training_samples is not None and bool((self._of_members() < 0).any())
+
+    def _recognised(self, X: np.ndarray) -> np.ndarray:
+        """Return which samples are recognised as training samples, (n_samples,)."""
+        assert self._training_samples is not None
+        return self._training_samples.find(self._check(X)) > 0
+
+    def _score_as_new(self, X: np.ndarray) -> np.ndarray:
+        """Return the scores of samples by the members that score new ones, also if they were trained on them."""
+        X = self._check(X)
+        return self._score_samples(X, np.tile(self._of_members()[:, None] < 0, len(X)))
+
     def _voters(self, X: np.ndarray) -> np.ndarray | None:
         """Return which members score which samples: for training samples, those that held them out; None means all."""
         known = self._training_samples

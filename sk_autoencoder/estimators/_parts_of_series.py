@@ -48,6 +48,11 @@ class Parts:
         neighbours = starts, np.maximum(starts - size + 1, first), np.minimum(starts + size - 1, last)
         return self.of_step[np.column_stack(neighbours)]
 
+    def far_from_folds(self, starts: np.ndarray, size: int) -> list[np.ndarray]:
+        """For each fold, those of the windows that share no step with a window of the fold."""
+        around = self.around(starts, size)
+        return [starts[(around != fold).all(axis=1)] for fold in range(self.n_folds)]
+
     def held_out_steps(self, size: int) -> np.ndarray:
         """Whether all windows of at most ``size`` steps that cover a step are held out, (n_steps,)."""
         steps, group = np.arange(len(self.of_step)), self.series.of_step

@@ -15,7 +15,7 @@ from sk_autoencoder.estimators._intervals import find_intervals, interval_table,
 from sk_autoencoder.estimators._parts_of_series import Parts
 from sk_autoencoder.estimators._series import Series, Windows
 from sk_autoencoder.estimators._stream import SeriesStream, StreamResult
-from sk_autoencoder.estimators._windowed import SCALINGS, BaseWindowDetector, chunks
+from sk_autoencoder.estimators._windowed import SCALINGS, BaseWindowDetector, _weight_of_folds, chunks
 from sk_autoencoder.thresholds import THRESHOLDS, Threshold
 
 
@@ -253,6 +253,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         series = self._learn_scales(series, excluded, trained, size)
         self.groups_ = series.ids
         self._learn_sensors(series, trained)
+        self._weights = [_weight_of_folds(parts, own, size) for own, (size, _) in zip(trained, self._views, strict=True)]
         self.estimators_ = [self._fit_view(view, series, parts, starts, rng) for view, starts in enumerate(trained)]
         self._calibrate(series, parts, excluded, trained, threshold)
         return self

@@ -22,7 +22,7 @@ from sk_autoencoder.estimators._sensors import descriptions, improbabilities, le
 from sk_autoencoder.estimators._series import Series, Windows, automatic_size, to_steps
 from sk_autoencoder.networks import NETWORKS
 from sk_autoencoder.scaling import column_statistics
-from sk_autoencoder.scores import Combined, Mahalanobis, ReconstructionError, SampleIsolation
+from sk_autoencoder.scores import Combined, Mahalanobis, ReconstructionError, SensorError
 from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold, exponential_tail
 
 _CELLS_AT_ONCE = 1 << 21  # of windows that are scored at once
@@ -42,7 +42,7 @@ _EXPLAINED = 0.9  # share of the variance of windows that the default detector's
 _MOST_DECOMPOSED = 1000  # windows, by which its size is chosen
 
 
-def default_detector() -> AutoencoderOutlierDetector:
+def default_detector(n_sensors: int = 1) -> AutoencoderOutlierDetector:
     """Return the detector of windows that ``estimator=None`` stands for, a linear autoencoder.
 
     It was chosen among ``COMPOSITIONS`` in ``benchmarks/series_peers.py``. The sensors are scaled before windows are
@@ -54,7 +54,9 @@ def default_detector() -> AutoencoderOutlierDetector:
         corruption=None,
         scaling=None,
         outlier_score=Combined(
-            [ReconstructionError(None), Mahalanobis(on="code+residual"), SampleIsolation()], damped=False
+            [ReconstructionError(None), Mahalanobis(on="code+residual"), SensorError(n_sensors)],
+            n_largest=None,
+            damped=False,
         ),
         learning_rate_init=0.02,
         batch_size=32,
@@ -86,6 +88,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
     stream_offset_: float
     n_features_in_: int
     _views: list[tuple[int, str]]  # window size and scaling of each detector
+    _weights: list[float]  # for each detector, see ``_weight_of_folds``
     _unit: np.ndarray  # (n_sensors,) standard deviations of scaled steps
     _tails: np.ndarray  # (n_views, 3) start, scale and base of the exponential tail of each detector's scores
     _block_peaks: np.ndarray  # sorted largest outlier scores of held-out blocks of one window
@@ -101,7 +104,9 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
 
     def _detector(self) -> Any:
         """Return the detector of windows as it was given, or the default."""
-        return default_detector() if self.get_params(deep=False)["estimator"] is None else self.estimator
+        if self.get_params(deep=False)["estimator"] is None:
+            return default_detector(getattr(self, "n_features_in_", 1))
+        return self.estimator
 
     def _threshold(self) -> Threshold:
         rule = self._plain("contamination")
@@ -335,8 +340,21 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
     # Scores
 
     def _outlier_scores(self, view: int, windows: Windows) -> np.ndarray:
-        """Outlier scores of windows, (n_windows,)."""
-        return _scores_of(self.estimators_[view], windows)
+        """Outlier scores of windows, (n_windows,).
+
+        Scores of training windows by members that hold them out are corrected, where new windows are scored by members
+        that were trained on all.
+        """
+        detector = self.estimators_[view]
+        scores = _scores_of(detector.score_samples, windows)
+        if getattr(detector, "_has_members_of_all", False):
+            for rows in chunks(windows):
+                known = np.flatnonzero(detector._recognised(windows[rows]))
+                if len(known):
+                    by_all = -detector._score_as_new(windows[rows][known])
+                    known += rows.start
+                    scores[known] = _corrected(by_all, scores[known], self._weights[view])
+        return scores
 
     def _descriptions(self, windows: Windows) -> np.ndarray:
         shape = (-1, self.n_features_in_, max(self.window_sizes_))
@@ -449,19 +467,33 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
     def _scores_of_folds(
         self, view: int, windows: Windows, series: Series, parts: Parts, trained: np.ndarray
     ) -> np.ndarray:
-        """Outlier scores of windows by what was not trained on windows near them."""
-        detector = self.estimators_[view]
+        """Outlier scores of windows by what was not trained on windows near them, corrected for its training size."""
+        detector, scores = self.estimators_[view], self._outlier_scores(view, windows)
         if getattr(detector, "_training_samples", None) is not None:  # it does so itself
-            return self._outlier_scores(view, windows)
-        own, around = parts.of_step[windows.starts], parts.around(trained, self._views[view][0])
-        scores = np.empty(len(windows))
-        for part in np.unique(own):
-            judge = detector
-            if part != HELD_OUT:
-                others = trained[(around != part).all(axis=1)]
-                judge = clone(detector).fit(self._windows(view, series.steps, others)[:])
-            scores[own == part] = _scores_of(judge, self._windows(view, series.steps, windows.starts[own == part]))
+            return scores
+        own, others = parts.of_step[windows.starts], parts.far_from_folds(trained, self._views[view][0])
+        for part, rows in enumerate(others):
+            judge = clone(detector).fit(self._windows(view, series.steps, rows)[:])
+            judged = self._windows(view, series.steps, windows.starts[own == part])
+            scores[own == part] = _corrected(
+                scores[own == part], _scores_of(judge.score_samples, judged), self._weights[view]
+            )
         return scores
+
+
+def _weight_of_folds(parts: Parts, trained: np.ndarray, size: int) -> float:
+    """Return the weight of scores by what holds out a fold, in an estimate of scores of new windows.
+
+    What was trained on fewer windows gives scores that are too high, and what was trained on the windows themselves
+    gives scores that are too low. Both deviations are taken to be inversely proportional to the number of training
+    windows, see the reference of **What is held out** in the notes of ``TimeSeriesOutlierDetector``.
+    """
+    share = float(np.mean([len(rows) for rows in parts.far_from_folds(trained, size)])) / len(trained)
+    return 2 * share / (1 + share)
+
+
+def _corrected(by_all: np.ndarray, by_others: np.ndarray, weight: float) -> np.ndarray:
+    return by_all + weight * (by_others - by_all)
 
 
 def _moments(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -470,8 +502,8 @@ def _moments(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return statistics.mean, np.where(statistics.varies, np.sqrt(statistics.variance), statistics.scale)
 
 
-def _scores_of(detector: Any, windows: Windows) -> np.ndarray:
-    return np.concatenate([-np.asarray(detector.score_samples(windows[rows])) for rows in chunks(windows)])
+def _scores_of(score_samples: Callable[[np.ndarray], np.ndarray], windows: Windows) -> np.ndarray:
+    return np.concatenate([-np.asarray(score_samples(windows[rows])) for rows in chunks(windows)])
 
 
 def _near(excluded: np.ndarray, reach: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from sk_autoencoder.scores.base import OutlierScore, of_others
 from sk_autoencoder.scores.combined import PLAIN_SCORES, Combined
 from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, SampleDistance
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, SampleIsolation
-from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError
+from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError, SensorError
 from sk_autoencoder.scores.tails import FeatureTails
 from sk_autoencoder.scores.variational import Divergence, NegativeELBO
 
@@ -30,5 +30,6 @@ __all__ = [
     "ResidualDistance",
     "SampleDistance",
     "SampleIsolation",
+    "SensorError",
     "of_others",
 ]

@@ -17,7 +17,7 @@ from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import SMALLEST_SPREAD, OutlierScore, State, of_others
 from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, SampleDistance
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, SampleIsolation
-from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError
+from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError, SensorError
 from sk_autoencoder.scores.tails import FeatureTails
 from sk_autoencoder.scores.variational import Divergence, NegativeELBO
 from sk_autoencoder.thresholds import ExponentialTail, exponential_tail
@@ -27,6 +27,7 @@ T = TypeVar("T")
 PLAIN_SCORES: dict[str, type[OutlierScore]] = {
     "reconstruction": ReconstructionError,
     "mahalanobis": Mahalanobis,
+    "sensor_error": SensorError,
     "sample_distance": SampleDistance,
     "rank_distance": RankDistance,
     "code_distance": CodeDistance,

@@ -10,10 +10,12 @@ from sklearn.base import clone
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from torch import Tensor
 
-from sk_autoencoder._validation import StrOptions
+from sk_autoencoder._validation import StrOptions, integers
 from sk_autoencoder.blocks import row_product
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import SMALLEST_SPREAD, OutlierScore, State, of_others, residual_of, residual_spread
+
+_SMALLEST_DEVIATION = 0.1  # of logarithms of errors
 
 
 class ReconstructionError(OutlierScore):
@@ -63,6 +65,50 @@ class ReconstructionError(OutlierScore):
         if self.normalize is None:
             return residual
         return residual.mul_(state["spread"][:, None, :].reciprocal().to(residual.dtype))
+
+
+class SensorError(OutlierScore):
+    """Largest error of a sensor, compared with the errors of this sensor on held-out samples.
+
+    The error of a sensor is the mean squared residual of its values, in scaled units. The score is the largest
+    standardised logarithm of the errors: minus its mean, divided by its standard deviation on held-out samples. So
+    errors of different sensors, some of which may have long tails, are on one scale.
+
+    Parameters
+    ----------
+    n_sensors : int, default=1
+        Number of sensors, which must divide the number of features: a sample holds the values of the first sensor, then
+        those of the second, and so on. Each sensor has one scale for all of its values.
+    """
+
+    required_terms = ("reconstruction",)
+    uses_terms = False
+    uses_references = False
+    is_log_scale = True
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"n_sensors": [integers(1)]}
+
+    def __init__(self, n_sensors: int = 1):
+        self.n_sensors = n_sensors
+
+    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
+        """Store mean and standard deviation of each sensor's logarithms."""
+        del references
+        logs = of_others(self._logs(held_out), others)
+        deviation = logs.std(dim=1, correction=0).clamp(min=_SMALLEST_DEVIATION)
+        return {"location": logs.mean(dim=1), "deviation": deviation}
+
+    def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the largest standardised logarithm."""
+        deviations = self._logs(evaluation) - state["location"][:, None, :]
+        return (deviations / state["deviation"][:, None, :]).amax(dim=-1)
+
+    def _logs(self, evaluation: Evaluation) -> Tensor:
+        """Logarithms of the errors of sensors, (n_members, n, n_sensors)."""
+        n_features = evaluation.target.shape[-1]
+        if n_features % self.n_sensors:
+            raise ValueError(f"n_sensors={self.n_sensors} of SensorError does not divide the {n_features} features.")
+        errors = residual_of(evaluation).square().unflatten(-1, (self.n_sensors, -1)).mean(dim=-1)
+        return errors.clamp(min=SMALLEST_SPREAD**2).log()
 
 
 class Mahalanobis(OutlierScore):
