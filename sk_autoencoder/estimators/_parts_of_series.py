@@ -10,7 +10,8 @@ from sk_autoencoder.estimators._folds import N_FOLDS
 from sk_autoencoder.estimators._series import Series
 
 HELD_OUT = -1  # of all members; other numbers are folds
-_FEWEST_HELD_OUT = 10
+_FEWEST_HELD_OUT = 10  # steps
+_SHORTEST_HELD_OUT = 5  # windows without overlap
 _MOST_CYCLES = 4
 
 
@@ -75,7 +76,7 @@ def _shares(n_windows: int, size: int, step: int, held_out: float) -> tuple[np.n
     shortest_held_out = size - 1 + _FEWEST_HELD_OUT
     n_held_out, n_rest = held_out * n_windows, (1 - held_out) * n_windows
     n_folds = min(N_FOLDS, int(n_rest // shortest))
-    if n_folds < 2 or n_held_out < shortest_held_out:
+    if n_folds < 2 or n_held_out < max(shortest_held_out, _SHORTEST_HELD_OUT * size):
         n_folds = min(N_FOLDS, n_windows // shortest)
         return None if n_folds < 2 else (np.arange(n_folds), np.ones(n_folds))
     n_cycles = int(min(_MOST_CYCLES, n_rest // (2 * n_folds * shortest), n_held_out // (2 * shortest_held_out)))
