@@ -210,6 +210,7 @@ METHODS: dict[str, Scorer] = {
     "detector, auto": series_detector(TimeSeriesOutlierDetector(random_state=0)),
     "detector, 16": series_detector(TimeSeriesOutlierDetector(window_size=16, random_state=0)),
     "detector, 32": series_detector(TimeSeriesOutlierDetector(window_size=32, random_state=0)),
+    "detector, 64": series_detector(TimeSeriesOutlierDetector(window_size=64, random_state=0)),
     "detector with max, auto": series_detector(TimeSeriesOutlierDetector(aggregation="max", random_state=0)),
     **{
         f"PCA (90 %) on the same windows{name}, {SIZE_OF_DETECTOR}": Scorer(

@@ -858,8 +858,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         # Time is dominated by scores that compare samples with references.
         with threads(4 * references.target.numel() * held_out.target.shape[1], SCORING):
             state = self._score.fit(references, held_out, others)
-            self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
-        self._load_score_state()
+        self._set_score_state(state)
         self._training_samples = self._remembered(X, folds, from_scratch, earlier)
         self.training_scores_ = self._score_samples(X_all, self._voters(X_all))
         self._copies = as_copies(training.given)
@@ -891,6 +890,15 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             folds = folds_of_groups(groups, self._n_folds, trained)[:, 0]
             self._training_samples = TrainingSamples.remember(X, (1 << folds).astype(np.uint8), self._statistics.varies)
 
+    def _rescale(self, X: np.ndarray) -> None:
+        """Learn the scales of errors that the score uses, and the threshold, from other normal samples."""
+        X = self._check(X)
+        index = np.tile(np.arange(len(X)), (self._shape.n_members, 1))
+        held_out = self._inference.evaluate(X, index, self._objective_for_score(), self._plan.loss)
+        self._set_score_state(self._score.rescaled(held_out, self._inference.state))
+        self.calibration_scores_ = np.sort(-self._score_samples(X, self._voters(X)))
+        self.recalibrate(X)
+
     def _cross_fitted_scores(self, references: Evaluation, held_out: Evaluation) -> np.ndarray:
         """Score held-out samples of each member, (n_members, n), each half with a state fitted to the other half."""
         half = held_out.target.shape[1] // 2
@@ -903,6 +911,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     def _finish(self) -> None:
         super()._finish()
+        self._load_score_state()
+
+    def _set_score_state(self, state: State) -> None:
+        self._score_state = {name: value.cpu().numpy().copy() for name, value in state.items()}
         self._load_score_state()
 
     def _load_score_state(self) -> None:

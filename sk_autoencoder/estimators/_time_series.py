@@ -15,7 +15,7 @@ from sk_autoencoder.estimators._intervals import find_intervals, interval_table,
 from sk_autoencoder.estimators._parts_of_series import Parts
 from sk_autoencoder.estimators._series import Series, Windows
 from sk_autoencoder.estimators._stream import SeriesStream, StreamResult
-from sk_autoencoder.estimators._windowed import SCALINGS, BaseWindowDetector, _weight_of_folds, chunks
+from sk_autoencoder.estimators._windowed import SCALINGS, BaseWindowDetector, chunks
 from sk_autoencoder.thresholds import THRESHOLDS, Threshold
 
 
@@ -253,8 +253,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         series = self._learn_scales(series, excluded, trained, size)
         self.groups_ = series.ids
         self._learn_sensors(series, trained)
-        self._weights = [_weight_of_folds(parts, own, size) for own, (size, _) in zip(trained, self._views, strict=True)]
-        self.estimators_ = [self._fit_view(view, series, parts, starts, rng) for view, starts in enumerate(trained)]
+        self._fit_views(series, parts, trained, rng)
         self._calibrate(series, parts, excluded, trained, threshold)
         return self
 
@@ -450,8 +449,10 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
     def recalibrate(self, X: Any, *, groups: Any = None) -> TimeSeriesOutlierDetector:
         """Compute scales and thresholds from other normal series, for example after maintenance, without training.
 
-        The scales of several detectors, the thresholds, the scores of held-out steps, and, with ``group_scaling``, the
-        scales of the groups in X are replaced. The fitted detectors are not changed.
+        The thresholds, the scores of held-out steps, the scales of several detectors, and, with ``group_scaling``, the
+        scales of the groups in X are replaced. In an ``AutoencoderOutlierDetector``, the scales of errors that its
+        score uses are replaced, see ``OutlierScore.rescaled``. Networks, other detectors, and what ``sensor_scores``
+        have learnt are not changed.
 
         Parameters
         ----------
@@ -472,6 +473,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         if self.group_scaling:
             self._learn_groups(series, np.ones(len(X), dtype=bool))
         series = self._scaled(series)
+        self._rescale(series)
         everything = np.ones(len(X), dtype=bool)
         self._set_thresholds(
             series, self._of_windows(series, self._outlier_scores), everything, None, self._threshold()

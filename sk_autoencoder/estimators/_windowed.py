@@ -28,6 +28,7 @@ from sk_autoencoder.thresholds import THRESHOLDS, Quantile, Threshold, exponenti
 _CELLS_AT_ONCE = 1 << 21  # of windows that are scored at once
 _CELLS_OF_TRAINING = 1 << 23  # of training windows with max_samples="auto"
 _FEWEST_HELD_OUT = 10  # steps
+_MOST_RESCALED = 2000  # windows, by which scales of errors are renewed
 _FEWEST_CHANGES = 20  # of a sensor that only rises or only falls
 
 SCALINGS = ("none", "standard")
@@ -324,6 +325,12 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
                 changes["network"] = network.set_params(sample_shape=(self.n_features_in_, size))
         return detector.set_params(**changes)
 
+    def _fit_views(self, series: Series, parts: Parts, trained: list[np.ndarray], rng: np.random.RandomState) -> None:
+        """Fit the detectors to their training windows."""
+        sizes = (size for size, _ in self._views)
+        self._weights = [_weight_of_folds(parts, starts, size) for starts, size in zip(trained, sizes, strict=True)]
+        self.estimators_ = [self._fit_view(view, series, parts, starts, rng) for view, starts in enumerate(trained)]
+
     def _fit_view(self, view: int, series: Series, parts: Parts, starts: np.ndarray, rng: np.random.RandomState) -> Any:
         """Fit a detector to windows."""
         size, _ = self._views[view]
@@ -336,6 +343,14 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         of_folds = every[parts.of_step[every] != HELD_OUT]
         detector._recognise(self._windows(view, series.steps, of_folds), parts.around(of_folds, size), trained)
         return detector
+
+    def _rescale(self, series: Series) -> None:
+        """Learn the scales of errors that detectors use from other normal series."""
+        for view, ((size, _), detector) in enumerate(zip(self._views, self.estimators_, strict=True)):
+            if isinstance(detector, AutoencoderOutlierDetector):
+                starts = series.starts(size)
+                rows = np.linspace(0, len(starts) - 1, min(len(starts), _MOST_RESCALED)).astype(int)
+                detector._rescale(self._windows(view, series.steps, starts[rows])[:])
 
     # Scores
 

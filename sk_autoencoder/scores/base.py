@@ -48,6 +48,15 @@ class OutlierScore(Part):
         del references, held_out, others
         return {}
 
+    def rescaled(self, held_out: Evaluation, state: State) -> State:
+        """Return the state with scales of errors that are learnt from other samples, without references.
+
+        ``held_out`` are samples that no member was trained on, (n_members, n, ...). Scores without such scales return
+        the state as it is.
+        """
+        del held_out
+        return state
+
     def settled(self) -> OutlierScore:
         """Return the score that a fitted estimator stores; subclasses may resolve their parameters here."""
         return self

@@ -146,11 +146,16 @@ class Combined(OutlierScore):
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Learn the state of each component, and the distribution of its scores on held-out samples."""
-        return {
-            f"{name}.{key}": value
+        return _joined(
+            (name, component.fit(references, held_out, others)) for name, component in self._components().items()
+        )
+
+    def rescaled(self, held_out: Evaluation, state: State) -> State:
+        """Replace the scales of each component, and the distribution of its scores."""
+        return _joined(
+            (name, component.rescaled(held_out, _substate(state, name)))
             for name, component in self._components().items()
-            for key, value in component.fit(references, held_out, others).items()
-        }
+        )
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean of the largest surprises, averaged over the members; each member gets the same score."""
@@ -264,7 +269,14 @@ class _Surprise:
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> State:
         """Learn the state of the score, and the distribution of its logarithms."""
-        score_state = self.score.fit(references, held_out, others)
+        return self._with_tails(self.score.fit(references, held_out, others), held_out, others)
+
+    def rescaled(self, held_out: Evaluation, state: State) -> State:
+        """Replace the scales of the score, and the distribution of its logarithms."""
+        kept = {key: value for key, value in state.items() if key not in _OF_SURPRISE}
+        return self._with_tails(self.score.rescaled(held_out, kept), held_out, None)
+
+    def _with_tails(self, score_state: State, held_out: Evaluation, others: Tensor | None) -> State:
         logs = of_others(self._log(self.score(held_out, score_state)), others)
         return _tail(logs) | {"lowest": torch.stack([*map(_lowest, logs)])} | score_state
 
@@ -275,7 +287,7 @@ class _Surprise:
         sample or on a near copy of it.
         """
         logs = self._log(self.score(evaluation, state))[..., None]
-        start, scale, base, lowest = (state[name][:, None, None] for name in (*_TAIL, "lowest"))
+        start, scale, base, lowest = (state[name][:, None, None] for name in _OF_SURPRISE)
         surprise = (logs - start) / scale + base
         surprise = damp(surprise) if self.damped else surprise
         return surprise.masked_fill(logs < lowest - rounding(lowest), torch.nan)
@@ -328,6 +340,7 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
 
 
 _TAIL = ExponentialTail._fields  # start, scale, base
+_OF_SURPRISE = (*_TAIL, "lowest")  # entries of a state that are not the score's own
 _MEDIAN_SURPRISE = log(2)  # surprise of the median held-out sample
 _P90_SURPRISE = log(10)  # surprise of the 90th percentile of held-out samples
 _FEW = 0.01  # fraction of the held-out samples that may be near copies of training samples
@@ -352,6 +365,11 @@ def _lowest(logs: Tensor) -> Tensor:
 def _at_least_median(votes: Tensor) -> Tensor:
     """Limit surprises from below to that of the median held-out sample, and replace NaN by it."""
     return votes.nan_to_num(nan=_MEDIAN_SURPRISE).clamp(min=_MEDIAN_SURPRISE)
+
+
+def _joined(states: Iterable[tuple[str, State]]) -> State:
+    """Join the states of components, whose entries get their names."""
+    return {f"{name}.{key}": value for name, state in states for key, value in state.items()}
 
 
 def _substate(state: State, name: str) -> State:

@@ -48,6 +48,11 @@ class ReconstructionError(OutlierScore):
         del references
         return {"spread": residual_spread(held_out, others)}
 
+    def rescaled(self, held_out: Evaluation, state: State) -> State:
+        """Replace the root mean squares."""
+        del state
+        return self.fit(held_out, held_out)
+
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean over features."""
         if self.normalize == "log":
@@ -96,6 +101,11 @@ class SensorError(OutlierScore):
         logs = of_others(self._logs(held_out), others)
         deviation = logs.std(dim=1, correction=0).clamp(min=_SMALLEST_DEVIATION)
         return {"location": logs.mean(dim=1), "deviation": deviation}
+
+    def rescaled(self, held_out: Evaluation, state: State) -> State:
+        """Replace means and standard deviations."""
+        del state
+        return self.fit(held_out, held_out)
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the largest standardised logarithm."""
@@ -171,6 +181,10 @@ class Mahalanobis(OutlierScore):
             )
             for name in chosen[0]
         }
+
+    def rescaled(self, held_out: Evaluation, state: State) -> State:
+        """Replace the covariance of residuals; that of codes and residuals together is kept."""
+        return self.fit(held_out, held_out) if self.on == "residual" else state
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the quadratic form, divided by its dimension."""

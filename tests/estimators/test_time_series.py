@@ -23,6 +23,7 @@ from sk_autoencoder.estimators._intervals import find_intervals
 from sk_autoencoder.estimators._parts_of_series import HELD_OUT
 from sk_autoencoder.model_selection import outlier_average_precision
 from sk_autoencoder.networks import Convolutional, Recurrent
+from sk_autoencoder.scores import ReconstructionError
 from sk_autoencoder.windows import cut_windows
 
 SIZE = 8
@@ -279,6 +280,24 @@ class TestHeldOut:
         model = detector(validation_fraction=0).fit(series())
         assert len(model.calibration_scores_) == 300
         np.testing.assert_array_equal(np.sort(-model.score_samples(series())), model.calibration_scores_)
+
+    @pytest.mark.parametrize("estimator", [None, PCA(3), IsolationForest(random_state=0)], ids=str)
+    def test_thresholds_of_short_series_are_corrected(self, estimator, monkeypatch):
+        """Scores by what was trained on a half are too high; those of new steps are between them and known ones."""
+        X, new = series(112), series(1000, seed=1)
+        model = TimeSeriesOutlierDetector(estimator, window_size=16, random_state=0)
+        expected = np.mean(-model.fit(X).score_samples(new))
+        corrected = np.mean(model.calibration_scores_)
+        monkeypatch.setattr("sk_autoencoder.estimators._windowed._weight_of_folds", lambda *args: 1.0)
+        of_halves = np.mean(model.fit(X).calibration_scores_)
+        assert expected < of_halves
+        assert abs(corrected - expected) < 0.7 * abs(of_halves - expected)
+
+    def test_few_steps_are_not_held_out_of_all_members(self):
+        """A part of the series is not used for training only if it has five windows."""
+        for n_steps, held_out in ((190, False), (220, True)):
+            model = detector().fit(series(n_steps))
+            assert (len(model.calibration_scores_) < n_steps) == held_out
 
     def test_short_series_of_other_detectors_are_fitted_for_each_fold(self):
         X = series(60)
@@ -613,7 +632,8 @@ class TestParameters:
     @pytest.mark.parametrize("aggregation", ["mean", "last"])
     def test_recalibrate(self, aggregation):
         X, new = series(400), series(300, seed=1) + np.array([0, 0, 3.0])
-        model = detector(aggregation=aggregation, contamination="conformal").fit(X)
+        without_scales = windows_detector(outlier_score=ReconstructionError(None))
+        model = detector(without_scales, aggregation=aggregation, contamination="conformal").fit(X)
         assert (model.predict(new) == -1).mean() > 0.5
         scores = model.score_samples(new)
         assert model.recalibrate(new) is model
@@ -622,6 +642,20 @@ class TestParameters:
         model.set_params(contamination=0.2).recalibrate(new)
         n_ties = SIZE if aggregation == "last" else 1  # the first steps have the score of the first window
         assert (model.predict(new) == -1).sum() == pytest.approx(60, abs=n_ties)
+
+    def test_recalibrate_scales_of_errors(self):
+        """A sensor with another level after maintenance does not hide faults of another one."""
+        moved = np.array([0, 0, 3.0])
+        new, y = series(400, seed=10) + moved, np.zeros(400)
+        new[200:230, 0] += 0.5 * np.random.default_rng(0).normal(size=30)
+        y[200:230] = 1
+        model = TimeSeriesOutlierDetector(window_size=SIZE, random_state=0).fit(series(600))
+        before = average_precision_score(y, -model.score_samples(new))
+        model.recalibrate(series(400, seed=1) + moved)
+        assert average_precision_score(y, -model.score_samples(new)) > before + 0.1
+        labels = model.predict(new)
+        assert (labels[:200] == -1).mean() < 0.1
+        assert (labels[200:230] == -1).mean() > 0.8
 
     def test_recalibrate_scales_of_groups(self):
         X, ids = machines()

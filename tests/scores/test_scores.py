@@ -23,6 +23,7 @@ from sk_autoencoder.scores import (
     ResidualDistance,
     SampleDistance,
     SampleIsolation,
+    SensorError,
 )
 from sk_autoencoder.scores.base import city_block
 from sk_autoencoder.scores.combined import name_of
@@ -44,6 +45,7 @@ ALL = {name: score() for name, score in SCORES.items()} | {
     ),
     "neighbors": SampleDistance(7),
     "few subsets": SampleIsolation(n_subsets=3, subset_size=5),
+    "sensors": SensorError(5),
 }
 each_score = pytest.mark.parametrize("score", ALL.values(), ids=ALL)
 
@@ -220,6 +222,35 @@ class TestReconstructionError:
         for normalize in (None, "standard", "log"):
             score = ReconstructionError(normalize)
             assert (score.feature_scores(NEW, fitted(score)) >= 0).all()
+
+
+class TestSensorError:
+    def test_against_numpy(self):
+        pairs = [(evaluation(n, seed), evaluation(n, seed + 5)) for n, seed in ((40, 1), (17, 2))]
+        rows = [found(*(torch.cat([getattr(own, name) for own in pair], dim=-1) for name in TENSORS)) for pair in pairs]
+        held_out, new = (np.log(np.square(residuals(own)).reshape(-1, 2, N_FEATURES).mean(axis=-1)) for own in rows)
+        expected = ((new - held_out.mean(axis=0)) / held_out.std(axis=0)).max(axis=1)
+        np.testing.assert_allclose(scored(SensorError(2), rows[1], held_out=rows[0]), expected)
+
+    def test_sensors_must_divide_the_features(self):
+        with pytest.raises(ValueError, match="n_sensors=2 of SensorError does not divide the 5 features"):
+            fitted(SensorError(2))
+
+
+@each_score
+def test_scales_of_other_samples(score):
+    """Larger errors become usual; what comes from references is kept."""
+    other = found(HELD_OUT.code, HELD_OUT.target - 10 * (HELD_OUT.target - HELD_OUT.reconstruction), HELD_OUT.target)
+    state = fitted(score)
+    again = score.rescaled(other, state)
+    assert again.keys() == state.keys()
+    larger = score(other, state)
+    if isinstance(score, Combined):
+        assert score(other, again).median() < larger.median()
+    elif isinstance(score, ReconstructionError | SensorError) or score.get_params().get("on") == "residual":
+        torch.testing.assert_close(score(other, again), score(other, score.fit(REFERENCES, other)))
+    else:
+        torch.testing.assert_close(score(other, again), larger)
 
 
 class TestMahalanobis:
