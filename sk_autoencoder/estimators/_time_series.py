@@ -36,9 +36,9 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         Outlier detector with ``fit`` and ``score_samples``, which is fitted to flat windows of shape
         (n_windows, n_sensors * window_size): the steps of the first sensor, then those of the second, and so on. None
         is an ``AutoencoderOutlierDetector`` that is linear (``hidden_layer_sizes=()``, ``corruption=None``), whose
-        score combines ``ReconstructionError(None)``, ``Mahalanobis("code+residual")`` and ``SampleIsolation()``; see
-        Notes. Networks that read sequences get their ``sample_shape`` unless they have one. Its ``contamination`` is
-        not used.
+        score is the mean of two surprises: that of ``Mahalanobis("code+residual")``, and the larger one of
+        ``ReconstructionError(None)`` and ``SensorError(n_sensors)``; see Notes. Networks that read sequences get their
+        ``sample_shape`` unless they have one. Its ``contamination`` is not used.
     window_size : int, tuple of int or "auto", default="auto"
         Steps of a window. With several sizes, one detector is fitted for each. "auto" is the median over the sensors of
         their period, the lag of the highest peak of the autocorrelation that is at least 0.3, but at least 48 and at
@@ -55,17 +55,18 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         that only its shape counts. With both, there is a detector for each, and their scores are averaged.
     aggregation : {"mean", "last", "max"}, default="mean"
         How the score of a step follows from those of windows. "mean" and "max" are over all windows that cover the
-        step; they use later steps, up to one window. "max" ranks steps better in our measurements, but steps around an
-        outlier have equal scores, so that thresholds from short series are coarse. "last" is the window that ends at
-        the step, and equals ``stream`` with ``score_step=1``; the first steps of a series get the score of its first
-        window.
+        step; they use later steps, up to one window. With "max", all steps of the windows that contain an outlier have
+        a high score: it suits faults that last longer than a window, and locates short ones less precisely. "last" is
+        the window that ends at the step, and equals ``stream`` with ``score_step=1``; the first steps of a series get
+        the score of its first window.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Rule for the threshold of the scores of steps. A float in (0, 0.5] is the fraction of outliers among the
         training steps. "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the
         scores of held-out steps.
     validation_fraction : float, default=0.2
         Fraction of the training windows that are held out of the training of all members, in contiguous blocks, in
-        [0, 1). With 0, thresholds come from the folds of the members. See Notes.
+        [0, 1). With 0, and if it is less than five windows without overlap, thresholds come from the folds of the
+        members. See Notes.
     group_column : str, int or None, default=None
         Name or position of a column of X that holds the ids of groups, such as machines, and is no sensor. None means
         that all columns are sensors.
@@ -116,14 +117,23 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
     that early stopping and scores learn from windows far from those that a member was trained on. Windows of the
     training set are recognised when they are scored, and judged by the members that hold them out.
 
-    If series are too short to hold out 10 steps for the threshold, and with ``validation_fraction=0``, the scores of
-    the folds are used in place of them. Other detectors have no folds: their scores of training steps are too low, also
-    for a float ``contamination``. Where they need folds for the threshold, they are fitted once more for each.
+    In short series, and with ``validation_fraction=0``, the scores of the folds are used in place of them. Other
+    detectors have no folds: their scores of training steps are too low, also for a float ``contamination``. Where they
+    need folds for the threshold, they are fitted once more for each.
+
+    **Short series.** Very short series have two to four folds, so that the members that hold out a fold are trained on
+    a half of the windows, say. The other members are trained on all training windows, and score new ones. So scores of
+    folds are higher than those of new windows, while scores of training windows by members that know them are lower.
+    Akaike's estimate of the error on new samples assumes that both deviations are equal for equally many training
+    windows, and inversely proportional to their number. Accordingly, the score of a training window is a weighted mean
+    of both: members that are trained on a share s of the windows, without those near it, have the weight 2 s / (1 + s).
+    Thresholds of other detectors are computed in the same way. All members of a detector with five folds are trained on
+    equally many windows, and there is no correction.
 
     **The default detector.** Sensors are centered and scaled before windows are cut. In a linear
     ``AutoencoderOutlierDetector``, ``n_components="auto"`` is the number of principal components that explain 90 % of
-    the variance of the training windows. Where series allow few folds, some of its members hold out none: they are
-    trained on all training windows, and score new ones.
+    the variance of the training windows. ``ReconstructionError`` and ``Mahalanobis`` find deviations of whole windows
+    and of relations between sensors, ``SensorError`` those of single sensors.
 
     **Thresholds of dependent scores.** Scores of neighbouring steps are nearly equal. So a threshold has a share of
     false steps, not of false alarms, and there are no p-values of steps. ``anomalous_intervals`` has p-values of
@@ -146,6 +156,9 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
 
     References
     ----------
+    H. Akaike, "Fitting Autoregressive Models for Prediction", Annals of the Institute of Statistical Mathematics 21,
+    1969.
+
     P. Malhotra et al., "LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection", 2016.
 
     Examples

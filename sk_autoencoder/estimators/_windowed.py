@@ -49,16 +49,13 @@ def default_detector(n_sensors: int = 1) -> AutoencoderOutlierDetector:
     It was chosen among ``COMPOSITIONS`` in ``benchmarks/series_peers.py``. The sensors are scaled before windows are
     cut, all steps of a window alike.
     """
+    errors = Combined([ReconstructionError(None), SensorError(n_sensors)], n_largest=1, damped=False)
     return AutoencoderOutlierDetector(
         hidden_layer_sizes=(),
         activation="identity",
         corruption=None,
         scaling=None,
-        outlier_score=Combined(
-            [ReconstructionError(None), Mahalanobis(on="code+residual"), SensorError(n_sensors)],
-            n_largest=None,
-            damped=False,
-        ),
+        outlier_score=Combined([Mahalanobis(on="code+residual"), errors], n_largest=None, damped=False),
         learning_rate_init=0.02,
         batch_size=32,
     )
@@ -499,9 +496,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
 def _weight_of_folds(parts: Parts, trained: np.ndarray, size: int) -> float:
     """Return the weight of scores by what holds out a fold, in an estimate of scores of new windows.
 
-    What was trained on fewer windows gives scores that are too high, and what was trained on the windows themselves
-    gives scores that are too low. Both deviations are taken to be inversely proportional to the number of training
-    windows, see the reference of **What is held out** in the notes of ``TimeSeriesOutlierDetector``.
+    See **Short series** in the notes of ``TimeSeriesOutlierDetector``.
     """
     share = float(np.mean([len(rows) for rows in parts.far_from_folds(trained, size)])) / len(trained)
     return 2 * share / (1 + share)
