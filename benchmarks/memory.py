@@ -1,6 +1,6 @@
 """Memory of fitting and transforming, each promise in a fresh process.
 
-    python -m benchmarks.memory [--only arrays,mapped,sparse,keys,fits] [--map-gigabytes 8] [--dir DIR]
+    python -m benchmarks.memory [--only arrays,mapped,sparse,keys,fits,series] [--map-gigabytes 8] [--dir DIR]
 
 What a step adds is its peak of resident memory above the peak after a small warm-up fit. The script fails when a
 promise is broken.
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer, TimeSeriesOutlierDetector
 
 _MB = 1 << 20
 
@@ -108,6 +108,16 @@ def keys(args: argparse.Namespace) -> tuple[str, float, float]:
     )
 
 
+def series(args: argparse.Namespace) -> tuple[str, float, float]:
+    """Fit and score 10^6 steps of 10 sensors with windows of 64."""
+    del args
+    imported = _peak()
+    X = np.random.default_rng(0).normal(size=(1_000_000, 10))
+    detector = TimeSeriesOutlierDetector(window_size=64, random_state=0).fit(X)
+    assert detector.score_samples(X).shape == (1_000_000,)
+    return "fit and scores of 10^6 steps of 10 sensors, windows of 64, above the import (MB)", _peak() - imported, 1024
+
+
 def fits(args: argparse.Namespace) -> tuple[str, float, float]:
     """300 fits in one process: flat memory after the first hundred."""
     del args
@@ -120,7 +130,7 @@ def fits(args: argparse.Namespace) -> tuple[str, float, float]:
     return "fits 101 to 300 in one process add (MB)", _resident() - before, 10
 
 
-PROMISES = {"arrays": arrays, "mapped": mapped, "sparse": sparse, "keys": keys, "fits": fits}
+PROMISES = {"arrays": arrays, "mapped": mapped, "sparse": sparse, "keys": keys, "fits": fits, "series": series}
 
 
 def _run(name: str, args: argparse.Namespace, queue: multiprocessing.Queue) -> None:

@@ -202,7 +202,7 @@ COMPOSITIONS: dict[str, Scorer] = {
     "convolutional": with_network(network="convolutional"),
     # Few epochs and members: a run takes a minute.
     "recurrent": with_network(network="recurrent", max_iter=30, n_estimators=3),
-    "attention": with_network(network="attention", max_iter=30, n_estimators=3),
+    "attention": with_network(network="attention", max_iter=5, n_estimators=3),
     "linear with reconstruction": with_score("reconstruction"),
     "linear with mahalanobis": with_score("mahalanobis"),
     **{

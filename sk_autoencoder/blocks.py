@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sk_autoencoder._torch import linear
 
-__all__ = ["BLOCK_ROWS", "MULTIPLE", "affine", "cut", "joined", "mean_of", "mean_of_votes", "row_product"]
+__all__ = ["BLOCK_ROWS", "MULTIPLE", "affine", "cut", "joined", "mean_of", "mean_of_votes", "padded", "row_product"]
 
 Activation = Callable[[Tensor], Tensor]
 Product = Callable[[Tensor, Tensor, Tensor, str], Tensor]
@@ -169,13 +169,23 @@ def _result_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator
 _onednn_rows = _RowIndependence(linear)
 
 
-def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """``rows @ matrix`` for (n_members, n, n_in) and (n_members, n_in, n_out); equal rows give equal bits."""
-    n_members, n_rows = rows.shape[:2]
+def padded(matrix: Tensor) -> Tensor:
+    """Append zeros to rows and columns, (..., n_in, n_out), up to a multiple of ``MULTIPLE``."""
     n_in, n_out = matrix.shape[-2:]
-    if n_in % MULTIPLE or n_out % MULTIPLE:  # F.pad copies even if there is nothing to pad
-        rows = F.pad(rows, (0, -n_in % MULTIPLE))
-        matrix = F.pad(matrix, (0, -n_out % MULTIPLE, 0, -n_in % MULTIPLE))
+    if n_in % MULTIPLE == n_out % MULTIPLE == 0:  # F.pad copies even if there is nothing to pad
+        return matrix
+    return F.pad(matrix, (0, -n_out % MULTIPLE, 0, -n_in % MULTIPLE))
+
+
+def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
+    """``rows @ matrix`` for (n_members, n, n_in) and (n_members, n_in, n_out); equal rows give equal bits.
+
+    A matrix that is used often may be ``padded`` before.
+    """
+    n_members, n_rows = rows.shape[:2]
+    n_out, matrix = matrix.shape[-1], padded(matrix)
+    if missing := matrix.shape[-2] - rows.shape[-1]:
+        rows = F.pad(rows, (0, missing))
     blocks = cut(rows, n_members)
     product = affine(blocks, matrix, matrix.new_zeros(n_members, 1, matrix.shape[2]))
     return joined(product, n_members)[:, :n_rows, :n_out]

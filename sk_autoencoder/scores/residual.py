@@ -11,7 +11,7 @@ from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from torch import Tensor
 
 from sk_autoencoder._validation import StrOptions, integers
-from sk_autoencoder.blocks import row_product
+from sk_autoencoder.blocks import padded, row_product
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import SMALLEST_SPREAD, OutlierScore, State, of_others, residual_of, residual_spread
 
@@ -175,12 +175,13 @@ class Mahalanobis(OutlierScore):
             chosen.append(forms[key])
         # The root is accurate enough in the network's dtype. "weight" and "axes" enter a difference and need float64.
         types = {"root": held_out.target.dtype}
-        return {
+        state = {
             name: torch.tensor(
                 np.stack([form[name] for form in chosen]), dtype=types.get(name, torch.float64), device=vectors.device
             )
             for name in chosen[0]
         }
+        return {name: padded(value) if name in ("root", "axes") else value for name, value in state.items()}
 
     def rescaled(self, held_out: Evaluation, state: State) -> State:
         """Replace the covariance of residuals; that of codes and residuals together is kept."""
@@ -188,10 +189,13 @@ class Mahalanobis(OutlierScore):
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the quadratic form, divided by its dimension."""
-        if "root" not in state:
-            return self._shares(evaluation, state).sum(dim=-1).clamp(min=0)
-        whitened = row_product(self._deviation(evaluation, state).to(state["root"].dtype), state["root"])
-        return whitened.double().square().mean(dim=-1)
+        deviation = self._deviation(evaluation, state)
+        width = deviation.shape[-1]
+        if "root" in state:
+            return row_product(deviation.to(state["root"].dtype), state["root"]).double().square().sum(dim=-1) / width
+        explained = row_product(deviation, state["axes"]).square().sum(dim=-1)
+        whole = (deviation.square() * state["weight"][:, None, :]).sum(dim=-1)
+        return (whole - explained).clamp(min=0) / width
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the terms of the features in the quadratic form."""
@@ -247,13 +251,14 @@ class Mahalanobis(OutlierScore):
 
     def _shares(self, evaluation: Evaluation, state: State) -> Tensor:
         deviation = self._deviation(evaluation, state)
+        width = deviation.shape[-1]
         if "axes" in state:
             projected = row_product(deviation, state["axes"])
-            product = deviation * state["weight"][:, None, :] - row_product(projected, state["axes"].mT)
+            product = deviation * state["weight"][:, None, :] - row_product(projected, state["axes"].mT)[..., :width]
         else:
             root = state["root"].double()
-            product = row_product(row_product(deviation, root), root.mT)
-        return deviation * product / deviation.shape[-1]
+            product = row_product(row_product(deviation, root), root.mT)[..., :width]
+        return deviation * product / width
 
 
 def _shrinkage(rows: np.ndarray) -> float:
