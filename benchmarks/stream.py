@@ -38,9 +38,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
-    X = np.sin(np.arange(options.steps)[:, None] / rng.uniform(5, 30, options.sensors)) + rng.normal(
-        size=(options.steps, 1)
-    )
+    phases = np.arange(options.steps)[:, None] / rng.uniform(5, 30, options.sensors)
+    X = np.sin(phases) + rng.normal(size=(options.steps, 1))
     detector = TimeSeriesOutlierDetector(window_size=48, random_state=0).fit(X)
     stream = detector.stream()
     stream.push(X[:47])

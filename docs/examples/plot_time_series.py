@@ -10,8 +10,8 @@ new series, lists intervals of outliers, and names their sensors.
 # A machine with four sensors
 # ---------------------------
 # The load of a machine varies with the hour. Temperature follows it slowly, vibration is proportional to it, and the
-# pressure is kept constant. Four weeks, a step each 10 minutes: the first three train. In the fourth one there are three
-# faults: the vibration is twice as large as the load explains, the temperature does not change, and the pressure
+# pressure is kept constant. Four weeks, a step each 10 minutes: the first three train. In the fourth one there are
+# three faults: the vibration is twice as large as the load explains, the temperature does not change, and the pressure
 # decreases slowly.
 
 import matplotlib.pyplot as plt

@@ -116,6 +116,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
           ``RankDistance(1)`` and "feature_tails", of which the three largest count, without damping.
         - "reconstruction": mean squared residual.
         - "mahalanobis": Mahalanobis distance of the residual.
+        - "sensor_error": standardised logarithm of the mean squared residual; ``SensorError(n_sensors)`` is that of the
+          sensor for which it is largest, in samples of several sensors.
         - "residual_distance": distance of the residual to residuals of training samples.
         - "code_distance": distance of the latent code to codes of training samples.
         - "sample_distance": distance of the sample to training samples.
