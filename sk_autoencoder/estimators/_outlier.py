@@ -12,7 +12,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._parts import resolve
-from sk_autoencoder._rounding import ROUNDING, rounding
+from sk_autoencoder._rounding import rounding
 from sk_autoencoder._threads import SCORING, threads
 from sk_autoencoder._validation import (
     StrOptions,
@@ -25,7 +25,6 @@ from sk_autoencoder._validation import (
     integers,
     reals,
 )
-from sk_autoencoder._warnings import warn
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.donors import N_DONORS, Completion, Donors, choose_donors
 from sk_autoencoder.estimators import _assembly
@@ -34,6 +33,7 @@ from sk_autoencoder.estimators._auto import FEWER_OUTLIER_STEPS, OUTLIER_STEPS
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._copies import as_copies, repeated
 from sk_autoencoder.estimators._folds import N_FOLDS, Folds, folds_of_groups, folds_of_members
+from sk_autoencoder.estimators._novelty import DISTINCT, warn_of_outliers
 from sk_autoencoder.estimators._training_samples import TrainingSamples, hashed
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
@@ -61,25 +61,6 @@ def _offset(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> f
     """Return the offset of ``decision_function``; scores that equal the threshold up to rounding are not above it."""
     limit = threshold(scores, held_out)
     return -(limit + rounding(limit))
-
-
-# With novelty=True, fit warns if more than 2 % of the training samples have scores that one in 1000 inliers exceeds, by
-# an exponential tail above the median. In 80 of 82 sets of inliers, at most 1.4 % had. Where samples are repeated, such
-# as counts and categories, scores are no evidence: samples that occur once are far from all others.
-_CONTRADICTING, _RARE, _FEWEST_OUTLIERS, _DISTINCT = 0.02, 1e-3, 5, 0.9
-
-
-def _warn_of_outliers(held_out: np.ndarray, is_log_scale: bool) -> None:
-    """Warn if the scores of held-out training samples show that some of them are outliers."""
-    logs = held_out if is_log_scale else np.log(held_out.clip(min=ROUNDING))
-    median, upper = np.quantile(logs, [0.5, 0.75])
-    n_outliers = np.count_nonzero(logs > median + (upper - median) * np.log2(0.5 / _RARE))
-    if n_outliers > max(_CONTRADICTING * len(logs), _FEWEST_OUTLIERS - 1):
-        warn(
-            f"novelty=True states that all training samples are inliers, but {n_outliers / len(logs):.1%} of them have "
-            f"outlier scores that one in {1 / _RARE:.0f} inliers would exceed; use novelty=False, or leave out the "
-            "outliers."
-        )
 
 
 def _n_folds(n_members: int, groups: np.ndarray | None) -> int:
@@ -484,8 +465,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         self._score = score.settled()
         self._calibrate(X, training, from_scratch, earlier)
         self.offset_ = _offset(threshold, repeated(-self.training_scores_, self._copies), self.calibration_scores_)
-        if self.novelty and self._distinct(training.X) > _DISTINCT:
-            _warn_of_outliers(self.calibration_scores_, self._score.is_log_scale)
+        if self.novelty and self._distinct(training.X) > DISTINCT:
+            warn_of_outliers(self.calibration_scores_, self._score.is_log_scale)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> np.ndarray:
@@ -751,20 +732,12 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
             return Conformal()
         return resolve(THRESHOLDS, choice)
 
-    @property
-    def _has_members_of_all(self) -> bool:
-        """Whether training samples are recognised, and new ones are scored by members that were trained on all."""
-        return self._training_samples is not None and bool((self._of_members() < 0).any())
-
-    def _recognised(self, X: np.ndarray) -> np.ndarray:
-        """Return which samples are recognised as training samples, (n_samples,)."""
-        assert self._training_samples is not None
-        return self._training_samples.find(self._check(X)) > 0
-
-    def _score_as_new(self, X: np.ndarray) -> np.ndarray:
-        """Return the scores of samples by the members that score new ones, also if they were trained on them."""
-        X = self._check(X)
-        return self._score_samples(X, np.tile(self._of_members()[:, None] < 0, len(X)))
+    def _known(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows of training samples, and their scores by members that were trained on all and score new ones."""
+        X, of_all = self._check(X), self._of_members()[:, None] < 0
+        known = self._training_samples
+        rows = np.flatnonzero(known.find(X)) if known is not None and of_all.any() else np.arange(0)
+        return rows, self._score_samples(X[rows], np.tile(of_all, len(rows))) if len(rows) else np.empty(0)
 
     def _voters(self, X: np.ndarray) -> np.ndarray | None:
         """Return which members score which samples: for training samples, those that held them out; None means all."""

@@ -359,13 +359,11 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         """
         detector = self.estimators_[view]
         scores = _scores_of(detector.score_samples, windows)
-        if getattr(detector, "_has_members_of_all", False):
+        if isinstance(detector, AutoencoderOutlierDetector) and self._weights[view] < 1:
             for rows in chunks(windows):
-                known = np.flatnonzero(detector._recognised(windows[rows]))
-                if len(known):
-                    by_all = -detector._score_as_new(windows[rows][known])
-                    known += rows.start
-                    scores[known] = _corrected(by_all, scores[known], self._weights[view])
+                known, by_all = detector._known(windows[rows])
+                known += rows.start
+                scores[known] = _corrected(-by_all, scores[known], self._weights[view])
         return scores
 
     def _descriptions(self, windows: Windows) -> np.ndarray:
