@@ -112,6 +112,32 @@ def of_others(values: Tensor, others: Tensor | None) -> Tensor:
     return values if others is None else values[others].flatten(1, 2)
 
 
+def by_source(rows: Tensor, others: Tensor | None) -> State:
+    """Split references (n_members, n, width) by their sources, since different members share sources.
+
+    The references of a member alternate between its sources, the samples that the members ``others`` hold out. The
+    state has the "references" of each source, (n_sources, n_of_source, width), and the indices of each member's
+    "sources", (n_members, n_member_sources). The last references, if they are not one of each source, are left out.
+    """
+    sources = torch.arange(len(rows), device=rows.device)[:, None] if others is None else others
+    n_sources, n_member_sources = int(sources.max()) + 1, sources.shape[1]
+    stored = rows.new_empty(n_sources, rows.shape[1] // n_member_sources, rows.shape[2])
+    for member_rows, member_sources in zip(rows, sources, strict=True):
+        complete = member_rows[: stored.shape[1] * n_member_sources]
+        stored[member_sources] = complete.unflatten(0, (-1, n_member_sources)).swapaxes(0, 1)
+    return {"references": stored, "sources": sources}
+
+
+def of_members(state: State) -> Tensor:
+    """Join the references of each member's sources, (n_members, n, width), in their original order."""
+    return state["references"][state["sources"]].swapaxes(1, 2).flatten(1, 2)
+
+
+def all_alike(rows: Tensor) -> bool:
+    """Whether all of several members have the same samples, (n_members, n, width)."""
+    return len(rows) > 1 and torch.equal(rows, rows[:1].expand_as(rows))
+
+
 def residual_of(evaluation: Evaluation) -> Tensor:
     """Return target minus reconstruction in float64, (..., n_members, n, n_features)."""
     return (evaluation.target - evaluation.reconstruction).double()
@@ -160,7 +186,9 @@ def counts_below(rows: Tensor, ordered: Tensor) -> tuple[Tensor, Tensor]:
     """
     values = rows.mT.contiguous()
     margin = rounding(values)
-    return torch.searchsorted(ordered, values - margin), torch.searchsorted(ordered, values + margin, right=True)
+    beyond = (values + margin).nextafter(values.new_tensor(torch.inf))
+    below, up_to = torch.searchsorted(ordered, torch.cat([values - margin, beyond], dim=-1)).chunk(2, dim=-1)
+    return below, up_to
 
 
 # The number of references and of their entries are limited, to bound the time per sample and the size of the state.

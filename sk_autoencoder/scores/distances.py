@@ -14,8 +14,11 @@ from sk_autoencoder.scores.base import (
     N_REFERENCES,
     OutlierScore,
     State,
+    all_alike,
+    by_source,
     city_block,
     counts_below,
+    of_members,
     ordered_columns,
     residual_spread,
     signed_log,
@@ -99,9 +102,7 @@ class _Distance(_Nearest):
 class _OfSamples(_Nearest):
     """Abstract base class: distances of samples, after a transformation that is the same for all members.
 
-    The references of a member come from several sources, the held-out samples of members ``others``, and different
-    members share sources. So the references of each source are stored once, (n_sources, n, width), with the indices of
-    each member's sources, (n_members, n_member_sources).
+    References that several members share are stored once, see ``by_source``.
     """
 
     uses_terms = False
@@ -111,33 +112,23 @@ class _OfSamples(_Nearest):
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Store the transformed references, and what the transformation is learnt from."""
         del held_out
-        rows = some(references, self.n_references).target
-        sources = torch.arange(len(rows), device=rows.device)[:, None] if others is None else others
-        n_sources, n_member_sources = int(sources.max()) + 1, sources.shape[1]
-        stored = rows.new_empty(n_sources, rows.shape[1] // n_member_sources, rows.shape[2])
-        for member_rows, member_sources in zip(rows, sources, strict=True):
-            # The references of a member alternate between its sources.
-            complete = member_rows[: stored.shape[1] * n_member_sources]
-            stored[member_sources] = complete.unflatten(0, (-1, n_member_sources)).swapaxes(0, 1)
-        state = self._learnt(stored)
-        return state | {"references": self._transformed(stored, state), "sources": sources}
+        stored = by_source(some(references, self.n_references).target, others)
+        learnt = self._learnt(stored["references"])
+        return learnt | stored | {"references": self._transformed(stored["references"], learnt)}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean distance."""
         rows, sources = evaluation.target, state["sources"]
-        if len(rows) == 1 or not torch.equal(rows, rows[:1].expand_as(rows)):
-            return self._mean(self._transformed(rows, state), self._of_members(state))
-        # All members have the same samples: compute the distance to each reference only once.
+        if not all_alike(rows):
+            return self._mean(self._transformed(rows, state), of_members(state))
+        # Compute the distance to each reference only once.
         distances = city_block(self._transformed(rows[:1], state)[0], state["references"].flatten(0, 1))
         nearest = self._smallest(distances.unflatten(-1, state["references"].shape[:2]))
         return torch.stack([self._mean_of(nearest[:, member_sources].flatten(1)) for member_sources in sources])
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the term of each feature in the mean distance."""
-        return self._addends(self._transformed(evaluation.target, state), self._of_members(state))
-
-    def _of_members(self, state: State) -> Tensor:
-        return state["references"][state["sources"]].flatten(1, 2)
+        return self._addends(self._transformed(evaluation.target, state), of_members(state))
 
     def _learnt(self, rows: Tensor) -> State:
         """Return what the transformation needs of the references of all sources, (n_sources, n, n_features)."""

@@ -10,7 +10,15 @@ from torch import Tensor
 from sk_autoencoder._validation import integers
 from sk_autoencoder.blocks import row_product
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import OutlierScore, State, city_block, signed_log, some
+from sk_autoencoder.scores.base import (
+    OutlierScore,
+    State,
+    all_alike,
+    by_source,
+    city_block,
+    signed_log,
+    some,
+)
 
 _SMALLEST_DISTANCE = 1e-300
 _N_DIRECTIONS = 2  # random directions per subset
@@ -39,9 +47,13 @@ class _Isolation(OutlierScore):
 
     def _subsets(self, references: Tensor) -> Tensor:
         """Split references (n_members, n, width), in random order, to (n_members, n_subsets, subset_size, width)."""
-        size = min(self.subset_size, references.shape[1])
-        n_subsets = min(self.n_subsets, references.shape[1] // size)
+        n_subsets, size = self._shape(references.shape[1])
         return references[:, : n_subsets * size].unflatten(1, (n_subsets, size))
+
+    def _shape(self, n_references: int) -> tuple[int, int]:
+        """Return the number and the size of the subsets that so many references are split into."""
+        size = min(self.subset_size, n_references)
+        return min(self.n_subsets, n_references // size), size
 
 
 class SampleIsolation(_Isolation):
@@ -64,26 +76,42 @@ class SampleIsolation(_Isolation):
     explains_features = True
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Store the subsets."""
-        del held_out, others
-        return {"subsets": self._subsets(signed_log(references.target))}
+        """Store the references, those that several members share once, and the indices of each subset."""
+        del held_out
+        n_sources = 1 if others is None else others.shape[1]
+        n_references = references.target.shape[1] // n_sources * n_sources
+        n_subsets, size = self._shape(n_references)
+        n_of_source = -(-n_subsets * size // n_sources)
+        stored = by_source(signed_log(references.target[:, : n_of_source * n_sources]), others)
+        order = torch.arange(n_subsets * size, device=references.target.device)
+        subsets = stored["sources"][:, order % n_sources] * n_of_source + order // n_sources
+        return {
+            "references": stored["references"].flatten(0, 1),
+            "subsets": subsets.unflatten(1, (n_subsets, size)),
+        }
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean of ``log(1 + distance)`` over the subsets."""
-        subsets = state["subsets"]  # (n_members, n_subsets, subset_size, n_features)
-        distances = city_block(signed_log(evaluation.target), subsets.flatten(1, 2))
-        return distances.unflatten(-1, subsets.shape[1:3]).amin(dim=-1).log1p().mean(dim=-1)
+        return self._distances(evaluation.target, state).amin(dim=-1).log1p().mean(dim=-1)
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Divide the score of each subset among the features, in proportion to their terms of the L1 distance."""
-        rows, subsets = signed_log(evaluation.target), state["subsets"]
-        distances = city_block(rows, subsets.flatten(1, 2)).unflatten(-1, subsets.shape[1:3])
-        nearest = distances.argmin(dim=-1)  # (n_members, n, n_subsets)
-        member_index = torch.arange(len(rows), device=rows.device)[:, None, None]
-        subset_index = torch.arange(subsets.shape[1], device=rows.device)
-        differences = (rows[:, :, None] - subsets[member_index, subset_index, nearest]).abs()
+        rows, references, subsets = signed_log(evaluation.target), state["references"], state["subsets"]
+        nearest = self._distances(evaluation.target, state).argmin(dim=-1)  # (n_members, n, n_subsets)
+        chosen = subsets[:, None].expand(-1, rows.shape[1], -1, -1).gather(-1, nearest[..., None])[..., 0]
+        differences = (rows[:, :, None] - references[chosen]).abs()
         distance = differences.sum(dim=-1, keepdim=True)
         return (differences * distance.log1p() / distance.clamp(min=_SMALLEST_DISTANCE)).mean(dim=2)
+
+    def _distances(self, rows: Tensor, state: State) -> Tensor:
+        """Return the distances to the samples of each subset, (n_members, n, n_subsets, subset_size)."""
+        references, subsets = state["references"], state["subsets"]
+        if all_alike(rows):
+            # Compute the distance to each reference only once.
+            distances = city_block(signed_log(rows[0]), references).mT.contiguous()
+            return distances[subsets].permute(0, 3, 1, 2)
+        distances = city_block(signed_log(rows), references[subsets.flatten(1)])
+        return distances.unflatten(-1, subsets.shape[1:])
 
 
 class ReconstructionIsolation(_Isolation):

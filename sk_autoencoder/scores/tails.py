@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sk_autoencoder._validation import integers
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import OutlierScore, State, counts_below, ordered_columns, some
+from sk_autoencoder.scores.base import OutlierScore, State, all_alike, by_source, counts_below, some
 
 
 class FeatureTails(OutlierScore):
@@ -40,9 +41,14 @@ class FeatureTails(OutlierScore):
         self.n_references = n_references
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
-        """Sort each feature's values."""
-        del held_out, others
-        return {"sorted": ordered_columns(some(references, self.n_references).target)}
+        """Sort each feature's values of all members together, and count those of each member below each of them."""
+        del held_out
+        stored = by_source(some(references, self.n_references).target, others)
+        n_sources, n_of_source = stored["references"].shape[:2]
+        values, order = stored["references"].flatten(0, 1).T.sort(dim=-1)
+        of_source = order // n_of_source == torch.arange(n_sources, device=order.device)[:, None, None]
+        below = F.pad(of_source.cumsum(dim=-1), (1, 0))  # (n_sources, n_features, n + 1)
+        return {"sorted": values[None], "below": below[stored["sources"]].sum(dim=1, dtype=torch.int32)}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the sum over features."""
@@ -50,7 +56,18 @@ class FeatureTails(OutlierScore):
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return ``-log(p)`` of each feature."""
-        n_references = state["sorted"].shape[-1]
-        below, up_to = counts_below(evaluation.target, state["sorted"])
+        rows = evaluation.target[:1] if all_alike(evaluation.target) else evaluation.target
+        counted = counts_below(rows.flatten(0, 1)[None], state["sorted"])  # among the values of all members
+        below, up_to = (_of_members(counts[0], state["below"], len(rows)) for counts in counted)
+        n_references = state["below"][..., -1:]
         share = torch.minimum(up_to, n_references - below).double().clamp(min=0.5) / n_references
         return -share.log().mT.contiguous()
+
+
+def _of_members(counts: Tensor, below: Tensor, n: int) -> Tensor:
+    """Look up the counts of each member's own values.
+
+    Shapes are (n_features, n * n_samples) for ``counts``, where n is 1 or the number of members, and (n_members,
+    n_features, n_values + 1) for ``below``; the result is (n_members, n_features, n_samples).
+    """
+    return below.gather(-1, counts.unflatten(-1, (n, -1)).swapaxes(0, 1).expand(len(below), -1, -1))
