@@ -5,7 +5,8 @@ batched products of blocks with a fixed number of rows and padded widths. There 
 calls a different kernel for a single one. On the CPU the bits of a block do not depend on the number of blocks.
 
 oneDNN's kernels are faster. In some versions of torch, their result for a row does not depend on the number of rows. If
-a test at runtime confirms this, all blocks of a network are computed as a single product.
+a test at runtime confirms this, all blocks of a network are computed as a single product, and a few rows need not be
+filled up to a whole block.
 """
 
 from __future__ import annotations
@@ -19,7 +20,18 @@ from torch import Tensor
 
 from sk_autoencoder._torch import linear
 
-__all__ = ["BLOCK_ROWS", "MULTIPLE", "affine", "cut", "joined", "mean_of", "mean_of_votes", "padded", "row_product"]
+__all__ = [
+    "BLOCK_ROWS",
+    "MULTIPLE",
+    "affine",
+    "cut",
+    "joined",
+    "mean_of",
+    "mean_of_votes",
+    "padded",
+    "row_product",
+    "rows_of_block",
+]
 
 Activation = Callable[[Tensor], Tensor]
 Product = Callable[[Tensor, Tensor, Tensor, str], Tensor]
@@ -35,6 +47,7 @@ _MOST_ADDENDS = 1 << 14  # maximum n_in; the sum of a longer row (from 20000 on)
 # Layers that oneDNN's kernels are tested with, (n_in, n_out, number of blocks). The first has the maximum number of
 # rows, the last has the maximum n_in.
 _TEST_LAYERS = ((3, 16, 512), (128, 784, 16), (784, 128, 32), (_MOST_ADDENDS - 1, 16, 5))
+_FEW_ROWS = (2, 4, 8, 16)  # sizes of smaller blocks; a single row is multiplied by other kernels
 _DISTINCT = 37  # distinct rows in a test; they are repeated, so that each occurs at all positions within a block
 # Fused activations: oneDNN computes them with the product, with the same result as torch.
 _FUSED: dict[Activation | None, str] = {torch.relu: "relu", torch.relu_: "relu"}
@@ -52,6 +65,17 @@ def cut(rows: Tensor, n_members: int, block_rows: int = BLOCK_ROWS, fewest: int 
     if missing:
         rows = F.pad(rows, (0, 0, 0, missing))
     return rows.unflatten(1, (-1, block_rows)).expand(n_members, -1, -1, -1).flatten(0, 1)
+
+
+def rows_of_block(n_rows: int, weights: Iterable[Tensor]) -> int:
+    """Return the number of rows of a block for samples that are multiplied with weights (n_members, n_in, n_out).
+
+    A few samples get a smaller block if all products are oneDNN's, and the result for a row is the same.
+    """
+    fits = next((rows for rows in _FEW_ROWS if n_rows <= rows), BLOCK_ROWS)
+    if fits < BLOCK_ROWS and torch.is_inference_mode_enabled() and all(map(_for_onednn, weights)):
+        return fits if _onednn_few_rows.passes() else BLOCK_ROWS
+    return BLOCK_ROWS
 
 
 def joined(blocks: Tensor, n_members: int) -> Tensor:
@@ -117,8 +141,8 @@ class _RowIndependence:
     result.
     """
 
-    def __init__(self, product: Product):
-        self._product = product
+    def __init__(self, test: Callable[[], bytes | None]):
+        self._test = test
         self._tested: set[int] = set()  # numbers of threads
         self._expected: bytes | None = None  # results of the first test
         self._failed = False
@@ -127,7 +151,7 @@ class _RowIndependence:
         """Test the current number of threads, if not yet done, and return whether all tests succeeded."""
         n_threads = torch.get_num_threads()
         if not self._failed and n_threads not in self._tested:
-            results = results_of(self._product)
+            results = self._test()
             self._expected = self._expected or results
             self._failed = results is None or results != self._expected
             self._tested.add(n_threads)
@@ -144,14 +168,19 @@ def results_of(product: Product) -> bytes | None:
     return None if None in results else b"".join(results)  # type: ignore[arg-type]
 
 
-def _result_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator: torch.Generator) -> bytes | None:
-    """Test one layer; numpy copies and compares, because torch would wake its threads for it."""
+def _layer(n_in: int, n_out: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw distinct rows (n, n_in), weights (n_in, n_out) and a bias."""
 
     def draw(n_cells: int) -> Tensor:
         return torch.empty(n_cells, dtype=torch.float32, device="cpu").uniform_(-1, 1, generator=generator)
 
     rows = draw(n_in + _DISTINCT - 1).unfold(0, n_in, 1)  # overlapping windows: distinct rows of few numbers
-    weight, bias = draw(n_in * n_out).view(n_in, n_out), draw(n_out)
+    return rows, draw(n_in * n_out).view(n_in, n_out), draw(n_out)
+
+
+def _result_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator: torch.Generator) -> bytes | None:
+    """Test one layer; numpy copies and compares, because torch would wake its threads for it."""
+    rows, weight, bias = _layer(n_in, n_out, generator)
     blocks = torch.from_numpy(np.resize(rows.numpy(), (n_blocks, BLOCK_ROWS, n_in)))
     result = product(blocks, weight.mT, bias, "none").numpy()
     first = result.reshape(-1, n_out)[:_DISTINCT]
@@ -166,7 +195,23 @@ def _result_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator
     return first.tobytes() if correct_and_independent else None
 
 
-_onednn_rows = _RowIndependence(linear)
+def results_of_few(product: Product) -> bytes | None:
+    """Return the results of test layers as bytes; None if the result for a row is another one in a smaller block."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    results = []
+    for n_in, n_out, _ in _TEST_LAYERS:
+        rows, weight, bias = _layer(n_in, n_out, generator)
+        block = rows[:BLOCK_ROWS].contiguous()[None]
+        result = product(block, weight.mT, bias, "none")
+        for few in _FEW_ROWS:
+            if not torch.equal(product(block[:, -few:], weight.mT, bias, "relu"), result[:, -few:].relu()):
+                return None
+        results.append(result.numpy().tobytes())
+    return b"".join(results)
+
+
+_onednn_rows = _RowIndependence(lambda: results_of(linear))
+_onednn_few_rows = _RowIndependence(lambda: results_of_few(linear))
 
 
 def padded(matrix: Tensor) -> Tensor:
@@ -186,7 +231,7 @@ def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
     n_out, matrix = matrix.shape[-1], padded(matrix)
     if missing := matrix.shape[-2] - rows.shape[-1]:
         rows = F.pad(rows, (0, missing))
-    blocks = cut(rows, n_members)
+    blocks = cut(rows, n_members, rows_of_block(n_rows, [matrix]))
     product = affine(blocks, matrix, matrix.new_zeros(n_members, 1, matrix.shape[2]))
     return joined(product, n_members)[:, :n_rows, :n_out]
 

@@ -16,7 +16,7 @@ from sk_autoencoder._block_plan import BlockPlan
 from sk_autoencoder._threads import ENCODING, SCORING, threads
 from sk_autoencoder._validation import own_modes
 from sk_autoencoder._warnings import warn
-from sk_autoencoder.blocks import cut, joined, mean_of_votes, row_product
+from sk_autoencoder.blocks import cut, joined, mean_of_votes, row_product, rows_of_block
 from sk_autoencoder.donors import Completion
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
@@ -83,7 +83,8 @@ class Inference:
         self._on_cpu = device.type == "cpu"
         self._widths = (self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
         # Where there are no such layers, ``widest`` is an estimate.
-        batched = self.shape.n_members == 1 and bool(self.network.layers())
+        self._weights = [layer.weight for layer in self.network.layers() or []]
+        batched = self.shape.n_members == 1 and bool(self._weights)
         self._plan = BlockPlan.of(
             device.type, self.shape.n_members, self.shape.n_features, self.network.widest, batched
         )
@@ -387,7 +388,7 @@ class Inference:
                     n_kept = (
                         _size(part) + _size(part) % _KEPT_MULTIPLE if self._on_cpu else self._plan.rows(network_only)
                     )
-                    result = function(self._blocks(*read(dense(X[part])), n_kept))
+                    result = function(self._blocks(*read(dense(X[part])), n_kept, network_only))
             except torch.OutOfMemoryError:
                 if not self._plan.halve():
                     raise
@@ -403,11 +404,13 @@ class Inference:
         each = self.network.n_multiplications + compared + _PASSES * self.shape.n_members * sum(self._widths)
         return threads(n_rows * each, SCORING if compared else ENCODING, _MOST_THREADS if self._on_cpu else None)
 
-    def _blocks(self, rows: Tensor, has_gaps: bool, n_kept: int) -> Blocks:
+    def _blocks(self, rows: Tensor, has_gaps: bool, n_kept: int, network_only: bool) -> Blocks:
         """Cut (n, width), or (n, n_members, width), into blocks, and fill missing values."""
         rows = rows[None] if rows.ndim == 2 else rows.transpose(0, 1)
         fewest = 1 if self._on_cpu else self._plan.n_blocks
-        of_blocks = partial(cut, n_members=self.shape.n_members, block_rows=self._plan.block_rows, fewest=fewest)
+        few = network_only and self._on_cpu and self._weights
+        block_rows = rows_of_block(rows.shape[1], self._weights) if few else self._plan.block_rows
+        of_blocks = partial(cut, n_members=self.shape.n_members, block_rows=block_rows, fewest=fewest)
         if not has_gaps:
             return Blocks(of_blocks(rows), None, n_kept)
         return Blocks(of_blocks(self.complete(rows)), of_blocks(~rows.isnan()), n_kept)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from threading import Barrier, Thread
 
 import pytest
@@ -9,7 +10,17 @@ import torch
 
 from sk_autoencoder import blocks as blocks_module
 from sk_autoencoder._torch import linear
-from sk_autoencoder.blocks import BLOCK_ROWS, affine, cut, joined, mean_of, results_of, row_product
+from sk_autoencoder.blocks import (
+    BLOCK_ROWS,
+    affine,
+    cut,
+    joined,
+    mean_of,
+    results_of,
+    results_of_few,
+    row_product,
+    rows_of_block,
+)
 
 
 def draw(*shape, seed=0):
@@ -152,7 +163,9 @@ class TestBitsOfRows:
         found = []
         for product in products:
             monkeypatch.setattr(blocks_module, "linear", lambda *args: torch.full((4, BLOCK_ROWS, 64), torch.nan))
-            monkeypatch.setattr(blocks_module, "_onednn_rows", blocks_module._RowIndependence(product))
+            monkeypatch.setattr(
+                blocks_module, "_onednn_rows", blocks_module._RowIndependence(partial(results_of, product))
+            )
             with torch.inference_mode():
                 found.append(affine(*tensors))
         assert torch.equal(found[0], blocks_module._as_many_products(*tensors))
@@ -163,8 +176,7 @@ class TestBitsOfRows:
         n_threads, tested = 0, []
         monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
         answers = {1: b"bits", 2: b"bits", 3: last}
-        monkeypatch.setattr(blocks_module, "results_of", lambda product: tested.append(n_threads) or answers[n_threads])
-        bits = blocks_module._RowIndependence(plain)
+        bits = blocks_module._RowIndependence(lambda: tested.append(n_threads) or answers[n_threads])
         assert tested == []
         for n_threads in (1, 1, 2, 2, 1):
             assert bits.passes()
@@ -175,7 +187,7 @@ class TestBitsOfRows:
 
     @pytest.mark.parametrize("product", [plain, beside_few_others])
     def test_threads_that_ask_at_the_same_time_find_the_same(self, product):
-        bits, start, found = blocks_module._RowIndependence(product), Barrier(4), []
+        bits, start, found = blocks_module._RowIndependence(partial(results_of, product)), Barrier(4), []
 
         def ask():
             start.wait()
@@ -188,10 +200,30 @@ class TestBitsOfRows:
             thread.join()
         assert found == [product is plain] * 4
 
+    @pytest.mark.parametrize("n_rows", [2, 4, 8, 16])
+    def test_few_rows(self, n_rows):
+        assert results_of_few(plain) is not None
+        in_few = broken(lambda result: result if result.shape[1] == n_rows else result[:0])
+        assert results_of(in_few) is not None
+        assert results_of_few(in_few) is None
+
     def test_nothing_is_tested_before_the_first_use(self):
-        program = "import sk_autoencoder.blocks as b; print(b._onednn_rows._tested)"
+        program = "import sk_autoencoder.blocks as b; print(b._onednn_rows._tested, b._onednn_few_rows._tested)"
         result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
-        assert result.stdout.split() == ["set()"]
+        assert result.stdout.split() == ["set()", "set()"]
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_few_rows_get_small_blocks_where_they_keep_their_bits(monkeypatch, passes):
+    for name in ("_onednn_rows", "_onednn_few_rows"):
+        monkeypatch.setattr(blocks_module, name, blocks_module._RowIndependence(lambda: b"bits" if passes else None))
+    monkeypatch.setattr(blocks_module, "_ONEDNN", True)
+    wide, narrow = draw(3, 128, 128).float(), draw(3, 8, 16).float()
+    with torch.inference_mode():
+        assert [rows_of_block(n, [wide]) for n in (1, 3, 16)] == ([2, 4, 16] if passes else [BLOCK_ROWS] * 3)
+        for n_rows, weights in ((17, [wide]), (1000, [wide]), (1, [wide, narrow]), (1, [wide.double()])):
+            assert rows_of_block(n_rows, weights) == BLOCK_ROWS
+    assert rows_of_block(1, [wide]) == BLOCK_ROWS  # other kernels compute gradients
 
 
 def test_gradients_pass_through_layers():

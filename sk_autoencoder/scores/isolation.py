@@ -85,10 +85,7 @@ class SampleIsolation(_Isolation):
         stored = by_source(signed_log(references.target[:, : n_of_source * n_sources]), others)
         order = torch.arange(n_subsets * size, device=references.target.device)
         subsets = stored["sources"][:, order % n_sources] * n_of_source + order // n_sources
-        return {
-            "references": stored["references"].flatten(0, 1),
-            "subsets": subsets.unflatten(1, (n_subsets, size)),
-        }
+        return {"references": stored["references"], "subsets": subsets.unflatten(1, (n_subsets, size))}
 
     def __call__(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the mean of ``log(1 + distance)`` over the subsets."""
@@ -96,7 +93,7 @@ class SampleIsolation(_Isolation):
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Divide the score of each subset among the features, in proportion to their terms of the L1 distance."""
-        rows, references, subsets = signed_log(evaluation.target), state["references"], state["subsets"]
+        rows, references, subsets = signed_log(evaluation.target), state["references"].flatten(0, 1), state["subsets"]
         nearest = self._distances(evaluation.target, state).argmin(dim=-1)  # (n_members, n, n_subsets)
         chosen = subsets[:, None].expand(-1, rows.shape[1], -1, -1).gather(-1, nearest[..., None])[..., 0]
         differences = (rows[:, :, None] - references[chosen]).abs()
@@ -105,7 +102,7 @@ class SampleIsolation(_Isolation):
 
     def _distances(self, rows: Tensor, state: State) -> Tensor:
         """Return the distances to the samples of each subset, (n_members, n, n_subsets, subset_size)."""
-        references, subsets = state["references"], state["subsets"]
+        references, subsets = state["references"].flatten(0, 1), state["subsets"]
         if all_alike(rows):
             # Compute the distance to each reference only once.
             distances = city_block(signed_log(rows[0]), references).mT.contiguous()

@@ -45,7 +45,7 @@ class FeatureTails(OutlierScore):
         del held_out
         stored = by_source(some(references, self.n_references).target, others)
         n_sources, n_of_source = stored["references"].shape[:2]
-        values, order = stored["references"].flatten(0, 1).T.sort(dim=-1)
+        values, order = stored["references"].flatten(0, 1).T.contiguous().sort(dim=-1)
         of_source = order // n_of_source == torch.arange(n_sources, device=order.device)[:, None, None]
         below = F.pad(of_source.cumsum(dim=-1), (1, 0))  # (n_sources, n_features, n + 1)
         return {"sorted": values[None], "below": below[stored["sources"]].sum(dim=1, dtype=torch.int32)}

@@ -113,8 +113,8 @@ def test_what_stands_beside_does_not_matter(score):
     """Rows and members have their own results: rows to the bit, whatever their number."""
     references, held_out = evaluation(60, 3, n_members=2), evaluation(40, 4, n_members=2)
     state = score.fit(references, held_out)
-    ranks = "sorted" if isinstance(score, RankDistance) else "rank_distance.sorted"  # all members share them
-    assert all(len(value) == 1 + (name != ranks) for name, value in state.items())
+    shared = {name for name in state if name.endswith("sorted")}  # values of all members
+    assert all(len(value) == 1 + (name not in shared) for name, value in state.items())
     rows = evaluation(150, 5, n_members=2)
     together = score(rows, state)
     for part in (slice(0, 2), slice(31, 33), slice(1, 34), slice(5, 102), slice(64, 150)):
@@ -200,6 +200,29 @@ def test_shared_references(kind, n_neighbors):
     different = rows.map(lambda tensor: torch.cat([tensor[:3], tensor[3:] + 1]))
     torch.testing.assert_close(score(different, state)[:3], shared[:3], rtol=0, atol=0)
     assert not torch.equal(score(different, state)[3], shared[3])
+
+
+@pytest.mark.parametrize("score", [SampleIsolation(), SampleIsolation(3, 5), FeatureTails(), FeatureTails(8)])
+def test_members_share_what_they_compare_with(score):
+    """Isolation and tails store each reference once, and each member finds what it finds alone."""
+    folds = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 20, N_FEATURES)).round(1))
+    others = torch.tensor([[1, 2], [0, 2], [0, 1], [1, 2]])
+    target = folds[others].swapaxes(1, 2).flatten(1, 2)
+    references, new = found(target, target, target), evaluation(50, 1)
+    same = new.map(lambda tensor: tensor.expand(4, -1, -1))
+    different = same.map(lambda tensor: torch.cat([tensor[:3], tensor[3:].flip(1)]))
+    state = score.fit(references, references, others)
+    n_references = score.n_references if isinstance(score, FeatureTails) else score.n_subsets * score.subset_size
+    n_of_source = min(20, -(-n_references // 2))
+    stored = state["sorted"][0].mT if "sorted" in state else state["references"].flatten(0, 1)
+    assert stored.shape == (3 * n_of_source, N_FEATURES)
+    for rows in (same, different):
+        results = score(rows, state), score.feature_scores(rows, state)
+        for member in range(4):
+            known, own = (part.map(lambda tensor, i=member: tensor[i : i + 1]) for part in (references, rows))
+            alone = score.fit(known, known)
+            for result, expected in zip(results, (score(own, alone), score.feature_scores(own, alone)), strict=True):
+                torch.testing.assert_close(result[member], expected[0], rtol=0, atol=0)
 
 
 class TestReconstructionError:
