@@ -90,7 +90,7 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
 
     # Values of "auto" for max_iter, hidden_layer_sizes and n_components.
     _training_steps: int = _auto.TRAINING_STEPS
-    _most_epochs: ClassVar[int | None] = None
+    _most_epochs: int | None = None
     _hidden_layers: ClassVar[int] = 3
     _wide_code: ClassVar[bool] = False  # whether, with a corruption, "auto" may exceed the number of features
     _input_margin: ClassVar[float | None]  # value of "auto" for input_margin of the scaling

@@ -27,9 +27,8 @@ from sk_autoencoder._validation import (
 )
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.donors import N_DONORS, Completion, Donors, choose_donors
-from sk_autoencoder.estimators import _assembly
+from sk_autoencoder.estimators import _assembly, _auto
 from sk_autoencoder.estimators._assembly import Samples
-from sk_autoencoder.estimators._auto import FEWER_OUTLIER_STEPS, OUTLIER_STEPS
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._copies import as_copies, repeated
 from sk_autoencoder.estimators._folds import N_FOLDS, Folds, folds_of_groups, folds_of_members
@@ -172,11 +171,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
     batch_size : int or "auto", default="auto"
         Number of samples in a mini-batch. "auto" is ``min(128, n_samples)``.
     max_iter : int or "auto", default="auto"
-        Number of epochs. "auto" is the number for 500 optimizer steps, or for 150 if most components of
-        ``outlier_score`` do not use the network, as in "combined"; at most 100 epochs. More steps give more accurate
-        expected values (``reconstruct``). If the network needs more than 3 million multiplications per sample (dense by
-        default: above about 2300 features), the number of steps is reduced in inverse proportion, to at least 100, with
-        a warning.
+        Number of epochs. "auto" is the number for 500 optimizer steps, at most 100 epochs, or for 150 steps, at most 40
+        epochs, if most components of ``outlier_score`` do not use the network, as in "combined". More steps give more
+        accurate expected values (``reconstruct``). If the network needs more than 3 million multiplications per sample
+        (dense by default: above about 2300 features), the number of steps is reduced in inverse proportion, to at least
+        100, with a warning.
     restore_best : bool, default=True
         Whether to restore, for each member, the weights of the epoch with the smallest validation loss.
     n_iter_no_change : int, "auto" or None, default=None
@@ -322,7 +321,6 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         "restore_best": ["boolean"],
         "n_iter_no_change": [*BaseAutoencoder._parameter_constraints["n_iter_no_change"], None],
     }
-    _most_epochs = 100
     _hidden_layers = 1
     _wide_code = True
     _input_margin = None
@@ -462,7 +460,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
         from_scratch = not self._continues()
         earlier = None if from_scratch else self._training_samples
         self._fit(training, X_val, sample_weight_val)
-        self._score = score.settled()
+        self._score = score
         self._calibrate(X, training, from_scratch, earlier)
         self.offset_ = _offset(threshold, repeated(-self.training_scores_, self._copies), self.calibration_scores_)
         if self.novelty and self._distinct(training.X) > DISTINCT:
@@ -713,13 +711,17 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
 
     @property
     def _training_steps(self) -> int:  # type: ignore[override]
-        return OUTLIER_STEPS if self._chosen_score().uses_network else FEWER_OUTLIER_STEPS
+        return _auto.OUTLIER_STEPS if self._chosen_score().uses_network else _auto.FEWER_OUTLIER_STEPS
+
+    @property
+    def _most_epochs(self) -> int:  # type: ignore[override]
+        return _auto.MOST_OUTLIER_EPOCHS if self._chosen_score().uses_network else _auto.FEWER_OUTLIER_EPOCHS
 
     def _chosen_score(self) -> OutlierScore:
         """Return the outlier score; the default depends on whether the training samples are inliers."""
         if self.outlier_score == "combined" and self.novelty:
-            return for_novelty()
-        return resolve(SCORES, self.outlier_score)
+            return for_novelty().settled()
+        return resolve(SCORES, self.outlier_score).settled()
 
     def _threshold(self, choice: float | str | Threshold) -> Threshold:
         if isinstance(choice, str) and choice not in THRESHOLDS:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, LRScheduler, PassthroughScoring
 from torch import Tensor
 from tqdm import tqdm
 
 from sk_autoencoder._torch import foreach_copy
 
-__all__ = ["Callback", "LRScheduler", "ProgressBar", "StopTraining", "Stopping"]
+__all__ = ["Callback", "LRScheduler", "MeanOfChunks", "ProgressBar", "StopTraining", "Stopping"]
 
 
 _MONITORED = "valid_member_loss"
@@ -19,6 +19,22 @@ _MONITORED = "valid_member_loss"
 
 class StopTraining(Exception):  # noqa: N818 - no error, a signal
     """Raised by a callback to stop training cleanly."""
+
+
+class MeanOfChunks(PassthroughScoring):
+    """Mean of a loss over the chunks of an epoch, weighted by their sizes; indexing the history takes much longer."""
+
+    best_score_: float
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Record the mean, and whether it is the lowest so far."""
+        epoch, size = net.history.to_list()[-1], "train_batch_size" if self.on_train else "valid_batch_size"
+        chunks = [chunk for chunk in epoch["batches"] if self.name in chunk]
+        if not chunks:  # no validation samples
+            return
+        mean = sum(chunk[self.name] * chunk[size] for chunk in chunks) / sum(chunk[size] for chunk in chunks)
+        epoch[self.name], epoch[f"{self.name}_best"] = mean, mean < self.best_score_
+        self.best_score_ = min(mean, self.best_score_)
 
 
 class Stopping(Callback):
@@ -69,9 +85,17 @@ class Stopping(Callback):
         self.n_compared_ = len(net.history)
 
     def _keep(self, net: Any, better: np.ndarray) -> None:
+        if not better.any() and self.weights_:
+            return
         present = net.module_.state_dict()
         if not self.weights_:
             self.weights_ = {name: tensor.clone() for name, tensor in present.items()}
+        elif better.all():
+            foreach_copy(list(self.weights_.values()), list(present.values()))
+        else:
+            self._keep_members(net, better, present)
+
+    def _keep_members(self, net: Any, better: np.ndarray, present: dict[str, Tensor]) -> None:
         for member in np.flatnonzero(better).tolist():
             best, now = (net.module_.of_member(tensors, member) for tensors in (self.weights_, present))
             foreach_copy(list(best.values()), list(now.values()))

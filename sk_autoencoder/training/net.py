@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
+from skorch.callbacks import Callback, EpochTimer
 from skorch.helper import predefined_split
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -19,7 +19,7 @@ from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import LOSSES, Loss
 from sk_autoencoder.objectives import Batch, Evaluation
 from sk_autoencoder.solvers import FusedAdam, Solver
-from sk_autoencoder.training.callbacks import StopTraining
+from sk_autoencoder.training.callbacks import MeanOfChunks, StopTraining
 from sk_autoencoder.training.devices import repeatable
 from sk_autoencoder.training.graphs import Graphs, capture_on
 from sk_autoencoder.training.interrupts import Interrupts
@@ -82,7 +82,7 @@ class AutoencoderNet(NeuralNet):
 
     def get_default_callbacks(self) -> list[tuple[str, Callback]]:
         """Timer and losses; printing is left to the progress bar."""
-        losses = [PassthroughScoring("train_loss", on_train=True), PassthroughScoring("valid_loss")]
+        losses = [MeanOfChunks("train_loss", on_train=True), MeanOfChunks("valid_loss")]
         return [("epoch_timer", EpochTimer()), ("train_loss", losses[0]), ("valid_loss", losses[1])]
 
     def initialize_criterion(self) -> AutoencoderNet:

@@ -303,12 +303,21 @@ def _window_order(n_rows: int, generator: torch.Generator) -> np.ndarray:
 
 
 class ValidationBatches:
-    """Iterable over the uncorrupted samples of a data set in order; each member may have its own samples."""
+    """Iterable over the uncorrupted samples of a data set in order; each member may have its own samples.
+
+    If all samples fit into one chunk, they are read and scaled once.
+    """
 
     def __init__(self, dataset: RowDataset, n_members: int):
         self.dataset, self.n_members = dataset, n_members
+        self._only: Batch | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         step = max(1, CHUNK_CELLS // (self.n_members * self.dataset.X.shape[1]))
-        for start in range(0, len(self.dataset), step):
-            yield self.dataset.batch(slice(start, start + step), self.n_members)
+        if len(self.dataset) > step:
+            for start in range(0, len(self.dataset), step):
+                yield self.dataset.batch(slice(start, start + step), self.n_members)
+            return
+        if self._only is None:
+            self._only = self.dataset.batch(slice(0, step), self.n_members)
+        yield self._only

@@ -929,3 +929,9 @@ def test_number_of_steps(parameters, n_steps):
     X = draw(2000, 0)
     model = AutoencoderOutlierDetector(**parameters, n_estimators=1, n_components=2, hidden_layer_sizes=(8,)).fit(X)
     assert model.n_iter_ == -(-n_steps // 13)  # 13 steps an epoch, of four fifths of the samples
+
+
+@pytest.mark.parametrize(("score", "n_epochs"), [("combined", 40), ("mahalanobis", 100)])
+def test_number_of_epochs_of_a_small_table(score, n_epochs):
+    model = AutoencoderOutlierDetector(outlier_score=score, n_components=2, hidden_layer_sizes=(8,)).fit(draw(60, 0))
+    assert model.n_iter_ == n_epochs

@@ -16,8 +16,8 @@ from sk_autoencoder.networks.dense import DenseAutoencoder
 from sk_autoencoder.objectives import Batch, Evaluation, Reconstruction
 
 
-def network_and_batch(activation="silu", network=None, out_activation="identity", n_members=3):
-    shape = NetworkShape(5, 2, 2, (4, 3), activation, out_activation, n_members, dtype="float64")
+def network_and_batch(activation="silu", network=None, out_activation="identity", n_members=3, hidden=(4, 3)):
+    shape = NetworkShape(5, 2, 2, hidden, activation, out_activation, n_members, dtype="float64")
     generators = [torch.Generator().manual_seed(seed) for seed in range(n_members)]
     module = (network or Dense()).build(shape, generators)
     rows = torch.rand(n_members, 7, 5, dtype=torch.float64, generator=generators[0])
@@ -43,6 +43,14 @@ def assert_gradients_are_those_of_autograd(module, batch, loss):
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_of_every_activation(activation):
     module, batch = network_and_batch(activation)
+    assert_gradients_are_those_of_autograd(module, batch, LOSSES["squared_error"]())
+
+
+@pytest.mark.parametrize("network", [Dense(), Dense(tied_weights=True)], ids=["untied", "tied"])
+def test_of_products_with_few_columns(network):
+    """They are computed from transposed matrices: all but those of the wide layer."""
+    module, batch = network_and_batch(network=network, hidden=(40,))
+    batch = batch.map(lambda tensor: tensor.repeat(1, 5, 1))
     assert_gradients_are_those_of_autograd(module, batch, LOSSES["squared_error"]())
 
 

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import PassthroughScoring
+from skorch.history import History
 
 from sk_autoencoder.networks import Autoencoder
-from sk_autoencoder.training.callbacks import Stopping, StopTraining
+from sk_autoencoder.training.callbacks import MeanOfChunks, Stopping, StopTraining
 
 
 class Net:
@@ -101,3 +103,29 @@ def test_an_unfinished_epoch_does_not_count():
     net.history.append({})
     rule.on_train_end(net)
     assert rule.best_.tolist() == [np.inf]
+
+
+def test_mean_of_chunks_is_weighted_by_their_sizes():
+    """As skorch's own callback records it, of a net that has no validation samples in its second epoch."""
+    found = []
+    for kind in (MeanOfChunks, PassthroughScoring):
+        net, history = SimpleNamespace(history=History()), []
+        losses = [kind("train_loss", on_train=True).initialize(), kind("valid_loss").initialize()]
+        for chunks in ([("train", 3.0, 2), ("train", 1.0, 6), ("valid", 5.0, 1)], [("train", 2.0, 3)]):
+            net.history.new_epoch()
+            for split, loss, size in chunks:
+                net.history.new_batch()
+                net.history.record_batch(f"{split}_loss", loss)
+                net.history.record_batch(f"{split}_batch_size", size)
+            for callback in losses:
+                callback.on_epoch_end(net)
+            history.append({name: value for name, value in net.history[-1].items() if name != "batches"})
+        found.append(history)
+    assert (
+        found[0]
+        == found[1]
+        == [
+            {"train_loss": 1.5, "train_loss_best": True, "valid_loss": 5.0, "valid_loss_best": True},
+            {"train_loss": 2.0, "train_loss_best": False},
+        ]
+    )

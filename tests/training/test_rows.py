@@ -185,6 +185,13 @@ def test_validation_rows_come_in_order_and_for_every_member(monkeypatch):
     assert all(chunk.corrupted is chunk.clean for chunk in chunks)
 
 
+def test_validation_rows_of_a_single_chunk_are_scaled_once():
+    batches = ValidationBatches(numbered(7), n_members=2)
+    (first,), (second,) = batches, batches
+    assert first is second
+    assert first.clean[1, :, 0].tolist() == list(range(7))
+
+
 def test_data_set_as_skorch_reads_it():
     dataset = numbered(7)
     row, target = dataset[3]
