@@ -81,7 +81,9 @@ class Inference:
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
         self._on_cpu = device.type == "cpu"
-        self._widths = (self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
+        widths = (self.shape.n_features, *self.shape.hidden_layer_sizes, self.shape.n_components)
+        # Time for a sample, in multiplications, without its score.
+        self._cost = self.network.n_multiplications + _PASSES * self.shape.n_members * sum(widths)
         # Where there are no such layers, ``widest`` is an estimate.
         self._weights = [layer.weight for layer in self.network.layers() or []]
         batched = self.shape.n_members == 1 and bool(self._weights)
@@ -401,8 +403,9 @@ class Inference:
     def _threads(self, n_rows: int) -> AbstractContextManager[Any]:
         """Take as many threads as pay: every number of the network and of the score's state is used for each row."""
         compared = sum(tensor.numel() for tensor in self.state.values())
-        each = self.network.n_multiplications + compared + _PASSES * self.shape.n_members * sum(self._widths)
-        return threads(n_rows * each, SCORING if compared else ENCODING, _MOST_THREADS if self._on_cpu else None)
+        return threads(
+            n_rows * (self._cost + compared), SCORING if compared else ENCODING, _MOST_THREADS if self._on_cpu else None
+        )
 
     def _blocks(self, rows: Tensor, has_gaps: bool, n_kept: int, network_only: bool) -> Blocks:
         """Cut (n, width), or (n, n_members, width), into blocks, and fill missing values."""
