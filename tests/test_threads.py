@@ -45,6 +45,26 @@ def test_fit(n_threads):
         assert torch.get_num_threads() == n_threads
 
 
+@pytest.mark.parametrize("activation", ["silu", "elu", "relu"])
+def test_bits_of_a_large_training(activation):
+    """They are the same on one, two and four threads, although threads do not get whole vector registers."""
+    X = np.random.default_rng(0).normal(size=(501, 785)).astype(np.float32)
+    before, found = torch.get_num_threads(), []
+    for n_threads in (1, 2, 4):
+        torch.set_num_threads(n_threads)
+        watch, sizes = Watch(), {"hidden_layer_sizes": (501, 301), "batch_size": 251, "max_iter": 1}
+        model = AutoencoderTransformer(
+            30, **sizes, activation=activation, max_iter=1, callbacks=[watch], random_state=0
+        )
+        model.fit(X)
+        assert watch.seen == [n_threads]
+        found.append((model.loss_curve_, [weight.detach().numpy() for weight in model.net_.module_.parameters()]))
+    torch.set_num_threads(before)
+    for losses, weights in found[1:]:
+        assert losses == found[0][0]
+        assert all(map(np.array_equal, weights, found[0][1]))
+
+
 def test_error_in_a_fit(n_threads):
     with pytest.raises(ValueError, match="no"):
         fit(SMALL, Watch(ValueError("no")))
