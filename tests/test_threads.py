@@ -52,7 +52,7 @@ def test_bits_of_a_large_training(activation):
     before, found = torch.get_num_threads(), []
     for n_threads in (1, 2, 4):
         torch.set_num_threads(n_threads)
-        watch, sizes = Watch(), {"hidden_layer_sizes": (501, 301), "batch_size": 251, "max_iter": 1}
+        watch, sizes = Watch(), {"hidden_layer_sizes": (501, 301), "batch_size": 251}
         model = AutoencoderTransformer(
             30, **sizes, activation=activation, max_iter=1, callbacks=[watch], random_state=0
         )
