@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -163,13 +164,12 @@ class Mahalanobis(OutlierScore):
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Estimate location and precision: from held-out samples for "residual", else from references."""
-        vectors = self._learnt_from(references, held_out, others)
-        n_members = len(vectors)
+        n_members, device = len(held_out.target), held_out.target.device
         # Members that learn from the same samples share one estimate.
         keys = range(n_members) if others is None or self.on != "residual" else map(tuple, others.tolist())
         forms: dict[Any, dict[str, np.ndarray]] = {}
         chosen = []
-        for key, rows in zip(keys, vectors, strict=True):
+        for key, rows in zip(keys, self._learnt_from(references, held_out, others), strict=True):
             if key not in forms:
                 forms[key] = self._form(rows.cpu().numpy())
             chosen.append(forms[key])
@@ -177,7 +177,7 @@ class Mahalanobis(OutlierScore):
         types = {"root": held_out.target.dtype}
         state = {
             name: torch.tensor(
-                np.stack([form[name] for form in chosen]), dtype=types.get(name, torch.float64), device=vectors.device
+                np.stack([form[name] for form in chosen]), dtype=types.get(name, torch.float64), device=device
             )
             for name in chosen[0]
         }
@@ -201,14 +201,16 @@ class Mahalanobis(OutlierScore):
         """Return the terms of the features in the quadratic form."""
         return self._shares(evaluation, state)[..., -evaluation.target.shape[-1] :]
 
-    def _learnt_from(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> Tensor:
-        """Return the vectors whose covariance is estimated, (n_members, n, width)."""
+    def _learnt_from(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> Iterator[Tensor]:
+        """Yield the vectors whose covariance is estimated, (n, width), one member after the other to save memory."""
         if self.on == "residual":
-            return of_others(residual_of(held_out), others)
-        residual = residual_of(references)
-        spread = residual.square().mean(dim=1).sqrt().clamp(min=SMALLEST_SPREAD)
-        residual = residual * (residual_spread(held_out, others) / spread)[:, None, :]
-        return torch.cat([references.code.double(), residual], dim=-1)
+            yield from of_others(residual_of(held_out), others)
+            return
+        for member, wanted in enumerate(residual_spread(held_out, others)):
+            own = references[member : member + 1]
+            residual = residual_of(own)
+            spread = residual.square().mean(dim=1).sqrt().clamp(min=SMALLEST_SPREAD)
+            yield torch.cat([own.code.double(), residual * (wanted / spread)[:, None, :]], dim=-1)[0]
 
     def _form(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return the location and a factorization of the precision of vectors (n, width).
