@@ -15,7 +15,6 @@ from sk_autoencoder._validation import integers
 from sk_autoencoder.blocks import mean_of, mean_of_votes
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import SMALLEST_SPREAD, OutlierScore, State, of_others
-from sk_autoencoder.scores.dependence import DependenceTree
 from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, SampleDistance
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, SampleIsolation
 from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError, SensorError
@@ -36,15 +35,14 @@ PLAIN_SCORES: dict[str, type[OutlierScore]] = {
     "sample_isolation": SampleIsolation,
     "reconstruction_isolation": ReconstructionIsolation,
     "feature_tails": FeatureTails,
-    "dependence_tree": DependenceTree,
     "kl": Divergence,
     "elbo": NegativeELBO,
 }
 
 
-def _default(damped: bool, clipped: bool) -> tuple[Any, ...]:
+def _default(damped: bool) -> tuple[Any, ...]:
     """Return the components of the detector's default score, which were chosen with benchmarks/outliers.py."""
-    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=damped, clipped=clipped)
+    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=damped)
     of_sample = (SampleDistance(1, 2048), RankDistance(1), "sample_isolation", "feature_tails")
     return (of_residual, *of_sample)
 
@@ -52,13 +50,12 @@ def _default(damped: bool, clipped: bool) -> tuple[Any, ...]:
 def for_novelty() -> Combined:
     """Return the detector's default score with ``novelty=True``, which was chosen with benchmarks/outliers.py.
 
-    Without outliers among the training samples, more references are better; isolation, damping and clipping, which
-    contaminated training sets need, lower the accuracy.
+    Without outliers among the training samples, more references are better; isolation and damping, which contaminated
+    training sets need, lower the accuracy.
     """
-    parts = ["mahalanobis", ResidualDistance(1), "dependence_tree"]
-    of_dependence = Combined(parts, n_largest=None, damped=False, clipped=False)
-    of_sample = (SampleDistance(1, 3072), RankDistance(1), "feature_tails")
-    return Combined([of_dependence, *of_sample], n_largest=3, damped=False, clipped=False)
+    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=False)
+    of_sample = (SampleDistance(1, 4096), RankDistance(1), "feature_tails")
+    return Combined([of_residual, *of_sample], n_largest=3, damped=False)
 
 
 class Combined(OutlierScore):
@@ -77,8 +74,8 @@ class Combined(OutlierScore):
     ``b + log(1 + s - b)``, with b = log(10), so that an outlier with a high global score is ranked above such normal
     samples.
 
-    Surprises are limited from below to log(2), the surprise of the median held-out sample, or to 0 with
-    ``clipped=False``. They are averaged over the ensemble members before the largest are chosen.
+    Surprises are limited from below to log(2), the surprise of the median held-out sample. They are averaged over the
+    ensemble members before the largest are chosen.
 
     The distribution of each component is estimated for each member from the held-out samples of other members, scored
     by the members that held them out.
@@ -93,14 +90,10 @@ class Combined(OutlierScore):
         Number of components that are averaged, the largest for each sample; all if there are fewer. 1 is the maximum
         (Tippett's method of combining p-values), None is the mean of all (Fisher's method).
     damped : bool, default=True
-        Whether local components (``is_local``: all but isolation, feature tails and dependence) are damped beyond the
-        90th percentile. A Combined among ``scores`` has its own parameter; the one in the default components gets this
-        value. False is better where outliers are rare in the training set, True where they are more than a few percent.
-    clipped : bool, default=True
-        Whether surprises below that of the median held-out sample are replaced by it, and members that were trained on
-        a sample, or on a near copy of it, have no vote. False is better if all training samples are inliers: then
-        samples of dense regions are less outlying than the median, and copies of training samples least of all. For
-        a Combined among ``scores``, see ``damped``.
+        Whether local components (``is_local``: all but isolation and feature tails) are damped beyond the 90th
+        percentile. A Combined among ``scores`` has its own parameter ``damped``; the one in the default components gets
+        this value. False is better where outliers are rare in the training set, True where they are more than a few
+        percent.
 
     References
     ----------
@@ -113,14 +106,12 @@ class Combined(OutlierScore):
         "scores": [list, tuple, None],
         "n_largest": [integers(1), None],
         "damped": ["boolean"],
-        "clipped": ["boolean"],
     }
 
-    def __init__(self, scores: Any = None, n_largest: int | None = 2, damped: bool = True, clipped: bool = True):
+    def __init__(self, scores: Any = None, n_largest: int | None = 2, damped: bool = True):
         self.scores = scores
         self.n_largest = n_largest
         self.damped = damped
-        self.clipped = clipped
 
     @property
     def required_terms(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -189,7 +180,7 @@ class Combined(OutlierScore):
         )
 
     def combine(self, votes: Tensor) -> Tensor:
-        """Return the mean of the largest surprises; NaN is replaced by the lowest surprise."""
+        """Return the mean of the largest surprises; NaN is replaced by log(2)."""
         surprises, n_largest = self._surprises(votes)
         return mean_of(surprises if n_largest == len(surprises) else surprises.topk(n_largest, dim=0).values)
 
@@ -209,7 +200,7 @@ class Combined(OutlierScore):
         """Return the weighted sum of the contributions to the surprises, with the weights of ``weights``."""
         even = torch.full_like(features, 1 / features.shape[-1])
         shares = torch.where(votes[..., None].abs() > _SMALLEST_ADDEND, features / votes[..., None], even)
-        weights = self.weights(votes) * self._bounded(votes)
+        weights = self.weights(votes) * _at_least_median(votes)
         return (weights[..., None] * shares).sum(dim=-2)
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
@@ -230,14 +221,14 @@ class Combined(OutlierScore):
 
     def settled(self) -> Combined:
         """Return a copy whose components are resolved once, instead of in each call."""
-        settled = Combined(self.scores, self.n_largest, self.damped, self.clipped)
+        settled = Combined(self.scores, self.n_largest, self.damped)
         settled._resolved = settled._scores()
         return settled
 
     def _scores(self) -> list[OutlierScore]:
         if self._resolved is not None:
             return self._resolved
-        chosen = _default(self.damped, self.clipped) if self.scores is None else self.scores
+        chosen = _default(self.damped) if self.scores is None else self.scores
         if not chosen:
             raise ValueError("Combined needs at least one score, for example Combined(['mahalanobis']).")
         unknown = [score for score in chosen if not (isinstance(score, OutlierScore) or score in PLAIN_SCORES)]
@@ -249,9 +240,7 @@ class Combined(OutlierScore):
         """Return the components by name, each transformed to surprises; a Combined returns surprises already."""
         named = _by_name((name_of(score), score) for score in self._scores())
         return {
-            name: score
-            if isinstance(score, Combined)
-            else _Surprise(score, self.damped and score.is_local, self.clipped)
+            name: score if isinstance(score, Combined) else _Surprise(score, self.damped and score.is_local)
             for name, score in named.items()
         }
 
@@ -259,12 +248,7 @@ class Combined(OutlierScore):
         """Limit votes (..., n_votes) from below, and pair each component with its own."""
         components = list(self._components().values())
         sizes = [component.n_votes for component in components]
-        return zip(components, self._bounded(votes).split(sizes, dim=-1), strict=True)
-
-    def _bounded(self, votes: Tensor) -> Tensor:
-        """Limit surprises from below, and replace NaN by the limit."""
-        lowest = _MEDIAN_SURPRISE if self.clipped else 0.0
-        return votes.nan_to_num(nan=lowest).clamp(min=lowest)
+        return zip(components, _at_least_median(votes).split(sizes, dim=-1), strict=True)
 
     def _surprises(self, votes: Tensor) -> tuple[Tensor, int]:
         """Return one surprise for each component, (n_components, ...), and the number of them that are averaged."""
@@ -279,10 +263,9 @@ class _Surprise:
 
     n_votes = 1
 
-    def __init__(self, score: OutlierScore, damped: bool, clipped: bool):
+    def __init__(self, score: OutlierScore, damped: bool):
         self.score = score
         self.damped = damped
-        self.clipped = clipped
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> State:
         """Learn the state of the score, and the distribution of its logarithms."""
@@ -300,14 +283,14 @@ class _Surprise:
     def votes(self, evaluation: Evaluation, state: State) -> Tensor:
         """Negative logarithm of the fraction of normal samples with a score at least as large, optionally damped.
 
-        If clipped, NaN for scores below nearly all held-out scores, which is taken as a sign that the member was
-        trained on the sample or on a near copy of it.
+        NaN for scores below nearly all held-out scores, which is taken as a sign that the member was trained on the
+        sample or on a near copy of it.
         """
         logs = self._log(self.score(evaluation, state))[..., None]
         start, scale, base, lowest = (state[name][:, None, None] for name in _OF_SURPRISE)
         surprise = (logs - start) / scale + base
         surprise = damp(surprise) if self.damped else surprise
-        return surprise.masked_fill(logs < lowest - rounding(lowest), torch.nan) if self.clipped else surprise
+        return surprise.masked_fill(logs < lowest - rounding(lowest), torch.nan)
 
     def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
         """Divide the surprise among the features, in proportion to the squares of their feature scores.
@@ -377,6 +360,11 @@ def _lowest(logs: Tensor) -> Tensor:
     lowest = logs.min()
     above = logs[logs > lowest + rounding(lowest)]
     return above.quantile(_FEW) if above.numel() else lowest
+
+
+def _at_least_median(votes: Tensor) -> Tensor:
+    """Limit surprises from below to that of the median held-out sample, and replace NaN by it."""
+    return votes.nan_to_num(nan=_MEDIAN_SURPRISE).clamp(min=_MEDIAN_SURPRISE)
 
 
 def _joined(states: Iterable[tuple[str, State]]) -> State:

@@ -28,15 +28,10 @@ def fitted(X):
 
 
 def test_score_is_what_the_docstring_says(X, fitted):
-    of_dependence = ["mahalanobis", ResidualDistance(1), "dependence_tree"]
-    parts = [
-        Combined(of_dependence, n_largest=None, damped=False, clipped=False),
-        SampleDistance(1, 3072),
-        RankDistance(1),
-        "feature_tails",
-    ]
+    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=False)
+    parts = [of_residual, SampleDistance(1, 4096), RankDistance(1), "feature_tails"]
     written_out = AutoencoderOutlierDetector(
-        outlier_score=Combined(parts, n_largest=3, damped=False, clipped=False), novelty=True, random_state=0
+        outlier_score=Combined(parts, n_largest=3, damped=False), novelty=True, random_state=0
     )
     np.testing.assert_array_equal(written_out.fit(X).score_samples(X[:50]), fitted.score_samples(X[:50]))
     assert "sample_isolation" not in fitted.component_scores(X[:5])

@@ -15,7 +15,6 @@ from sk_autoencoder.scores import (
     SCORES,
     CodeDistance,
     Combined,
-    DependenceTree,
     FeatureTails,
     Mahalanobis,
     RankDistance,
@@ -97,9 +96,8 @@ def test_one_finite_float64_for_each_row(score):
     assert np.isfinite(result).all()
 
 
-@pytest.mark.parametrize("score", [s for s in ALL.values() if not isinstance(s, DependenceTree)], ids=str)
+@each_score
 def test_larger_for_stranger_rows(score):
-    """DependenceTree asks only whether values belong together."""
     far = found(NEW.code * 100, NEW.reconstruction * 1000, NEW.target + 100)
     assert (scored(score, far) > scored(score)).all()
 
@@ -225,68 +223,6 @@ def test_members_share_what_they_compare_with(score):
             alone = score.fit(known, known)
             for result, expected in zip(results, (score(own, alone), score.feature_scores(own, alone)), strict=True):
                 torch.testing.assert_close(result[member], expected[0], rtol=0, atol=0)
-
-
-class TestDependenceTree:
-    def rows(self, n_rows, seed=0):
-        """Two pairs of features that depend on each other, and one without dependence."""
-        rng = np.random.default_rng(seed)
-        first, second, alone = rng.normal(size=(3, n_rows))
-        return np.stack([first, second, first + 0.1 * rng.normal(size=n_rows), alone, -second], axis=1)
-
-    def fitted(self, target, **parameters):
-        rows = torch.from_numpy(target)[None]
-        return DependenceTree(**parameters).fit(found(rows, rows, rows), HELD_OUT)
-
-    def scores(self, state, target, **parameters):
-        rows = torch.from_numpy(target)[None]
-        return DependenceTree(**parameters)(found(rows, rows, rows), state)[0].numpy()
-
-    def test_edges_are_those_of_dependent_features(self):
-        edges = {tuple(edge) for edge in self.fitted(self.rows(500))["edges"][0].tolist()}
-        assert len(edges) == 4
-        assert {(0, 2), (1, 4)} <= edges
-
-    def test_against_fractions_of_bins(self):
-        target = self.rows(400)[:, [0, 2]]
-        new = self.rows(50, seed=1)[:, [0, 2]]
-        limits = np.sort(target, axis=0)[np.arange(1, 4) * 100]
-        known, seen = ((rows[:, :, None] > limits.T).sum(axis=2) for rows in (target, new))
-        joint = np.zeros((4, 4))
-        np.add.at(joint, tuple(known.T), 1 / 400)
-        independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
-        joint = (400 * joint + 8 * independent) / 408
-        expected = -np.log(joint / independent)[tuple(seen.T)]
-        found_ = self.scores(self.fitted(target, n_bins=4), new, n_bins=4)
-        np.testing.assert_allclose(found_, expected, rtol=1e-12)
-
-    def test_values_that_do_not_belong_together(self):
-        new = self.rows(200, seed=1)
-        broken = new.copy()
-        broken[:, 2] *= -1
-        broken = broken[np.abs(new[:, 0]) > 1]
-        state = self.fitted(self.rows(1000))
-        assert self.scores(state, broken).min() > np.quantile(self.scores(state, new), 0.95)
-
-    @pytest.mark.parametrize("columns", [[3], [3, 3], []])
-    def test_one_feature_has_no_edges_and_constants_say_nothing(self, columns):
-        target = self.rows(100)[:, columns] if columns else np.ones((100, 3))
-        scores = self.scores(self.fitted(target), target)
-        assert np.isfinite(scores).all()
-        if columns != [3, 3]:
-            np.testing.assert_allclose(scores, 0, atol=1e-12)
-
-
-def test_clipping_is_at_the_median():
-    """Without clipping, samples that are nearer than most are told apart, down to a surprise of 0."""
-    near = HELD_OUT.map(lambda tensor: 0.01 * tensor)
-    bounds = {True: np.log(2), False: 0.0}
-    for clipped, lowest in bounds.items():
-        score = Combined(["reconstruction"], clipped=clipped)
-        found_ = scored(score, HELD_OUT)
-        assert found_.min() == pytest.approx(lowest, abs=0 if clipped else 0.3)
-        assert (np.mean(found_ == lowest) > 0.4) == clipped
-        assert scored(score, near).max() == pytest.approx(lowest)
 
 
 class TestReconstructionError:
@@ -596,7 +532,6 @@ class TestCombined:
             "sample_isolation",
             "reconstruction_isolation",
             "feature_tails",
-            "dependence_tree",
         }
 
     def test_members_are_averaged_before_the_largest_are_chosen(self):
