@@ -284,7 +284,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         labels : ndarray of shape (n_samples,)
             The classes with the highest probability.
         """
-        return self.classes_[_log_probabilities(self._outputs(X)).argmax(axis=1)]
+        chosen = _log_probabilities(self._outputs(X)).argmax(axis=1)
+        return self.classes_[chosen]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.

@@ -83,6 +83,7 @@ def test_every_parameter_of_every_estimator(case, rows):
 FITTING = {
     "attention": ({"hidden_layer_sizes": (12, 12)}, 3),
     "masking": ({"network": Dense(sample_shape=(1, 5))}, 5),
+    "sensor_error": ({}, 3),
 }
 PARTS = {
     f"{axis}={line}-{name}": (axis, line, name, python, numpy)

@@ -329,7 +329,7 @@ class TestNeeds:
 
 # Scores of the code, and of whole rows.
 DISTANCES = {f"{space}_distance" for space in ("row", "rank", "code", "residual")}
-WITHOUT_FEATURES = {"code_distance", "reconstruction_isolation", "kl", "elbo"}
+WITHOUT_FEATURES = {"code_distance", "reconstruction_isolation", "sensor_error", "kl", "elbo"}
 
 
 class TestFeatureScores:
