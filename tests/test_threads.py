@@ -1,6 +1,7 @@
 """Small work runs on one thread, large work on those that the caller has, and the caller's number comes back."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -46,10 +47,11 @@ def test_fit(n_threads):
 
 
 @pytest.mark.parametrize("activation", ["silu", "elu", "relu"])
-def test_bits_of_a_large_training(activation):
+def test_bits_of_a_large_training(activation, request):
     """They are the same on one, two and four threads, although threads do not get whole vector registers."""
     X = np.random.default_rng(0).normal(size=(501, 785)).astype(np.float32)
-    before, found = torch.get_num_threads(), []
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
+    found = []
     for n_threads in (1, 2, 4):
         torch.set_num_threads(n_threads)
         watch, sizes = Watch(), {"hidden_layer_sizes": (501, 301), "batch_size": 251}
@@ -59,7 +61,6 @@ def test_bits_of_a_large_training(activation):
         model.fit(X)
         assert watch.seen == [n_threads]
         found.append((model.loss_curve_, [weight.detach().numpy() for weight in model.net_.module_.parameters()]))
-    torch.set_num_threads(before)
     for losses, weights in found[1:]:
         assert losses == found[0][0]
         assert all(map(np.array_equal, weights, found[0][1]))

@@ -39,7 +39,7 @@ class Samples(NamedTuple):
     has_gaps: bool = False  # whether there are missing values
     given: np.ndarray | None = None  # weights in the user's unit, 0 for samples of the user that are not in X
     groups: np.ndarray | None = None  # (n_samples, n_groups), ids of groups that are held out together
-    labels: np.ndarray | None = None  # (n_samples, 1 + n_outputs), weight of each label, 0 without label, and target
+    labels: np.ndarray | None = None  # (n_samples, n_columns), weights and targets, see ``Supervised``
 
 
 @dataclass(frozen=True)

@@ -455,6 +455,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseAutoencoder):
                 f"outlier_score={self.outlier_score!r} needs {sorted(missing)}, but objective={self.objective!r} "
                 f"has the terms {sorted(objective.terms)}; use another score or objective."
             )
+        score.check_features(X.shape[1])
         threshold = self._threshold(self.contamination)
         self._check_folds(training)
         from_scratch = not self._continues()

@@ -36,6 +36,9 @@ class OutlierScore(Part):
             if method in vars(cls) and flag not in vars(cls):
                 setattr(cls, flag, True)
 
+    def check_features(self, n_features: int) -> None:
+        """Raise an error, before any training, if the parameters do not fit the number of features."""
+
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Learn the state.
 

@@ -150,6 +150,11 @@ class Combined(OutlierScore):
             (name, component.fit(references, held_out, others)) for name, component in self._components().items()
         )
 
+    def check_features(self, n_features: int) -> None:
+        """Check each component."""
+        for score in self._scores():
+            score.check_features(n_features)
+
     def rescaled(self, held_out: Evaluation, state: State) -> State:
         """Replace the scales of each component, and the distribution of its scores."""
         return _joined(

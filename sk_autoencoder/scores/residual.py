@@ -96,6 +96,14 @@ class SensorError(OutlierScore):
     def __init__(self, n_sensors: int = 1):
         self.n_sensors = n_sensors
 
+    def check_features(self, n_features: int) -> None:
+        """Raise an error if sensors would have different numbers of features."""
+        if n_features % self.n_sensors:
+            raise ValueError(
+                f"n_sensors={self.n_sensors} of SensorError does not divide the {n_features} features of X; use the "
+                "number of sensors, of which each has equally many features."
+            )
+
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Store mean and standard deviation of each sensor's logarithms."""
         del references
@@ -115,9 +123,6 @@ class SensorError(OutlierScore):
 
     def _logs(self, evaluation: Evaluation) -> Tensor:
         """Logarithms of the errors of sensors, (n_members, n, n_sensors)."""
-        n_features = evaluation.target.shape[-1]
-        if n_features % self.n_sensors:
-            raise ValueError(f"n_sensors={self.n_sensors} of SensorError does not divide the {n_features} features.")
         errors = residual_of(evaluation).square().unflatten(-1, (self.n_sensors, -1)).mean(dim=-1)
         return errors.clamp(min=SMALLEST_SPREAD**2).log()
 

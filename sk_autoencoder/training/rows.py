@@ -103,8 +103,8 @@ class RowDataset(Dataset):
     each, (n_members, n). ``source`` is X, or a copy of it on the device, from which samples are read. ``bounds`` clip
     the input of the network. ``fill`` are the scaled values in place of missing ones, (n_features,); None states that
     X has no missing values. ``weight`` are weights of the rows of X; None are equal weights. ``indicators`` are columns
-    with an indicator; then there is a ``fill``. ``labels`` are weights and targets of the rows of X, (len(X), 1 +
-    n_outputs). ``labelled`` are further samples, with labels, for each training step.
+    with an indicator; then there is a ``fill``. ``labels`` are weights and targets of the rows of X, (len(X),
+    n_columns), see ``Supervised``. ``labelled`` are further samples, with labels, for each training step.
     """
 
     labelled: RowDataset | None = None

@@ -9,7 +9,9 @@ from sklearn.base import clone
 from sklearn.covariance import OAS, LedoitWolf, MinCovDet
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
+from skorch.callbacks import Callback
 
+from sk_autoencoder import AutoencoderOutlierDetector
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores import (
     SCORES,
@@ -247,6 +249,13 @@ class TestReconstructionError:
             assert (score.feature_scores(NEW, fitted(score)) >= 0).all()
 
 
+class NoTraining(Callback):
+    """Fails if a training begins."""
+
+    def on_train_begin(self, net, **kwargs):
+        raise AssertionError
+
+
 class TestSensorError:
     def test_against_numpy(self):
         pairs = [(evaluation(n, seed), evaluation(n, seed + 5)) for n, seed in ((40, 1), (17, 2))]
@@ -256,8 +265,10 @@ class TestSensorError:
         np.testing.assert_allclose(scored(SensorError(2), rows[1], held_out=rows[0]), expected)
 
     def test_sensors_must_divide_the_features(self):
-        with pytest.raises(ValueError, match="n_sensors=2 of SensorError does not divide the 5 features"):
-            fitted(SensorError(2))
+        for score in (SensorError(2), Combined([SensorError(2), "mahalanobis"])):
+            detector = AutoencoderOutlierDetector(outlier_score=score, callbacks=[NoTraining()])
+            with pytest.raises(ValueError, match="n_sensors=2 of SensorError does not divide the 5 features"):
+                detector.fit(np.random.default_rng(0).normal(size=(40, 5)))
 
 
 @each_score
