@@ -6,12 +6,13 @@ calls a different kernel for a single one. On the CPU the bits of a block do not
 
 oneDNN's kernels are faster. In some versions of torch, their result for a row does not depend on the number of rows. If
 a test at runtime confirms this, all blocks of a network are computed as a single product, and a few rows need not be
-filled up to a whole block.
+filled up to a whole block. Whether smaller blocks keep the bits is tested for batched products, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ _MOST_ADDENDS = 1 << 14  # maximum n_in; the sum of a longer row (from 20000 on)
 # rows, the last has the maximum n_in.
 _TEST_LAYERS = ((3, 16, 512), (128, 784, 16), (784, 128, 32), (_MOST_ADDENDS - 1, 16, 5))
 _FEW_ROWS = (2, 4, 8, 16)  # sizes of smaller blocks; a single row is multiplied by other kernels
+_FEWEST_ADDENDS = 16  # with fewer, batched products of small blocks sum in another order
 _DISTINCT = 37  # distinct rows in a test; they are repeated, so that each occurs at all positions within a block
 # Fused activations: oneDNN computes them with the product, with the same result as torch.
 _FUSED: dict[Activation | None, str] = {torch.relu: "relu", torch.relu_: "relu"}
@@ -70,11 +72,14 @@ def cut(rows: Tensor, n_members: int, block_rows: int = BLOCK_ROWS, fewest: int 
 def rows_of_block(n_rows: int, weights: Iterable[Tensor]) -> int:
     """Return the number of rows of a block for samples that are multiplied with weights (n_members, n_in, n_out).
 
-    A few samples get a smaller block if all products are oneDNN's, and the result for a row is the same.
+    A few samples get a smaller block if the results of all products for a row are the same in it.
     """
-    fits = next((rows for rows in _FEW_ROWS if n_rows <= rows), BLOCK_ROWS)
-    if fits < BLOCK_ROWS and torch.is_inference_mode_enabled() and all(map(_for_onednn, weights)):
-        return fits if _onednn_few_rows.passes() else BLOCK_ROWS
+    if n_rows <= _FEW_ROWS[-1] and torch.is_inference_mode_enabled():
+        weights = list(weights)
+        if all(weight.device.type == "cpu" and weight.shape[1] >= _FEWEST_ADDENDS for weight in weights):
+            kernels = {(linear if _for_onednn(weight) else _batched, weight.dtype) for weight in weights}
+            fitting = (rows for rows in _FEW_ROWS if n_rows <= rows)
+            return next((rows for rows in fitting if all(_few_rows(*k, rows).passes() for k in kernels)), BLOCK_ROWS)
     return BLOCK_ROWS
 
 
@@ -168,11 +173,13 @@ def results_of(product: Product) -> bytes | None:
     return None if None in results else b"".join(results)  # type: ignore[arg-type]
 
 
-def _layer(n_in: int, n_out: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def _layer(
+    n_in: int, n_out: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor, Tensor]:
     """Draw distinct rows (n, n_in), weights (n_in, n_out) and a bias."""
 
     def draw(n_cells: int) -> Tensor:
-        return torch.empty(n_cells, dtype=torch.float32, device="cpu").uniform_(-1, 1, generator=generator)
+        return torch.empty(n_cells, dtype=dtype, device="cpu").uniform_(-1, 1, generator=generator)
 
     rows = draw(n_in + _DISTINCT - 1).unfold(0, n_in, 1)  # overlapping windows: distinct rows of few numbers
     return rows, draw(n_in * n_out).view(n_in, n_out), draw(n_out)
@@ -195,23 +202,32 @@ def _result_of(product: Product, n_in: int, n_out: int, n_blocks: int, generator
     return first.tobytes() if correct_and_independent else None
 
 
-def results_of_few(product: Product) -> bytes | None:
+def results_of_few(product: Product, dtype: torch.dtype, n_rows: int) -> bytes | None:
     """Return the results of test layers as bytes; None if the result for a row is another one in a smaller block."""
     generator = torch.Generator("cpu").manual_seed(0)
     results = []
     for n_in, n_out, _ in _TEST_LAYERS:
-        rows, weight, bias = _layer(n_in, n_out, generator)
-        block = rows[:BLOCK_ROWS].contiguous()[None]
-        result = product(block, weight.mT, bias, "none")
-        for few in _FEW_ROWS:
-            if not torch.equal(product(block[:, -few:], weight.mT, bias, "relu"), result[:, -few:].relu()):
-                return None
+        rows, weight, bias = _layer(max(n_in, _FEWEST_ADDENDS), n_out, generator, dtype)
+        blocks = torch.stack([rows[:BLOCK_ROWS], rows[-BLOCK_ROWS:]])
+        result = product(blocks, weight.mT, bias, "none")
+        if not torch.equal(product(blocks[:, -n_rows:], weight.mT, bias, "relu"), result[:, -n_rows:].relu()):
+            return None
         results.append(result.numpy().tobytes())
     return b"".join(results)
 
 
+def _batched(blocks: Tensor, weight: Tensor, bias: Tensor, activation: str) -> Tensor:
+    results = _as_many_products(blocks, weight.mT[None], bias[None, None])
+    return results.relu() if activation == "relu" else results
+
+
 _onednn_rows = _RowIndependence(lambda: results_of(linear))
-_onednn_few_rows = _RowIndependence(lambda: results_of_few(linear))
+
+
+@cache
+def _few_rows(product: Product, dtype: torch.dtype, n_rows: int) -> _RowIndependence:
+    """Return the test of smaller blocks of this size."""
+    return _RowIndependence(lambda: results_of_few(product, dtype, n_rows))
 
 
 def padded(matrix: Tensor) -> Tensor:

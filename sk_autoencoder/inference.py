@@ -184,9 +184,8 @@ class Inference:
         step = self._plan.rows() if uses_references else self._plan.rows_scored
 
         def judged(blocks: Blocks) -> Tensor:
-            evaluation = self._evaluate(blocks, objective, loss)
-            starts = range(0, evaluation.target.shape[1], step)
-            return torch.cat([votes(evaluation[:, i : i + step], self.state) for i in starts], dim=1)
+            pieces = self._evaluate(blocks, objective, loss).split(step)
+            return torch.cat([votes(piece, self.state) for piece in pieces], dim=1)
 
         results: np.ndarray | None = None
         for rows, found in self._votes(judged, X, voters, combine, network_only=objective is None):

@@ -202,28 +202,64 @@ class TestBitsOfRows:
 
     @pytest.mark.parametrize("n_rows", [2, 4, 8, 16])
     def test_few_rows(self, n_rows):
-        assert results_of_few(plain) is not None
+        assert results_of_few(plain, torch.float32, n_rows) is not None
         in_few = broken(lambda result: result if result.shape[1] == n_rows else result[:0])
         assert results_of(in_few) is not None
-        assert results_of_few(in_few) is None
+        assert results_of_few(in_few, torch.float32, n_rows) is None
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_few_rows_are_multiplied_in_their_own_precision(self, dtype):
+        """Sums of products of float32 numbers would be exact in float64, and so the same in any order."""
+        n_places = torch.finfo(dtype).bits - {torch.float32: 8, torch.float64: 11}[dtype]
+
+        def product(rows, weight, bias, activation):
+            assert rows.dtype == weight.dtype == bias.dtype == dtype
+            assert not torch.equal(rows * 2 ** (n_places - 4), (rows * 2 ** (n_places - 4)).round())
+            result = rows @ weight.mT + bias
+            return result.relu() if activation == "relu" else result
+
+        results_of_few(product, dtype, 4)
 
     def test_nothing_is_tested_before_the_first_use(self):
-        program = "import sk_autoencoder.blocks as b; print(b._onednn_rows._tested, b._onednn_few_rows._tested)"
+        program = "import sk_autoencoder.blocks as b; print(b._onednn_rows._tested, b._few_rows.cache_info().currsize)"
         result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
-        assert result.stdout.split() == ["set()", "set()"]
+        assert result.stdout.split() == ["set()", "0"]
 
 
-@pytest.mark.parametrize("passes", [True, False])
-def test_few_rows_get_small_blocks_where_they_keep_their_bits(monkeypatch, passes):
-    for name in ("_onednn_rows", "_onednn_few_rows"):
-        monkeypatch.setattr(blocks_module, name, blocks_module._RowIndependence(lambda: b"bits" if passes else None))
+@pytest.mark.parametrize("fails", [(), (2,), (2, 4), (2, 4, 8, 16)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_few_rows_get_small_blocks_where_they_keep_their_bits(monkeypatch, fails, dtype):
+    """Of the products of a network, all must keep the bits in a small block."""
     monkeypatch.setattr(blocks_module, "_ONEDNN", True)
-    wide, narrow = draw(3, 128, 128).float(), draw(3, 8, 16).float()
+    monkeypatch.setattr(blocks_module, "_onednn_rows", blocks_module._RowIndependence(lambda: b"bits"))
+
+    def test_of(product, tested, n_rows):
+        return blocks_module._RowIndependence(
+            lambda: None if n_rows in fails and (product, tested) == (blocks_module._batched, dtype) else b"bits"
+        )
+
+    monkeypatch.setattr(blocks_module, "_few_rows", test_of)
+    wide, small = draw(3, 128, 128).float(), draw(3, 16, 16).to(dtype)  # the first is oneDNN's
+    expected = [min({2, 4, 8, 16, BLOCK_ROWS}.difference(fails) & {*range(n, 33)}) for n in (1, 3, 16)]
     with torch.inference_mode():
-        assert [rows_of_block(n, [wide]) for n in (1, 3, 16)] == ([2, 4, 16] if passes else [BLOCK_ROWS] * 3)
-        for n_rows, weights in ((17, [wide]), (1000, [wide]), (1, [wide, narrow]), (1, [wide.double()])):
+        assert [rows_of_block(n, [small]) for n in (1, 3, 16)] == expected
+        assert [rows_of_block(n, [wide, small]) for n in (1, 3, 16)] == expected
+        assert [rows_of_block(n, [wide]) for n in (1, 3, 16)] == [2, 4, 16]
+        for n_rows, weights in ((17, [wide]), (1000, [wide]), (1, [wide, draw(3, 8, 16).float()])):
             assert rows_of_block(n_rows, weights) == BLOCK_ROWS
     assert rows_of_block(1, [wide]) == BLOCK_ROWS  # other kernels compute gradients
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n_members", [1, 5])
+@pytest.mark.parametrize("n_threads", [1, 2], indirect=True)  # inference uses no more
+def test_few_rows_have_the_bits_of_many(n_members, dtype, n_threads):
+    for n_in, n_out in ((16, 16), (48, 7), (200, 33), (1900, 1500), (17, 100)):
+        rows, matrix = draw(n_members, 40, n_in).to(dtype), draw(n_members, n_in, n_out, seed=1).to(dtype)
+        with torch.inference_mode():
+            whole = row_product(rows, matrix)
+            for few in (1, 2, 3, 4, 7, 16):
+                assert torch.equal(row_product(rows[:, 5 : 5 + few], matrix), whole[:, 5 : 5 + few])
 
 
 def test_gradients_pass_through_layers():

@@ -205,6 +205,11 @@ class Evaluation:
         """Select members, samples, or both."""
         return self.map(lambda tensor: tensor[index])
 
+    def split(self, size: int) -> Iterator[Evaluation]:
+        """Yield consecutive parts of at most ``size`` samples."""
+        for start in range(0, self.target.shape[1], size):
+            yield self[:, start : start + size]
+
     @classmethod
     def without_terms(cls, code: Tensor, reconstruction: Tensor, target: Tensor) -> Evaluation:
         """Return the output of a network, without the terms of an objective."""

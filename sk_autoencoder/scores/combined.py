@@ -282,7 +282,8 @@ class _Surprise:
         return self._with_tails(self.score.rescaled(held_out, kept), held_out, None)
 
     def _with_tails(self, score_state: State, held_out: Evaluation, others: Tensor | None) -> State:
-        logs = of_others(self._log(self.score(held_out, score_state)), others)
+        pieces = [self.score(piece, score_state) for piece in held_out.split(_SCORED_AT_ONCE)]
+        logs = of_others(self._log(torch.cat(pieces, dim=1)), others)
         return _tail(logs) | {"lowest": torch.stack([*map(_lowest, logs)])} | score_state
 
     def votes(self, evaluation: Evaluation, state: State) -> Tensor:
@@ -348,6 +349,7 @@ _TAIL = ExponentialTail._fields  # start, scale, base
 _OF_SURPRISE = (*_TAIL, "lowest")  # entries of a state that are not the score's own
 _MEDIAN_SURPRISE = log(2)  # surprise of the median held-out sample
 _P90_SURPRISE = log(10)  # surprise of the 90th percentile of held-out samples
+_SCORED_AT_ONCE = 1 << 8  # held-out samples of each member, to save memory
 _FEW = 0.01  # fraction of the held-out samples that may be near copies of training samples
 _SMALLEST_ADDEND = 1e-300
 

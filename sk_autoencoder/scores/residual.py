@@ -17,6 +17,7 @@ from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores.base import SMALLEST_SPREAD, OutlierScore, State, of_others, residual_of, residual_spread
 
 _SMALLEST_DEVIATION = 0.1  # of logarithms of errors
+_NEGLIGIBLE = 1e-4  # relative error of a squared Mahalanobis distance
 
 
 class ReconstructionError(OutlierScore):
@@ -182,7 +183,7 @@ class Mahalanobis(OutlierScore):
         types = {"root": held_out.target.dtype}
         state = {
             name: torch.tensor(
-                np.stack([form[name] for form in chosen]), dtype=types.get(name, torch.float64), device=device
+                _stacked([form[name] for form in chosen]), dtype=types.get(name, torch.float64), device=device
             )
             for name in chosen[0]
         }
@@ -212,17 +213,15 @@ class Mahalanobis(OutlierScore):
             yield from of_others(residual_of(held_out), others)
             return
         for member, wanted in enumerate(residual_spread(held_out, others)):
-            own = references[member : member + 1]
-            residual = residual_of(own)
-            spread = residual.square().mean(dim=1).sqrt().clamp(min=SMALLEST_SPREAD)
-            yield torch.cat([own.code.double(), residual * (wanted / spread)[:, None, :]], dim=-1)[0]
+            yield _code_and_residual(references[member : member + 1], wanted)[0]
 
     def _form(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return the location and a factorization of the precision of vectors (n, width).
 
         The precision is ``root @ root.T``. If n < width and ``covariance`` is None, it is
         ``diag(weight) - axes @ axes.T`` instead: the centered vectors span fewer than ``width`` directions, and in all
-        other directions the shrunk covariance is a multiple of the identity.
+        other directions the shrunk covariance is a multiple of the identity. Directions in which the variance is hardly
+        larger than that are left out, too: with fewer axes, a score takes less time.
         """
         # Standardize each column: the scale of a latent code is arbitrary.
         spread = np.maximum(rows.std(axis=0), SMALLEST_SPREAD)
@@ -235,9 +234,11 @@ class Mahalanobis(OutlierScore):
             _, lengths, axes = np.linalg.svd(centered, full_matrices=False)
             rest = max(shrinkage * np.square(lengths).sum() / rows.size, least)
             values = np.maximum((1 - shrinkage) * np.square(lengths) / len(rows) + rest, least)
-            axes = axes.T * np.sqrt((1 - rest / values) / rest) / spread[:, None]
+            larger = values > (1 + _NEGLIGIBLE) * rest
+            axes = axes[larger].T * np.sqrt((1 - rest / values[larger]) / rest) / spread[:, None]
             return {"location": location, "weight": spread**-2 / rest, "axes": axes}
-        fitted = self._covariance().fit(rows / spread)
+        rows /= spread  # in place: there are no other uses of these vectors
+        fitted = self._covariance().fit(rows)
         values, axes = np.linalg.eigh(fitted.covariance_)
         root = axes / np.sqrt(np.maximum(values, least)) / spread[:, None]
         return {"location": fitted.location_ * spread, "root": root}
@@ -266,6 +267,19 @@ class Mahalanobis(OutlierScore):
             root = state["root"].double()
             product = row_product(row_product(deviation, root), root.mT)[..., :width]
         return deviation * product / width
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    """Stack arrays (..., n), whose last axis is filled up with zeros to the same length."""
+    longest = max(array.shape[-1] for array in arrays)
+    return np.stack([np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, longest - array.shape[-1])]) for array in arrays])
+
+
+def _code_and_residual(references: Evaluation, wanted: Tensor) -> Tensor:
+    """Join the codes of a member's references and their residuals, rescaled to the wanted root mean square."""
+    residual = residual_of(references)
+    spread = residual.square().mean(dim=1).sqrt().clamp(min=SMALLEST_SPREAD)
+    return torch.cat([references.code.double(), residual.mul_((wanted / spread)[:, None, :])], dim=-1)
 
 
 def _shrinkage(rows: np.ndarray) -> float:

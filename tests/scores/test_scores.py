@@ -326,6 +326,29 @@ class TestMahalanobis:
         shares = Mahalanobis().feature_scores(NEW, state)[0]
         np.testing.assert_allclose(shares, deviation * product / N_FEATURES, rtol=1e-7, atol=1e-10)
 
+    def test_directions_of_hardly_larger_variance_are_left_out(self):
+        """Vectors of few directions and a little noise: few axes have the same distances."""
+        rng = np.random.default_rng(0)
+        learnt = rng.normal(size=(30, 3)) @ rng.normal(size=(3, 50)) + 1e-9 * rng.normal(size=(30, 50))
+        form, spread = Mahalanobis()._form(learnt.copy()), learnt.std(axis=0)
+        assert form["axes"].shape == (50, 3)
+        model = LedoitWolf().fit(learnt / spread)
+        deviation = rng.normal(size=(20, 50)) / spread - model.location_
+        expected = (deviation * np.linalg.solve(model.covariance_, deviation.T).T).sum(axis=1)
+        rows = deviation * spread
+        found = np.square(rows) @ form["weight"] - np.square(rows @ form["axes"]).sum(axis=1)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+    def test_members_may_have_different_numbers_of_axes(self):
+        rng = np.random.default_rng(0)
+        rows = torch.from_numpy(np.stack([rng.normal(size=(9, k)) @ rng.normal(size=(k, 40)) for k in (2, 5)]))
+        both = Evaluation(HELD_OUT.loss, {}, rows[..., :3], torch.zeros_like(rows), rows)
+        score = Mahalanobis()
+        state = score.fit(both, both)
+        for member in range(2):
+            own = both[member : member + 1]
+            torch.testing.assert_close(score(both, state)[member : member + 1], score(own, score.fit(own, own)))
+
     def test_robust_covariance_bears_outliers_among_the_held_out_rows(self):
         spoilt = Evaluation(
             HELD_OUT.loss, HELD_OUT.terms, HELD_OUT.code, HELD_OUT.reconstruction.clone(), HELD_OUT.target
