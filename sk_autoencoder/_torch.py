@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 __all__ = [
     "bfloat16_on_cpu",
+    "convolution_backward",
     "copied",
     "foreach_add",
     "foreach_copy",
@@ -33,6 +34,16 @@ fused_adamw = torch._fused_adamw_
 def linear(rows: Tensor, weight: Tensor, bias: Tensor, activation: str) -> Tensor:
     """Compute ``activation(rows @ weight.mT + bias)`` with oneDNN; the activation is "none" or "relu"."""
     return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, activation, [], "")
+
+
+def convolution_backward(
+    gradient: Tensor, maps: Tensor, kernel: Tensor, options: tuple[Any, ...], wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Return the wanted gradients of ``torch.convolution``: of the feature maps, of the kernel and of the bias.
+
+    ``options`` are its arguments after the bias.
+    """
+    return torch.ops.aten.convolution_backward(gradient, maps, kernel, [gradient.shape[1]], *options, wanted)
 
 
 def bfloat16_on_cpu() -> bool:

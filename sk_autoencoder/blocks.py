@@ -25,6 +25,7 @@ __all__ = [
     "BLOCK_ROWS",
     "MULTIPLE",
     "affine",
+    "cellwise",
     "cut",
     "joined",
     "mean_of",
@@ -53,6 +54,8 @@ _FEWEST_ADDENDS = 16  # with fewer, batched products of small blocks sum in anot
 _DISTINCT = 37  # distinct rows in a test; they are repeated, so that each occurs at all positions within a block
 # Fused activations: oneDNN computes them with the product, with the same result as torch.
 _FUSED: dict[Activation | None, str] = {torch.relu: "relu", torch.relu_: "relu"}
+_CELLS_OF_ONE_THREAD = 1 << 15  # fewer are not shared between threads
+_CELLS_OF_THREADS = 12 * 32  # registers of one to four threads
 _WIDE = 1 << 14  # number of weights of a member from which on one oneDNN call per member is faster
 
 
@@ -100,7 +103,25 @@ def affine(blocks: Tensor, weight: Tensor, bias: Tensor, activation: Activation 
         activation = None if fused != "none" else activation
     else:
         results = _as_many_products(blocks, weight, bias)
-    return results if activation is None else activation(results)
+    if activation is None:
+        return results
+    return cellwise(activation, results) if torch.is_grad_enabled() else activation(results)
+
+
+def cellwise(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """Compute a function of single cells, with the same bits on one, two and four threads, also of its gradient.
+
+    Threads share large tensors equally. If a share does not fill vector registers, its last cells are computed by other
+    instructions. So the cells beyond a multiple of four threads' registers are computed by one thread, separately.
+    """
+    n_cells = tensors[0].numel()
+    n_rest = n_cells % _CELLS_OF_THREADS
+    shared = tensors[0].device.type == "cpu" and n_cells >= _CELLS_OF_ONE_THREAD and torch.get_num_threads() > 1
+    if not (shared and n_rest):
+        return function(*tensors)
+    flat = [tensor.flatten() for tensor in tensors]
+    parts = (function(*(cells[own] for cells in flat)) for own in (slice(-n_rest), slice(-n_rest, None)))
+    return torch.cat(list(parts)).view(tensors[0].shape)
 
 
 def _as_many_products(blocks: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -46,18 +46,27 @@ def test_fit(n_threads):
         assert torch.get_num_threads() == n_threads
 
 
-@pytest.mark.parametrize("activation", ["silu", "elu", "relu"])
-def test_bits_of_a_large_training(activation, request):
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"activation": "silu", "hidden_layer_sizes": (501, 301)},
+        {"activation": "elu", "hidden_layer_sizes": (501, 301)},
+        {"activation": "relu", "hidden_layer_sizes": (501, 301)},
+        {"network": Convolutional(sample_shape=(1, 28, 28)), "hidden_layer_sizes": (32, 48)},
+        {"network": Convolutional(5, sample_shape=(7, 112)), "hidden_layer_sizes": (64, 65, 66)},
+    ],
+    ids=["silu", "elu", "relu", "images", "sequences"],
+)
+def test_bits_of_a_large_training(parameters, request):
     """They are the same on one, two and four threads, although threads do not get whole vector registers."""
-    X = np.random.default_rng(0).normal(size=(501, 785)).astype(np.float32)
+    n_features = 784 if "network" in parameters else 785
+    X = np.random.default_rng(0).normal(size=(501, n_features)).astype(np.float32)
     request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
     found = []
     for n_threads in (1, 2, 4):
         torch.set_num_threads(n_threads)
-        watch, sizes = Watch(), {"hidden_layer_sizes": (501, 301), "batch_size": 251}
-        model = AutoencoderTransformer(
-            30, **sizes, activation=activation, max_iter=1, callbacks=[watch], random_state=0
-        )
+        watch = Watch()
+        model = AutoencoderTransformer(30, **parameters, batch_size=251, max_iter=1, callbacks=[watch], random_state=0)
         model.fit(X)
         assert watch.seen == [n_threads]
         found.append((model.loss_curve_, [weight.detach().numpy() for weight in model.net_.module_.parameters()]))

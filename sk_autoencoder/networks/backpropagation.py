@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from sk_autoencoder.blocks import MULTIPLE
+from sk_autoencoder.blocks import MULTIPLE, cellwise
 from sk_autoencoder.networks.activations import ACTIVATIONS
 
 
@@ -34,7 +34,7 @@ def run(layers: Sequence[Layer], rows: Tensor) -> list[Step]:
     steps = []
     for weight, bias, activation, transposed in layers:
         before = _product(rows, weight.mT if transposed else weight, bias)
-        after = _cellwise(activation, ACTIVATIONS[activation].function, before)
+        after = cellwise(ACTIVATIONS[activation].function, before)
         steps.append(Step(rows, before, after))
         rows = after
     return steps
@@ -45,7 +45,7 @@ def backpropagate(layers: Sequence[Layer], steps: Sequence[Step], gradient: Tens
     for number in reversed(range(len(layers))):
         weight, bias, activation, transposed = layers[number]
         rows, before, after = steps[number]
-        gradient = _cellwise(activation, ACTIVATIONS[activation].derivative, gradient, before, after)
+        gradient = cellwise(ACTIVATIONS[activation].derivative, gradient, before, after)
         _add(bias, gradient.sum(dim=1, keepdim=True))
         _add(weight, _product(gradient.mT, rows) if transposed else _product(rows.mT, gradient))
         if number > 0:
@@ -60,26 +60,6 @@ def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
     if left.device.type == "cpu" and right.shape[2] < MULTIPLE < left.shape[1]:
         return _product(right.mT, left.mT, None if bias is None else bias.mT).mT.contiguous()
     return torch.bmm(left, right) if bias is None else torch.baddbmm(bias, left, right)
-
-
-def _cellwise(activation: str, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """Compute a function of single cells, with the same bits on one, two and four threads.
-
-    Threads share large tensors equally. If a share does not fill vector registers, its last cells are computed by other
-    instructions. So the cells beyond a multiple of four threads' registers are computed by one thread, separately.
-    """
-    n_cells = tensors[0].numel()
-    n_rest = n_cells % _CELLS_OF_THREADS
-    shared = tensors[0].device.type == "cpu" and n_cells >= _CELLS_OF_ONE_THREAD and torch.get_num_threads() > 1
-    if not (shared and n_rest) or activation == "identity":
-        return function(*tensors)
-    flat = [tensor.flatten() for tensor in tensors]
-    parts = (function(*(cells[own] for cells in flat)) for own in (slice(-n_rest), slice(-n_rest, None)))
-    return torch.cat(list(parts)).view(tensors[0].shape)
-
-
-_CELLS_OF_ONE_THREAD = 1 << 15  # fewer are not shared between threads
-_CELLS_OF_THREADS = 12 * 32  # registers of one to four threads
 
 
 def _add(parameter: nn.Parameter, gradient: Tensor) -> None:

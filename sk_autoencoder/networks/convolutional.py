@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Any, ClassVar
@@ -11,16 +12,45 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from sk_autoencoder._threads import threads
+from sk_autoencoder._torch import convolution_backward
 from sk_autoencoder._validation import integers, reals
-from sk_autoencoder.blocks import MULTIPLE
+from sk_autoencoder.blocks import MULTIPLE, cellwise
 from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
 from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
 
 _FIRST_CHANNELS = 16
 
 # Keys are numbers of axes: 1 for sequences, 2 for images.
-_FUNCTIONS: dict[int, tuple[Any, Any]] = {1: (F.conv1d, F.conv_transpose1d), 2: (F.conv2d, F.conv_transpose2d)}
 _MODULES: dict[int, tuple[Any, Any]] = {1: (nn.Conv1d, nn.ConvTranspose1d), 2: (nn.Conv2d, nn.ConvTranspose2d)}
+
+
+class _Convolution(torch.autograd.Function):
+    """A convolution, or a transposed one if there is output padding, whose gradients do not depend on threads.
+
+    The gradient of the kernel is a sum over samples, which several threads would add up in another order than one.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, maps: Tensor, kernel: Tensor, bias: Tensor, stride: int, padding: int, added: tuple[int, ...] | None
+    ) -> Tensor:
+        n_axes = kernel.ndim - 2
+        ctx.save_for_backward(maps, kernel)
+        dilation, n_groups = [1] * n_axes, 1
+        transposed, added = added is not None, added or (0,) * n_axes
+        ctx.options = [stride] * n_axes, [padding] * n_axes, dilation, transposed, added, n_groups
+        return torch.convolution(maps, kernel, bias, *ctx.options)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        maps, kernel = ctx.saved_tensors
+        of_maps, of_kernel, of_bias = ctx.needs_input_grad[:3]
+        differentiate = partial(convolution_backward, gradients[0], maps, kernel, ctx.options)
+        result = differentiate((of_maps, False, False))[0] if of_maps else None
+        with threads(0, 1):
+            others = differentiate((False, of_kernel, of_bias))[1:] if of_kernel or of_bias else (None, None)
+        return result, *others, None, None, None
 
 
 class ConvolutionalAutoencoder(Autoencoder):
@@ -82,7 +112,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         code = F.pad(code, (0, self.map_weight.shape[1] - code.shape[-1]))  # for the padded copy
         rows = [self._decode(block, index * self.shape.n_members // len(code)) for index, block in enumerate(code)]
         output = torch.stack(rows)
-        return output if logits else ACTIVATIONS[self.shape.out_activation].function(output)
+        return output if logits else cellwise(ACTIVATIONS[self.shape.out_activation].function, output)
 
     def for_inference(self) -> ConvolutionalAutoencoder:
         """Return a copy in which the hidden channels and the code are padded to multiples of 16 by zero weights."""
@@ -125,24 +155,23 @@ class ConvolutionalAutoencoder(Autoencoder):
 
     def _encode(self, rows: Tensor, member: int) -> Tensor:
         """Encode samples with one member, (n, n_inputs) -> (n, n_encoded)."""
-        convolve, maps = _FUNCTIONS[self.n_axes][0], rows.unflatten(1, self.shape.input_shape)
+        maps = rows.unflatten(1, self.shape.input_shape)
         for kernel, bias in zip(self.encoder_kernels, self.encoder_biases, strict=True):
-            maps = convolve(maps, kernel[member], bias[member], self.stride, self.kernel_size // 2)
+            maps = _Convolution.apply(maps, kernel[member], bias[member], self.stride, self.kernel_size // 2, None)
             maps = self._activate(maps, member)
         return torch.addmm(self.code_bias[member], maps.flatten(1), self.code_weight[member])
 
     def _decode(self, code: Tensor, member: int) -> Tensor:
         """Decode latent codes with one member, (n, n_components) -> (n, n_features)."""
-        convolve, padding = _FUNCTIONS[self.n_axes][1], self.kernel_size // 2
         maps = torch.addmm(self.map_bias[member], code, self.map_weight[member])
         maps = maps.unflatten(1, (-1, *self.last_map[1:]))
         for kernel, bias, added in zip(self.decoder_kernels, self.decoder_biases, self._output_paddings, strict=True):
             maps = self._activate(maps, member)
-            maps = convolve(maps, kernel[member], bias[member], self.stride, padding, added)
+            maps = _Convolution.apply(maps, kernel[member], bias[member], self.stride, self.kernel_size // 2, added)
         return maps.flatten(1)
 
     def _activate(self, maps: Tensor, member: int) -> Tensor:
-        maps = ACTIVATIONS[self.shape.activation].function(maps)
+        maps = cellwise(ACTIVATIONS[self.shape.activation].function, maps)
         if not (self.dropout and self.training):
             return maps
         assert self.noise is not None, "a network with dropout needs the generators in ``noise`` for training"
