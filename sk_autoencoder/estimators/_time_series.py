@@ -74,8 +74,9 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         Whether to center and scale each sensor by its mean and standard deviation in the group. False uses those of
         all groups together. A group that was not in the training set is scaled in this way too, with a warning.
     max_samples : int or "auto", default="auto"
-        Largest number of training windows, which are drawn at random. "auto" is the number of windows that together
-        have 2^23 values, 64 MB in float64.
+        Largest number of training windows. If there are more, the windows are divided into as many consecutive parts,
+        and one is drawn at random of each. "auto" is the number of windows that together have 2^23 values, 64 MB in
+        float64.
     random_state : int, RandomState instance or None, default=None
         Seed or generator for the choice of windows, and for the detector unless it has a ``random_state``.
     verbose : bool or int, default=False

@@ -289,7 +289,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         starts = starts[apart & usable_starts(parts.series, excluded, size)[starts]]
         most = self._plain("max_samples")
         most = max(1, _CELLS_OF_TRAINING // (size * self.n_features_in_)) if most == "auto" else most
-        starts = np.sort(rng.choice(starts, most, replace=False)) if len(starts) > most else starts
+        starts = _spread_draw(starts, most, rng) if len(starts) > most else starts
         if len(np.unique(parts.of_step[starts])) < parts.n_folds:
             raise ValueError(
                 f"There are {len(starts)} training windows of {size} steps, too few for each of {parts.n_folds} folds "
@@ -489,6 +489,12 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
                 scores[own == part], _scores_of(judge.score_samples, judged), self._weights[view]
             )
         return scores
+
+
+def _spread_draw(values: np.ndarray, n_drawn: int, rng: np.random.RandomState) -> np.ndarray:
+    """Draw one value of each of ``n_drawn`` consecutive parts: no part of a series is left out by chance."""
+    ends = np.linspace(0, len(values), n_drawn + 1).astype(int)
+    return values[rng.randint(ends[:-1], ends[1:])]
 
 
 def _weight_of_folds(parts: Parts, trained: np.ndarray, size: int) -> float:

@@ -593,6 +593,17 @@ class TestParameters:
         with pytest.raises(ValueError, match="estimator=None"):
             TimeSeriesOutlierDetector().set_params(estimator__max_iter=7)
 
+    def test_max_samples(self):
+        """The windows that are drawn lie in all parts of the series."""
+        X = np.arange(1000.0)[:, None] + np.zeros(3)
+        X[::2] -= 4  # no counter
+        model = detector(Recorder(), max_samples=40, validation_fraction=0).fit(X)
+        starts = np.round((model.estimator_.X_[:, 0] * model._spreads[0, 0] + model._centers[0, 0])).astype(int)
+        starts += np.where(starts % 2 == 0, 4, 0)
+        ends = np.linspace(0, 1000 - SIZE + 1, 41).astype(int)
+        assert ((ends[:-1] <= starts) & (starts < ends[1:])).all()
+        assert len(np.unique(np.diff(starts))) > 10  # at random
+
     def test_random_state(self):
         X, new = series(200), series(100, seed=1)
         first, second = (detector(max_samples=60).fit(X).score_samples(new) for _ in range(2))
