@@ -16,10 +16,11 @@ from sk_autoencoder._rounding import rounding
 from sk_autoencoder._validation import ParameterizedEstimator, check_groups, check_rows, column_apart
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.estimators._intervals import block_peaks
-from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector, _offset
+from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector
 from sk_autoencoder.estimators._parts_of_series import HELD_OUT, Parts, largest_size, usable_starts
 from sk_autoencoder.estimators._sensors import descriptions, improbabilities, learnt
 from sk_autoencoder.estimators._series import Series, Windows, automatic_size, to_steps
+from sk_autoencoder.estimators._voting import offset_of
 from sk_autoencoder.networks import NETWORKS
 from sk_autoencoder.scaling import column_statistics
 from sk_autoencoder.scores import Combined, Mahalanobis, ReconstructionError, SensorError
@@ -471,7 +472,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
             training = held_out
             if in_sample is not None:
                 training = self._combined(self._at_steps(series, in_sample[0], aggregation))[in_sample[1]]
-            offsets.append(_offset(threshold, training, held_out))
+            offsets.append(offset_of(threshold, training, held_out))
         self.offset_, self.stream_offset_ = offsets
 
     def _scores_of_folds(
