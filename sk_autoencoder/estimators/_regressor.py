@@ -6,20 +6,24 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.optimize import nnls
+import torch
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
-from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._labels import known_targets, number_targets
-from sk_autoencoder._validation import fit_context
+from sk_autoencoder._validation import check_rows, fit_context
 from sk_autoencoder.estimators._assembly import Samples
-from sk_autoencoder.estimators._supervised import BaseSupervisedAutoencoder, read_head
+from sk_autoencoder.estimators._supervised import BaseSupervisedAutoencoder
+from sk_autoencoder.estimators._transformer import AutoencoderTransformer
+from sk_autoencoder.networks import Autoencoder
+from sk_autoencoder.objectives.base import Batch
+from sk_autoencoder.objectives.supervised import Supervised
 from sk_autoencoder.solvers import Solver
 
 _PENALTIES = np.logspace(-2, 3, 16)  # of the ridge regression
-_MOST_COMBINED = 2048  # targets from which the combination is learned
+_MOST_COMBINED = 2048  # targets from which ridge regressions and the weight of the networks are learned
 
 
 class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
@@ -62,8 +66,8 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         further parameters, for example ``objectives.VirtualAdversarial(epsilon=0.1)``.
     n_estimators : int, default=5
         Number of networks, trained in parallel from different initial weights. Each holds out a part of the targets,
-        and predictions are a combination of the networks and a ridge regression, see Notes. With 1, the prediction is
-        that of the network. Codes are joined.
+        and learns what a ridge regression leaves of the others, see Notes. With 1, a network alone learns all targets.
+        Codes are joined.
     solver : {"adam", "sgd"} or Solver, default="adam"
         Optimizer of the training with labels, as in ``AutoencoderTransformer``; so are the following parameters.
     learning_rate_init : float, default=0.001
@@ -101,8 +105,8 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         Its skorch net.
     n_labelled_ : int
         Number of training samples with a label.
-    stacking_weights_ : ndarray of shape (2,)
-        Weights of the mean of the networks and of the ridge regression; 1 and 0 if no target is held out.
+    network_weight_ : float
+        Weight of the mean of the networks beside the ridge regressions, from 0 to 1; 1 if no target is held out.
     transduction_ : ndarray of shape (n_samples,)
         Targets of the training samples, predicted ones where they are unknown.
     loss_curves_ : dict of list of float
@@ -125,11 +129,12 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
     scikit-learn's scorers and folds refuse targets that are NaN: in a search, use ``model_selection.LabelledKFold`` and
     ``labelled_scorer``. ``score`` ignores samples without target.
 
-    With k networks and at least 2 k targets, each network learns all targets but those of one of k folds. The
-    prediction is the mean of the networks, times a weight, plus a ridge regression of the scaled features
-    (``RidgeCV``), times another one. The two weights, at least 0, minimize the squared error of held-out predictions
-    (stacking; Breiman, 1996). So networks that overfit few or noisy targets count less. Ridge regression and weights
-    are learned from at most 2048 targets, evenly spaced.
+    With k networks and at least 2 k targets, each network has its own ridge regression of the scaled features
+    (``RidgeCV``). Both hold out one of k folds of the targets, and the network learns what the ridge regression leaves
+    of the others. The prediction is the mean of the ridge regressions, plus the mean of the networks times a weight
+    from 0 to 1 that minimizes the squared error of held-out predictions (stacking; Breiman, 1996). So networks that
+    overfit few or noisy targets count less. What they add is at most the largest error of the ridge regressions for a
+    held-out target. Ridge regressions and weight are learned from at most 2048 targets, evenly spaced.
 
     Codes are standardized before the head. Gradients are clipped at norm 1.
 
@@ -258,9 +263,10 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         Returns
         -------
         targets : ndarray of shape (n_samples,)
-            Predictions, averaged over the networks.
+            Predictions.
         """
-        return self._in_units(self._outputs(X))
+        check_is_fitted(self)
+        return self._predicted(check_rows(self, X, reset=False, finite=False))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination on the samples with a known target.
@@ -287,9 +293,16 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         weight = None if sample_weight is None else np.asarray(sample_weight)[known]
         return float(r2_score(targets[known], found[known], sample_weight=weight))
 
-    def _in_units(self, outputs: np.ndarray) -> np.ndarray:
-        """Return the mean of the networks in the units of the targets, (n_samples,)."""
-        return outputs.mean(axis=0)[:, 0] * self._scale + self._mean
+    def _parts(self, X: Any) -> np.ndarray:
+        """Return what networks and ridge regressions find for validated samples, (2, n_members, n_samples)."""
+        read = partial(_read_parts, objective=self.autoencoder_._assembly.objective)
+        return np.moveaxis(self.autoencoder_._inference.apply(read, X, 2, np.float64), 2, 0)
+
+    def _predicted(self, X: Any) -> np.ndarray:
+        """Predict targets of validated samples."""
+        of_networks, linear = self._parts(X).mean(axis=1)
+        added = self.network_weight_ * np.clip(of_networks, -self._largest_error, self._largest_error)
+        return (linear + added) * self._scale + self._mean
 
     def _labels(self, y: Any, n_samples: int, weight: np.ndarray | None) -> np.ndarray:
         targets = known_targets(y, n_samples)
@@ -306,29 +319,48 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         known = np.where(np.isnan(targets), 0.0, 1.0 if weight is None else weight)
         return np.column_stack([known, (np.nan_to_num(targets) - self._mean) / self._scale])
 
-    def _complete(self, training: Samples, validation: Samples | None) -> None:
-        """Combine the networks with a ridge regression, by targets that neither has learned."""
+    def _prepare_head(self, model: AutoencoderTransformer, training: Samples) -> None:
+        """Fit a ridge regression for each network, to the targets that the network learns."""
+        super()._prepare_head(model, training)
         assert training.labels is not None
-        self.stacking_weights_ = np.array([1.0, 0.0])
         if training.labels.shape[1] == 2:  # no target is held out
             return
-        known = np.flatnonzero(training.labels[:, 0] > 0)
-        known = known[:: -(-len(known) // _MOST_COMBINED)]
-        X, (weight, target, held_out_of) = training.X[known], training.labels[known].T
-        folds, inference = held_out_of.astype(int), self.autoencoder_._inference
-        module, objective = self.net_.module_, self.autoencoder_._assembly.objective
-        of_members = inference.apply(partial(read_head, objective=objective), X, 1, np.float64)
-        inputs = inference.apply(lambda _, batch: batch.corrupted, X, module.shape.n_inputs, np.float64)[0]
-        ridge, fitted = RidgeCV(_PENALTIES), {"sample_weight": weight}
-        of_ridge = cross_val_predict(ridge, inputs, target, cv=PredefinedSplit(folds), params=fitted)
-        candidates = np.column_stack([of_members[folds, np.arange(len(folds)), 0], of_ridge])
-        root = np.sqrt(weight)
-        self.stacking_weights_, _ = nnls(root[:, None] * candidates, root * target)
-        share, linear = self.stacking_weights_
-        ridge.fit(inputs, target, **fitted)
-        objective.combine(module, share, linear * ridge.coef_, linear * ridge.intercept_)
+        X, weight, target, held_out_of = _combined(training)
+        objective, module = model._assembly.objective, model.net_.module_
+        inputs = model._inference.apply(lambda _, batch: batch.corrupted, X, module.shape.n_inputs, np.float64)[0]
+        learned = (held_out_of != member for member in range(self.n_estimators))
+        ridges = [RidgeCV(_PENALTIES).fit(inputs[part], target[part], weight[part]) for part in learned]
+        objective.set_linear(
+            module, np.array([ridge.coef_ for ridge in ridges]), np.array([ridge.intercept_ for ridge in ridges])
+        )
+
+    def _complete(self, training: Samples, validation: Samples | None) -> None:
+        """Weigh the networks by the targets that they have not learned."""
+        assert training.labels is not None
+        self.network_weight_, self._largest_error = 1.0, np.inf
+        if training.labels.shape[1] == 2:  # no target is held out
+            return
+        X, weight, target, held_out_of = _combined(training)
+        of_network, linear = self._parts(X)[:, held_out_of, np.arange(len(target))]
+        error = target - linear
+        self._largest_error = np.abs(error).max()
+        power = np.average(np.square(of_network), weights=weight)
+        if power > 0:
+            self.network_weight_ = float(np.clip(np.average(of_network * error, weights=weight) / power, 0, 1))
 
     def _transduced(self, X: Any, labels: np.ndarray) -> np.ndarray:
-        return np.where(
-            labels[:, 0] > 0, labels[:, 1] * self._scale + self._mean, self._in_units(self._outputs_of_rows(X))
-        )
+        return np.where(labels[:, 0] > 0, labels[:, 1] * self._scale + self._mean, self._predicted(X))
+
+
+def _combined(training: Samples) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+    """Return samples with a target, at most 2048, their weights, targets, and the networks that do not learn them."""
+    assert training.labels is not None
+    known = np.flatnonzero(training.labels[:, 0] > 0)
+    known = known[:: -(-len(known) // _MOST_COMBINED)]
+    weight, target, held_out_of = training.labels[known].T
+    return training.X[known], weight, target, held_out_of.astype(int)
+
+
+def _read_parts(network: Autoencoder, batch: Batch, objective: Supervised) -> torch.Tensor:
+    parts = objective.predict(network, batch.corrupted), objective.linear(network, batch.corrupted)
+    return torch.cat(parts, dim=-1)

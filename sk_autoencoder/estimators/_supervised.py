@@ -221,12 +221,11 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
             model._finish()
         else:
             self._extend(model, training, validation, source)
-        self._standardize(model, training)
+        if not model.net_.history:  # no checkpoint was restored
+            self._prepare_head(model, training)
 
-    def _standardize(self, model: AutoencoderTransformer, training: Samples) -> None:
-        """Standardize the input of the head on training samples, unless a checkpoint was restored."""
-        if model.net_.history:
-            return
+    def _prepare_head(self, model: AutoencoderTransformer, training: Samples) -> None:
+        """Standardize the input of the head on training samples."""
         part = slice(None, None, -(-training.X.shape[0] // _N_STANDARDIZED))
         objective, module = model._assembly.objective, model.net_.module_
         read = partial(_features, objective=objective)
@@ -270,7 +269,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
 
     def _outputs_of_rows(self, X: Any) -> np.ndarray:
         """Do the same for validated samples."""
-        predict = partial(read_head, objective=self.autoencoder_._assembly.objective)
+        predict = partial(_read_head, objective=self.autoencoder_._assembly.objective)
         return self.autoencoder_._inference.apply(predict, X, self._n_outputs, np.float64)
 
     def transform(self, X: Any) -> np.ndarray:
@@ -323,7 +322,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return tags
 
 
-def read_head(network: Autoencoder, batch: Batch, objective: Supervised) -> torch.Tensor:
+def _read_head(network: Autoencoder, batch: Batch, objective: Supervised) -> torch.Tensor:
     return objective.predict(network, batch.corrupted)
 
 

@@ -19,7 +19,7 @@ from sk_autoencoder.objectives.perceptron import outputs, register, registered
 
 _NAME = "head"  # how the names of its weights and buffers begin
 _OF_INPUT = ("head_mean", "head_scale")  # buffers by which the input of the head is standardized
-_SHARE, _LINEAR, _OFFSET = "head_share", "head_linear", "head_offset"  # buffers of ``combine``
+_LINEAR, _OFFSET = "head_linear", "head_offset"  # buffers of a linear function, in regression
 _MAX_GRADIENT_NORM = 1.0  # without a limit, virtual adversarial training of wide networks diverges
 # Fractions of the training steps of "joint" that use labelled samples without corruption only: in classification, in
 # regression, and if all samples have labels.
@@ -147,9 +147,9 @@ class Supervised(Objective):
             size, share = (shape.n_members, 1, self.n_outputs), 1 / self.n_outputs
             network.register_buffer(PREDICTED, torch.full(size, share, dtype=shape.torch_dtype, device=shape.device))
         if not self.classifies:
-            for name, width, value in ((_SHARE, 1, 1.0), (_LINEAR, shape.n_inputs, 0.0), (_OFFSET, 1, 0.0)):
+            for name, width in ((_LINEAR, shape.n_inputs), (_OFFSET, 1)):
                 size = (shape.n_members, 1, width)
-                network.register_buffer(name, torch.full(size, value, dtype=shape.torch_dtype, device=shape.device))
+                network.register_buffer(name, torch.zeros(size, dtype=shape.torch_dtype, device=shape.device))
         if network.max_gradient_norm is None:
             network.max_gradient_norm = _MAX_GRADIENT_NORM
 
@@ -194,20 +194,20 @@ class Supervised(Objective):
         return Evaluation(total, terms, evaluation.code, evaluation.reconstruction, batch.clean)
 
     def predict(self, network: Autoencoder, rows: Tensor) -> Tensor:
-        """Return the outputs of the head for inputs of the network, (m, n, n_outputs): logits, or scaled targets."""
-        found = self._of_features(network, self.features(network, rows))
-        if network.training or self.classifies:
-            return found
-        share, linear, offset = (followed(network, name, rows) for name in (_SHARE, _LINEAR, _OFFSET))
-        return share * found + (rows * linear).sum(dim=-1, keepdim=True) + offset
+        """Return the outputs of the head for inputs of the network, (m, n, n_outputs): logits, or scaled targets.
 
-    def combine(self, network: Autoencoder, share: float, linear: np.ndarray, offset: float) -> None:
-        """Set the prediction after training: ``share`` times the output of the head, plus a linear function of rows.
-
-        ``linear`` are the coefficients of the inputs of the network, (n_inputs,).
+        Scaled targets are without the linear function.
         """
-        for name, value in ((_SHARE, share), (_LINEAR, linear), (_OFFSET, offset)):
-            network.get_buffer(name).copy_(torch.as_tensor(value))
+        return self._of_features(network, self.features(network, rows))
+
+    def linear(self, network: Autoencoder, rows: Tensor) -> Tensor:
+        """Return the linear function of the inputs that is part of the prediction in regression, (m, n, 1)."""
+        return (rows * followed(network, _LINEAR, rows)).sum(dim=-1, keepdim=True) + followed(network, _OFFSET, rows)
+
+    def set_linear(self, network: Autoencoder, coefficients: np.ndarray, offsets: np.ndarray) -> None:
+        """Set the linear function of each member, (m, n_inputs) and (m,), which is 0 before. Heads learn the rest."""
+        network.get_buffer(_LINEAR).copy_(torch.from_numpy(coefficients[:, None]))
+        network.get_buffer(_OFFSET).copy_(torch.from_numpy(offsets[:, None, None]))
 
     def features(self, network: Autoencoder, rows: Tensor) -> Tensor:
         """Return the input of the head before it is standardized: the latent code, or a layer of the encoder."""
@@ -236,9 +236,7 @@ class Supervised(Objective):
 
     def _predicted(self, network: Autoencoder, rows: Tensor, progress: float) -> Tensor:
         head_only = self.training == "frozen" or (self.training == "finetune" and progress < HEAD_FIRST)
-        if not (network.training and head_only):
-            return self.predict(network, rows)
-        with torch.no_grad():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not head_only):
             features = self.features(network, rows)
         return self._of_features(network, features)
 
@@ -253,7 +251,7 @@ class Supervised(Objective):
         if self.classifies:
             error = -(target * found.log_softmax(dim=-1)).sum(dim=-1)
         else:
-            error = (found - target).square().mean(dim=-1)
+            error = (found + self.linear(network, uncorrupted(batch)) - target).square().mean(dim=-1)
         return (weight * error).sum(dim=1) / weight.sum(dim=1).clamp(min=torch.finfo(weight.dtype).tiny)
 
 

@@ -95,14 +95,6 @@ def test_the_target_is_predicted_in_its_units(numbers, training):
     np.testing.assert_allclose(shifted.predict(X), model.predict(X) * 1000 + 7, rtol=1e-3)
 
 
-def outputs_of_members(model, X):
-    """Outputs of the networks before they are combined with the ridge regression."""
-    module, affine = model.net_.module_, model.autoencoder_._affine
-    rows = (X - affine.center) / affine.scale
-    linear = rows @ module.head_linear[0, 0].double().numpy() + module.head_offset[0, 0, 0].item()
-    return (model._outputs(X)[..., 0] - linear) / model.stacking_weights_[0]
-
-
 def test_each_network_holds_out_a_part_of_the_targets(numbers):
     X, y, few = numbers
     y = np.abs(X[:, 0]) + 0.1 * X[:, 1]
@@ -113,26 +105,42 @@ def test_each_network_holds_out_a_part_of_the_targets(numbers):
     swapped = few.copy()
     swapped[own] = few[np.roll(own, 1)]
     other = regressor(n_estimators=3, max_iter=20).fit(X, swapped)
-    before, after = outputs_of_members(model, X), outputs_of_members(other, X)
-    np.testing.assert_allclose(after[1], before[1], atol=1e-4)
+    networks, linear = np.abs(other._parts(X) - model._parts(X)).max(axis=2)
+    assert networks[1] < 1e-4
+    assert linear[1] < 1e-6
     for member in (0, 2):
-        assert np.abs(after[member] - before[member]).max() > 0.1
+        assert networks[member] > 0.1
+        assert linear[member] > 0.01
 
 
-def test_networks_are_combined_with_a_ridge_regression(numbers):
+def test_networks_learn_what_ridge_regressions_leave(numbers):
     X, y, few = numbers
     noise = 5 * np.random.default_rng(1).normal(size=240)
     linear = regressor(n_estimators=5).fit(X, few + noise)
     ridge = RidgeCV().fit(X[:60], (few + noise)[:60])
     assert linear.score(X, y) > ridge.score(X, y) - 0.01
-    assert linear.stacking_weights_[1] > 0.7
+    assert linear.network_weight_ < 0.3
     assert regressor().fit(X, few + noise).score(X, y) < ridge.score(X, y) - 0.05
     y = np.abs(X[:, 0])
     bent = regressor(n_estimators=5).fit(X, np.where(np.isnan(few), np.nan, y))
     assert bent.score(X, y) > 0.5  # no linear function explains anything
-    assert bent.stacking_weights_[0] > 0.7
+    assert bent.network_weight_ > 0.7
     nothing = regressor(n_estimators=5).fit(X, np.where(np.isnan(few), np.nan, noise))
     assert nothing.predict(X).std() < 0.5 * noise.std()
+
+
+def test_networks_add_at_most_the_largest_error_of_the_ridge_regressions(numbers):
+    X, _, few = numbers
+    few = np.where(np.isnan(few), np.nan, np.abs(X[:, 0]))
+    model = regressor(n_estimators=3).fit(X, few)
+    far = np.r_[20 * X, X]
+    networks, linear = model._parts(far).mean(axis=1)
+    held_out_of = np.random.default_rng(60).permutation(60) % 3
+    targets = (few[:60] - few[:60].mean()) / few[:60].std()
+    largest = np.abs(targets - model._parts(X)[1, held_out_of, np.arange(60)]).max()
+    assert np.abs(networks).max() > 2 * largest
+    added = model.network_weight_ * networks.clip(-largest, largest)
+    np.testing.assert_allclose(model.predict(far), few[:60].mean() + few[:60].std() * (linear + added))
 
 
 def test_few_targets_are_learned_by_all_networks(numbers):
@@ -140,7 +148,7 @@ def test_few_targets_are_learned_by_all_networks(numbers):
     few = np.where(np.arange(240) < 9, few, np.nan)
     model = regressor(n_estimators=5, max_iter=400).fit(X, few)
     assert np.ptp(model._outputs(X[:9]), axis=0).max() < 0.2
-    assert model.stacking_weights_.tolist() == [1, 0]
+    assert model.network_weight_ == 1
     assert not model.net_.module_.head_linear.any()
 
 
