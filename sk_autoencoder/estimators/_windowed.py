@@ -42,6 +42,9 @@ OfWindows = list[tuple[np.ndarray, np.ndarray]]
 
 _EXPLAINED = 0.9  # share of the variance of windows that the default detector's code has
 _MOST_DECOMPOSED = 1000  # windows, by which its size is chosen
+# An output of a linear layer changes in a step by up to the learning rate times the number of inputs. So the rate is
+# in inverse proportion to this number for windows of more than 400 values.
+_LEARNING_RATE, _WIDE = 0.02, 400
 
 
 def default_detector(n_sensors: int = 1) -> AutoencoderOutlierDetector:
@@ -57,7 +60,7 @@ def default_detector(n_sensors: int = 1) -> AutoencoderOutlierDetector:
         corruption=None,
         scaling=None,
         outlier_score=Combined([Mahalanobis(on="code+residual"), errors], n_largest=None, damped=False),
-        learning_rate_init=0.02,
+        learning_rate_init=_LEARNING_RATE,
         batch_size=32,
     )
 
@@ -101,9 +104,13 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "offset_")
 
+    @property
+    def _has_default_detector(self) -> bool:
+        return self.get_params(deep=False)["estimator"] is None
+
     def _detector(self) -> Any:
         """Return the detector of windows as it was given, or the default."""
-        if self.get_params(deep=False)["estimator"] is None:
+        if self._has_default_detector:
             return default_detector(getattr(self, "n_features_in_", 1))
         return self.estimator
 
@@ -316,6 +323,8 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         if self.verbose and not parameters.get("verbose", True):
             changes["verbose"] = self.verbose
         if isinstance(detector, AutoencoderOutlierDetector):
+            if self._has_default_detector:
+                changes["learning_rate_init"] = min(_LEARNING_RATE, _LEARNING_RATE * _WIDE / windows.shape[1])
             if parameters["n_components"] == "auto" and parameters["hidden_layer_sizes"] == ():
                 changes["n_components"] = _size_of_code(windows, rng)
             network = resolve(NETWORKS, detector.network)

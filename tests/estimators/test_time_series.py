@@ -119,6 +119,14 @@ class TestScores:
         constant = TimeSeriesOutlierDetector(window_size=SIZE, random_state=0).fit(np.ones((300, 2)))
         assert constant.estimator_.n_components_ == 1
 
+    @pytest.mark.parametrize(("n_sensors", "rate"), [(12, 0.02), (50, 0.01)])
+    def test_learning_rate_of_wide_windows(self, n_sensors, rate):
+        X = np.random.default_rng(0).normal(size=(300, 3)) @ np.random.default_rng(1).normal(size=(3, n_sensors))
+        model = TimeSeriesOutlierDetector(window_size=16, random_state=0).fit(X)
+        assert model.estimator_.learning_rate_init == rate
+        given = TimeSeriesOutlierDetector(AutoencoderOutlierDetector(max_iter=1), window_size=16, random_state=0)
+        assert given.fit(X).estimator_.learning_rate_init == AutoencoderOutlierDetector().learning_rate_init
+
     def test_conventions(self):
         X, new = series(), series(100, seed=1)
         model = detector(contamination=0.1)
