@@ -97,6 +97,9 @@ BEATS: dict[str, Fit] = {
     "dense, novelty, shared scale": partial(by_detector, {"scaling": Standard(shared_scale=True), "novelty": True}),
     "dense, recipe of images": partial(by_detector, RECIPE),
     "attention, default score": partial(by_detector, {**ATTENTION, "n_components": 4}),
+    "attention, novelty, shared scale": partial(
+        by_detector, {**ATTENTION, "n_components": 4, "scaling": Standard(shared_scale=True), "novelty": True}
+    ),
 }
 
 
