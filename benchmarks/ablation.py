@@ -42,7 +42,9 @@ OTHERS: dict[str, str | OutlierScore] = {
 }
 LOCAL = ("mahalanobis", "residual_distance", "sample_distance", "sample_distance to 1024", "rank_distance")
 
-Surprises = dict[str, torch.Tensor]  # of each component, (n, n_members), before damping
+EXTREME = ("residual_distance", "sample_distance", "sample_distance to 1024")
+
+Surprises = dict[str, torch.Tensor]  # of each component before damping, and "limit of" a distance, (n, n_members)
 
 
 def composed(
@@ -53,7 +55,7 @@ def composed(
     damped: tuple[str, ...] = LOCAL,
     n_members: int | None = None,
 ) -> np.ndarray:
-    """Combine components as ``Combined`` does; those of the network count as one."""
+    """Combine components as ``Combined`` does; those of the network count as one, damped distances have limits."""
     means = {
         name: (damp(surprise) if name in damped else surprise)[:, :n_members]
         .nanmean(dim=1)
@@ -61,9 +63,11 @@ def composed(
         .clamp(min=log(2))
         for name, surprise in surprises.items()
     }
+    limits = [means[f"limit of {name}"] for name in (*network, *rows) if name in EXTREME and name in damped]
     parts = [torch.stack([means[name] for name in network]).mean(dim=0)] if network else []
     stacked = torch.stack([*parts, *(means[name] for name in rows)])
-    return stacked.topk(min(n_largest, len(stacked)), dim=0).values.mean(dim=0).numpy()
+    largest = stacked.topk(min(n_largest, len(stacked)), dim=0).values.mean(dim=0)
+    return torch.stack([largest, *limits]).amax(dim=0).numpy()
 
 
 def _without(name: str) -> dict:
@@ -100,17 +104,19 @@ PEER = "knn"
 def surprises_of(train: np.ndarray, test: np.ndarray, seed: int) -> Surprises:
     """Fit the default's networks once, and return the surprises of all components for the test rows."""
     parts = NETWORK | ROWS | OTHERS
-    score = Combined([*parts.values()], n_largest=None, damped=False)
+    score, damped = (Combined([*parts.values()], n_largest=None, damped=choice) for choice in (False, True))
     detector = AutoencoderOutlierDetector(outlier_score=score, random_state=seed).fit(train)
 
     def stacked(evaluation: Evaluation, state: State) -> torch.Tensor:
-        """(1, n, n_components * n_members): the detector takes a mean over the first axis."""
-        found = score.votes(evaluation, state)  # (n_members, n, n_components)
+        """(1, n, n_votes * n_members): the detector takes a mean over the first axis."""
+        limits = damped.votes(evaluation, state)[..., list(damped.of_extremes)]
+        found = torch.cat([score.votes(evaluation, state), limits], dim=-1)  # (n_members, n, n_votes)
         return found.permute(1, 2, 0).flatten(1)[None]
 
     scored = detector._scored(test, None, stacked, lambda mean: mean)
-    found = torch.from_numpy(scored).unflatten(-1, (len(parts), -1))
-    return dict(zip(parts, found.unbind(1), strict=True))
+    names = [*parts, *(f"limit of {name}" for name in parts if name in EXTREME)]
+    found = torch.from_numpy(scored).unflatten(-1, (len(names), -1))
+    return dict(zip(names, found.unbind(1), strict=True))
 
 
 def run(seed: int, bed: str, name: str, train: np.ndarray, test: np.ndarray, y: np.ndarray) -> list[dict]:

@@ -28,6 +28,7 @@ class OutlierScore(Part):
     explains_features: ClassVar[bool] = False  # whether the score has ``feature_scores``
     is_log_scale: ClassVar[bool] = False  # whether the score is a logarithm, such as a log-likelihood
     is_local: ClassVar[bool] = True  # True: compared with nearby samples; False: with the whole distribution
+    keeps_extremes: ClassVar[bool] = False  # whether extreme values decide the score of ``Combined``, despite damping
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Set the flags to True if a subclass overrides the method that they describe."""

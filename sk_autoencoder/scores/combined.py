@@ -68,11 +68,15 @@ class Combined(OutlierScore):
     therefore robust to up to 10 % of outliers. With the default ``n_largest=2``, a sample is outlying if two components
     agree that it is, whatever the others say: local and global scores miss different outliers.
 
-    Beyond the 90th percentile the exponential distribution is extrapolated. Local scores deviate from it if the
-    training set contains outliers: outliers that have near neighbors and small reconstruction errors get lower scores
-    than a few normal samples at the boundary of the distribution. There the surprise s of local scores is damped to
-    ``b + log(1 + s - b)``, with b = log(10), so that an outlier with a high global score is ranked above such normal
-    samples.
+    Local scores deviate from this distribution if the training set contains outliers: outliers that have near neighbors
+    and small reconstruction errors get lower scores than a few normal samples at the boundary of the distribution. So
+    beyond the 80th percentile the surprise s of local scores is damped to ``b + log(1 + s - b)``, with b = log(5), and
+    an outlier with a high global score is ranked above such normal samples.
+
+    Rare outliers, a few in a thousand samples, have distances far beyond those of all other samples. So with damping, a
+    sample's score is at least ``log(2) + (s - log(10)) / e``, where s is the undamped surprise of its residual's
+    distance or of its own (scores with ``keeps_extremes``). The scale e is the mean excess over log(10) of the
+    surprises of held-out samples beyond the 90th percentile. It is robust to up to 2 % of outliers, and at least 0.7.
 
     Surprises are limited from below to log(2), the surprise of the median held-out sample. They are averaged over the
     ensemble members before the largest are chosen.
@@ -90,10 +94,9 @@ class Combined(OutlierScore):
         Number of components that are averaged, the largest for each sample; all if there are fewer. 1 is the maximum
         (Tippett's method of combining p-values), None is the mean of all (Fisher's method).
     damped : bool, default=True
-        Whether local components (``is_local``: all but isolation and feature tails) are damped beyond the 90th
+        Whether local components (``is_local``: all but isolation and feature tails) are damped beyond the 80th
         percentile. A Combined among ``scores`` has its own parameter ``damped``; the one in the default components gets
-        this value. False is better where outliers are rare in the training set, True where they are more than a few
-        percent.
+        this value. True is better where more than a few percent of the training set are outliers.
 
     References
     ----------
@@ -140,9 +143,9 @@ class Combined(OutlierScore):
         return any(score.explains_features for score in self._scores())
 
     @property
-    def n_votes(self) -> int:
-        """Number of surprises: one for each component; a nested Combined has one for each of its own components."""
-        return sum(component.n_votes for component in self._components().values())
+    def of_extremes(self) -> tuple[bool, ...]:
+        """Which votes are lower limits of the score; the others are the surprises that are averaged."""
+        return tuple(vote for component in self._components().values() for vote in component.of_extremes)
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Learn the state of each component, and the distribution of its scores on held-out samples."""
@@ -168,14 +171,17 @@ class Combined(OutlierScore):
         return self.combine(mean_of_votes(votes)).expand(len(votes), -1)
 
     def votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the surprises of all components, including those of nested Combined scores."""
+        """Return the votes of all components, including those of nested Combined scores.
+
+        A component has its surprise, and where it ``keeps_extremes`` and is damped, a lower limit of the score.
+        """
         return torch.cat(
             [component.votes(evaluation, _substate(state, name)) for name, component in self._components().items()],
             dim=-1,
         )
 
     def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Divide each surprise among the features."""
+        """Divide each vote among the features."""
         return torch.cat(
             [
                 component.feature_votes(evaluation, _substate(state, name))
@@ -185,12 +191,17 @@ class Combined(OutlierScore):
         )
 
     def combine(self, votes: Tensor) -> Tensor:
+        """Return the mean of the largest surprises, or a larger lower limit; NaN is replaced by log(2)."""
+        mean, places = self.mean_of_largest(votes), self._extremes()
+        return torch.maximum(mean, _at_least_median(votes[..., places]).amax(dim=-1)) if places else mean
+
+    def mean_of_largest(self, votes: Tensor) -> Tensor:
         """Return the mean of the largest surprises; NaN is replaced by log(2)."""
         surprises, n_largest = self._surprises(votes)
         return mean_of(surprises if n_largest == len(surprises) else surprises.topk(n_largest, dim=0).values)
 
     def weights(self, votes: Tensor) -> Tensor:
-        """Return the weight of each surprise in the score: equal for the largest components, 0 for the others.
+        """Return the weight of each vote in the mean: equal for the largest components, 0 for the others.
 
         Components that are tied for the last places share them.
         """
@@ -198,15 +209,20 @@ class Combined(OutlierScore):
         smallest = surprises.topk(n_largest, dim=0).values.amin(dim=0)
         larger, tied = (mask.to(surprises.dtype) for mask in (surprises > smallest, surprises == smallest))
         of_components = (larger + tied * (n_largest - larger.sum(dim=0)) / tied.sum(dim=0)) / n_largest
-        within = (component.weights(component_votes) for component, component_votes in self._split_bounded(votes))
+        within = (component.weights(own) for component, own in self._split_bounded(votes))
         return torch.cat([outer[..., None] * inner for outer, inner in zip(of_components, within, strict=True)], dim=-1)
 
     def combine_features(self, votes: Tensor, features: Tensor) -> Tensor:
-        """Return the weighted sum of the contributions to the surprises, with the weights of ``weights``."""
+        """Return the weighted sum of the contributions to the votes, with the weights of ``weights``.
+
+        If the score is a lower limit, the contributions to the mean are multiplied so that they add up to it. They
+        explain it better: the nearest residual or sample of an outlier may be that of another outlier.
+        """
         even = torch.full_like(features, 1 / features.shape[-1])
         shares = torch.where(votes[..., None].abs() > _SMALLEST_ADDEND, features / votes[..., None], even)
         weights = self.weights(votes) * _at_least_median(votes)
-        return (weights[..., None] * shares).sum(dim=-2)
+        raised = self.combine(votes) / self.mean_of_largest(votes)
+        return (weights[..., None] * shares).sum(dim=-2) * raised[..., None]
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the contribution of each feature to the score averaged over the members."""
@@ -252,25 +268,28 @@ class Combined(OutlierScore):
     def _split_bounded(self, votes: Tensor) -> Iterator[tuple[Combined | _Surprise, Tensor]]:
         """Limit votes (..., n_votes) from below, and pair each component with its own."""
         components = list(self._components().values())
-        sizes = [component.n_votes for component in components]
+        sizes = [len(component.of_extremes) for component in components]
         return zip(components, _at_least_median(votes).split(sizes, dim=-1), strict=True)
 
     def _surprises(self, votes: Tensor) -> tuple[Tensor, int]:
         """Return one surprise for each component, (n_components, ...), and the number of them that are averaged."""
         surprises = torch.stack(
-            [component.combine(component_votes) for component, component_votes in self._split_bounded(votes)]
+            [component.mean_of_largest(component_votes) for component, component_votes in self._split_bounded(votes)]
         )
         return surprises, len(surprises) if self.n_largest is None else min(self.n_largest, len(surprises))
+
+    def _extremes(self) -> list[int]:
+        """Return the places of those votes that are lower limits of the score."""
+        return [place for place, is_limit in enumerate(self.of_extremes) if is_limit]
 
 
 class _Surprise:
     """A score transformed to surprises; its state also holds the distribution of its logarithms on held-out samples."""
 
-    n_votes = 1
-
     def __init__(self, score: OutlierScore, damped: bool):
         self.score = score
         self.damped = damped
+        self.of_extremes = (False, True) if damped and score.keeps_extremes else (False,)
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> State:
         """Learn the state of the score, and the distribution of its logarithms."""
@@ -284,22 +303,26 @@ class _Surprise:
     def _with_tails(self, score_state: State, held_out: Evaluation, others: Tensor | None) -> State:
         pieces = [self.score(piece, score_state) for piece in held_out.split(_SCORED_AT_ONCE)]
         logs = of_others(self._log(torch.cat(pieces, dim=1)), others)
-        return _tail(logs) | {"lowest": torch.stack([*map(_lowest, logs)])} | score_state
+        tail = _tail(logs)
+        tail |= {"lowest": torch.stack([*map(_lowest, logs)]), "excess": _excess(_surprise(logs, tail))}
+        return tail | score_state
 
     def votes(self, evaluation: Evaluation, state: State) -> Tensor:
         """Negative logarithm of the fraction of normal samples with a score at least as large, optionally damped.
 
-        NaN for scores below nearly all held-out scores, which is taken as a sign that the member was trained on the
-        sample or on a near copy of it.
+        The second vote, if there is one, is a lower limit of the score of a sample that is far beyond all others. NaN
+        for scores below nearly all held-out scores, which is taken as a sign that the member was trained on the sample
+        or on a near copy of it.
         """
-        logs = self._log(self.score(evaluation, state))[..., None]
-        start, scale, base, lowest = (state[name][:, None, None] for name in _OF_SURPRISE)
-        surprise = (logs - start) / scale + base
-        surprise = damp(surprise) if self.damped else surprise
-        return surprise.masked_fill(logs < lowest - rounding(lowest), torch.nan)
+        logs = self._log(self.score(evaluation, state))
+        surprise, lowest = _surprise(logs, state), state["lowest"][:, None]
+        votes = [damp(surprise) if self.damped else surprise]
+        if any(self.of_extremes):
+            votes.append(_MEDIAN_SURPRISE + (surprise - _P90_SURPRISE) / state["excess"][:, None])
+        return torch.stack([vote.masked_fill(logs < lowest - rounding(lowest), torch.nan) for vote in votes], dim=-1)
 
     def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Divide the surprise among the features, in proportion to the squares of their feature scores.
+        """Divide each vote among the features, in proportion to the squares of their feature scores.
 
         Squares emphasize few large feature scores over many small ones. Negative feature scores, which a quadratic form
         may have, count as 0. All contributions are 0 if the score does not explain features.
@@ -309,15 +332,17 @@ class _Surprise:
             return votes.new_zeros(*votes.shape, evaluation.target.shape[-1])
         addends = self.score.feature_scores(evaluation, state).clamp(min=_SMALLEST_ADDEND)
         addends = (addends / addends.amax(dim=-1, keepdim=True)).square()
-        return (votes * addends / addends.sum(dim=-1, keepdim=True))[..., None, :]
+        return votes[..., None] * (addends / addends.sum(dim=-1, keepdim=True))[..., None, :]
 
-    def combine(self, votes: Tensor) -> Tensor:
-        """Return the only vote."""
+    def mean_of_largest(self, votes: Tensor) -> Tensor:
+        """Return the only surprise."""
         return votes[..., 0]
 
     def weights(self, votes: Tensor) -> Tensor:
-        """Return weights of 1."""
-        return torch.ones_like(votes)
+        """Return 1 for the surprise."""
+        weights = torch.zeros_like(votes)
+        weights[..., 0] = 1
+        return weights
 
     def components(self, evaluation: Evaluation, state: State, name: str) -> dict[str, Tensor]:
         """Return the score before it is transformed to a surprise."""
@@ -328,8 +353,8 @@ class _Surprise:
 
 
 def damp(surprise: Tensor) -> Tensor:
-    """Damp surprises s above b = log(10) to ``b + log(1 + s - b)``."""
-    return surprise.clamp(max=_P90_SURPRISE) + (surprise - _P90_SURPRISE).clamp(min=0).log1p()
+    """Damp surprises s above b = log(5) to ``b + log(1 + s - b)``."""
+    return surprise.clamp(max=_P80_SURPRISE) + (surprise - _P80_SURPRISE).clamp(min=0).log1p()
 
 
 def name_of(score: OutlierScore) -> str:
@@ -346,9 +371,11 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
 
 
 _TAIL = ExponentialTail._fields  # start, scale, base
-_OF_SURPRISE = (*_TAIL, "lowest")  # entries of a state that are not the score's own
+_OF_SURPRISE = (*_TAIL, "lowest", "excess")  # entries of a state that are not the score's own
 _MEDIAN_SURPRISE = log(2)  # surprise of the median held-out sample
-_P90_SURPRISE = log(10)  # surprise of the 90th percentile of held-out samples
+_P80_SURPRISE, _P90_SURPRISE = log(5), log(10)  # surprises of percentiles of held-out samples
+_MOST_OUTLIERS = 0.02  # fraction of the held-out samples whose excess is limited
+_SMALLEST_EXCESS = 0.7
 _SCORED_AT_ONCE = 1 << 8  # held-out samples of each member, to save memory
 _FEW = 0.01  # fraction of the held-out samples that may be near copies of training samples
 _SMALLEST_ADDEND = 1e-300
@@ -360,6 +387,23 @@ def _tail(logs: Tensor) -> State:
     parameters = torch.tensor(tails, dtype=torch.float64, device=logs.device)
     parameters[:, 1].clamp_(min=SMALLEST_SPREAD)  # the scale
     return dict(zip(_TAIL, parameters.T.contiguous(), strict=True))
+
+
+def _surprise(logs: Tensor, state: State) -> Tensor:
+    """Transform logarithms (n_members, n) to surprises, by the ``ExponentialTail`` of each member."""
+    start, scale, base = (state[name][:, None] for name in _TAIL)
+    return (logs - start) / scale + base
+
+
+def _excess(surprises: Tensor) -> Tensor:
+    """Estimate each member's mean excess over log(10) of those surprises (n_members, n) that exceed it, (n_members,).
+
+    Larger values than the 98th percentile are replaced by it. The sum is divided by what it would be for an exponential
+    distribution with mean 1.
+    """
+    excesses = (surprises - _P90_SURPRISE).clamp(min=0)
+    excesses = excesses.minimum(excesses.quantile(1 - _MOST_OUTLIERS, dim=1, keepdim=True))
+    return (excesses.mean(dim=1) / (0.1 - _MOST_OUTLIERS)).clamp(min=_SMALLEST_EXCESS)
 
 
 def _lowest(logs: Tensor) -> Tensor:

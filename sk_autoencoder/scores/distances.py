@@ -159,6 +159,8 @@ class SampleDistance(_OfSamples):
     M. Sugiyama and K. Borgwardt, "Rapid Distance-Based Outlier Detection via Sampling", NeurIPS 2013.
     """
 
+    keeps_extremes = True
+
 
 class RankDistance(_OfSamples):
     """Mean distance of a sample to the nearest training samples, by ranks and logarithms; the network is not used.
@@ -230,6 +232,7 @@ class ResidualDistance(_Distance):
     """
 
     required_terms = ("reconstruction",)
+    keeps_extremes = True
     explains_features = True
 
     def _vectors(self, evaluation: Evaluation) -> Tensor:

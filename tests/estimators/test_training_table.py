@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from sk_autoencoder import AutoencoderOutlierDetector
+from sk_autoencoder.scores import Combined
 
 from .training_tables import DAMAGE, clean, houses
 
@@ -36,11 +37,25 @@ def test_members_that_held_a_sample_out_find_more():
     for damage in DAMAGE:
         for seed in range(2):
             X, y = houses(900, 10, damage, seed)
-            model = AutoencoderOutlierDetector(max_iter=60, random_state=seed).fit(X)
+            model = AutoencoderOutlierDetector(
+                outlier_score=Combined(damped=False), max_iter=60, random_state=seed
+            ).fit(X)
             found.append(average_precision_score(y, -model.training_scores_))
             by_all.append(average_precision_score(y, -model.forget_training_samples().score_samples(X)))
     assert np.mean(found) > np.mean(by_all) + 0.02
     assert np.mean(found) > 0.3
+
+
+def test_rare_outliers_are_found_as_well_as_by_the_reconstruction_error():
+    """10 of 900 or 3000 samples in the training table, which damping alone would rank below normal ones."""
+    found = {"combined": [], "reconstruction": []}
+    for n_samples in (900, 3000):
+        for damage in DAMAGE:
+            X, y = houses(n_samples, 10, damage, 0)
+            for score, precisions in found.items():
+                model = AutoencoderOutlierDetector(outlier_score=score, random_state=0).fit(X)
+                precisions.append(average_precision_score(y, -model.training_scores_))
+    assert np.mean(found["combined"]) > np.mean(found["reconstruction"])
 
 
 @pytest.mark.parametrize("trained_on", [True, False])

@@ -534,7 +534,7 @@ class TestCombined:
         ],
     )
     def test_tied_components_share_their_weight(self, votes, expected):
-        score = Combined(["mahalanobis", "reconstruction", "sample_distance"], n_largest=2)
+        score = Combined(["mahalanobis", "reconstruction", "code_distance"], n_largest=2)
         found = score.weights(torch.tensor([votes], dtype=torch.float64))
         np.testing.assert_allclose(found[0], expected, rtol=1e-15)
 
@@ -542,22 +542,73 @@ class TestCombined:
     @pytest.mark.parametrize(("n_largest", "kept"), [(1, 1), (2, 2), (4, 4), (9, 4), (None, 4)])
     def test_against_its_definition(self, n_largest, kept, damped):
         parts = [Mahalanobis(), CodeDistance(), SampleDistance(), SampleIsolation()]
+        target = NEW.target.clone()
+        target[:, :4] *= 20  # samples far beyond all others
+        new = found(NEW.code, NEW.reconstruction, target)
         surprises = []
         for position, part in enumerate(parts):
             start, high = np.quantile(np.log(scored(part, HELD_OUT)), [0.5, 0.9])
-            surprise = (np.log(scored(part)) - start) / (high - start) * np.log(5) + np.log(2)
+            held_out, surprise = (
+                (np.log(scored(part, rows)) - start) / (high - start) * np.log(5) + np.log(2)
+                for rows in (HELD_OUT, new)
+            )
+            if position == 2:
+                excesses = np.maximum(held_out - np.log(10), 0)
+                mean_excess = np.minimum(excesses, np.quantile(excesses, 0.98)).mean() / 0.08
+                limit = np.log(2) + (surprise - np.log(10)) / max(mean_excess, 0.7)
             surprise = np.maximum(surprise, np.log(2))
             if damped and position < 3:  # the last is global
-                surprise = [s if s < np.log(10) else np.log(10) + np.log(1 + s - np.log(10)) for s in surprise]
+                surprise = [s if s < np.log(5) else np.log(5) + np.log(1 + s - np.log(5)) for s in surprise]
             surprises.append(surprise)
         expected = np.sort(surprises, axis=0)[-kept:].mean(axis=0)
-        np.testing.assert_allclose(scored(Combined(parts, n_largest, damped)), expected, rtol=1e-10)
+        if damped:
+            assert 0 < (limit > expected).sum() < len(limit)
+            expected = np.maximum(expected, limit)
+        np.testing.assert_allclose(scored(Combined(parts, n_largest, damped), new), expected, rtol=1e-10)
+
+    @pytest.mark.parametrize(
+        ("votes", "expected"),
+        [
+            # surprise and limit of the residual's distance, the same of the sample's, surprise of isolation
+            pytest.param([4.0, 1.0, 2.0, 3.4, 3.0], 3.5, id="mean of the largest"),
+            pytest.param([4.0, 3.6, 2.0, 3.4, 3.0], 3.6, id="limit of the residual"),
+            pytest.param([4.0, 3.6, 2.0, 6.0, 3.0], 6.0, id="limit of the sample"),
+            pytest.param([4.0, torch.nan, 2.0, 3.4, 3.0], 3.5, id="no limit"),
+        ],
+    )
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_the_larger_of_mean_and_lower_limits(self, votes, expected, nested):
+        """The components of the mean explain it, whichever it is."""
+        first = Combined([ResidualDistance(1)]) if nested else ResidualDistance(1)
+        score = Combined([first, SampleDistance(1), "sample_isolation"])
+        given = torch.tensor([votes], dtype=torch.float64)
+        assert score.combine(given).item() == pytest.approx(expected, rel=1e-15)
+        np.testing.assert_array_equal(score.weights(given)[0], [1 / 2, 0, 0, 0, 1 / 2])
+        features = given[..., None] * torch.tensor([0.25, 0.75], dtype=torch.float64)
+        np.testing.assert_allclose(score.combine_features(given, features)[0], [expected / 4, 3 * expected / 4])
+
+    def test_what_keeps_extremes(self):
+        assert {name for name, score in SCORES.items() if score.keeps_extremes} == {
+            "residual_distance",
+            "sample_distance",
+        }
+        assert not any(Combined(damped=False).of_extremes)
+
+    def test_few_outliers_do_not_change_what_is_extreme(self):
+        many = evaluation(2000, 7)
+        target = many.target.clone()
+        target[:, :20] *= 100
+        contaminated = found(many.code, many.reconstruction, target)
+        clean, other = (
+            fitted(Combined([SampleDistance(1)]), held_out=rows)["sample_distance.excess"]
+            for rows in (many, contaminated)
+        )
+        torch.testing.assert_close(other, clean, rtol=0.25, atol=0)
 
     def test_all_local_components_of_the_default_are_damped_or_none(self):
         far = NEW.map(lambda tensor: 3 * tensor)
-        damped, plain = (
-            score.votes(far, fitted(score))[0] for score in (Combined(), Combined(damped=False))
-        )  # (n, n_votes): four local components, two global ones
+        damped, plain = (score.votes(far, fitted(score))[0] for score in (Combined(), Combined(damped=False)))
+        damped = damped[:, ~torch.tensor(Combined().of_extremes)]  # (n, 6): four local components, two global ones
         assert (damped[:, :4] < plain[:, :4]).any(dim=0).all()
         torch.testing.assert_close(damped[:, 4:], plain[:, 4:], rtol=0, atol=0)
 
@@ -584,8 +635,8 @@ class TestCombined:
     def test_a_group_counts_as_one(self):
         """It is on the common scale, and is neither measured nor damped again."""
         group = Combined(["mahalanobis", "code_distance"], n_largest=None)
-        score = Combined([group, "sample_distance"], n_largest=None)
-        expected = (scored(group) + scored(Combined(["sample_distance"]))) / 2
+        score = Combined([group, "rank_distance"], n_largest=None)
+        expected = (scored(group) + scored(Combined(["rank_distance"]))) / 2
         np.testing.assert_allclose(scored(score), expected, rtol=1e-12)
 
     def test_a_score_with_several_votes_is_one_component(self):
@@ -615,7 +666,7 @@ class TestCombined:
     def test_is_minus_the_logarithm_of_a_share_of_normal_rows(self):
         """Exactly so at the median and the 90th percentile of held-out rows, by an exponential law elsewhere."""
         many = evaluation(4000, 7)
-        surprises = scored(Combined(["mahalanobis"]), many, held_out=many)
+        surprises = scored(Combined(["mahalanobis"], damped=False), many, held_out=many)
         for share in (0.5, 0.1):
             assert (surprises > -np.log(share)).mean() == pytest.approx(share, abs=0.001)
         assert 0.1 < (surprises > -np.log(0.2)).mean() < 0.35
@@ -632,7 +683,8 @@ class TestCombined:
     def test_identical_rows_leave_the_law_to_the_others(self):
         """Six of ten rows are references: their distance 0 is no part of the spread of the others."""
         half = found(*(torch.cat([getattr(REFERENCES, n)[:, :60], getattr(HELD_OUT, n)], dim=1) for n in TENSORS))
-        surprises = scored(Combined([SampleDistance(1)]), half, held_out=half)
+        assert scored(Combined([SampleDistance(1)]), half, held_out=half).max() < 8
+        surprises = scored(Combined([SampleDistance(1)], damped=False), half, held_out=half)
         assert (surprises[:60] == np.log(2)).all()
         assert (surprises > np.log(10)).mean() == pytest.approx(0.1, abs=0.02)
         assert surprises.max() < 8
