@@ -196,14 +196,14 @@ class Auto(Threshold):
 
     Parameters
     ----------
-    alpha : float in (0, 0.5), default=0.03
+    alpha : float in (0, 0.5), default=0.02
         Fraction of samples above the threshold if the distribution is exponential. The default score has a lighter
         tail: about 1 % of normal samples are above the threshold.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [reals(0, 0.5, closed="neither")]}
 
-    def __init__(self, alpha: float = 0.03):
+    def __init__(self, alpha: float = 0.02):
         self.alpha = alpha
 
     def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:

@@ -61,7 +61,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         the score of its first window.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Rule for the threshold of the scores of steps. A float in (0, 0.5] is the fraction of outliers among the
-        training steps. "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the
+        training steps. "auto" is ``Auto(0.03)``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the
         scores of held-out steps.
     validation_fraction : float, default=0.2
         Fraction of the training windows that are held out of the training of all members, in contiguous blocks, in

@@ -76,7 +76,7 @@ class Combined(OutlierScore):
     Rare outliers, a few in a thousand samples, have distances far beyond those of all other samples. So with damping, a
     sample's score is at least ``log(2) + (s - log(10)) / e``, where s is the undamped surprise of its residual's
     distance or of its own (scores with ``keeps_extremes``). The scale e is the mean excess over log(10) of the
-    surprises of held-out samples beyond the 90th percentile. It is robust to up to 2 % of outliers, and at least 0.7.
+    surprises of held-out samples beyond the 90th percentile. It is robust to up to 2 % of outliers, and at least 0.75.
 
     Surprises are limited from below to log(2), the surprise of the median held-out sample. They are averaged over the
     ensemble members before the largest are chosen.
@@ -375,7 +375,7 @@ _OF_SURPRISE = (*_TAIL, "lowest", "excess")  # entries of a state that are not t
 _MEDIAN_SURPRISE = log(2)  # surprise of the median held-out sample
 _P80_SURPRISE, _P90_SURPRISE = log(5), log(10)  # surprises of percentiles of held-out samples
 _MOST_OUTLIERS = 0.02  # fraction of the held-out samples whose excess is limited
-_SMALLEST_EXCESS = 0.7
+_SMALLEST_EXCESS = 0.75
 _SCORED_AT_ONCE = 1 << 8  # held-out samples of each member, to save memory
 _FEW = 0.01  # fraction of the held-out samples that may be near copies of training samples
 _SMALLEST_ADDEND = 1e-300

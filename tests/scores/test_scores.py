@@ -555,7 +555,7 @@ class TestCombined:
             if position == 2:
                 excesses = np.maximum(held_out - np.log(10), 0)
                 mean_excess = np.minimum(excesses, np.quantile(excesses, 0.98)).mean() / 0.08
-                limit = np.log(2) + (surprise - np.log(10)) / max(mean_excess, 0.7)
+                limit = np.log(2) + (surprise - np.log(10)) / max(mean_excess, 0.75)
             surprise = np.maximum(surprise, np.log(2))
             if damped and position < 3:  # the last is global
                 surprise = [s if s < np.log(5) else np.log(5) + np.log(1 + s - np.log(5)) for s in surprise]
