@@ -201,8 +201,8 @@ def test_wrong_levels(rule):
 class TestAuto:
     def test_exponential_scores(self):
         scores = np.random.default_rng(0).exponential(2.0, size=20_000) + 5
-        for alpha in (0.01, 0.05):
-            assert (scores > Auto(alpha)(scores, scores)).mean() == pytest.approx(alpha, rel=0.25)
+        for rule, alpha in ((Auto(0.01), 0.01), (Auto(), 0.02), (Auto(0.05), 0.05)):
+            assert (scores > rule(scores, scores)).mean() == pytest.approx(alpha, rel=0.25)
 
     def test_outliers_hardly_move_it(self):
         scores = np.random.default_rng(0).exponential(size=2000)
