@@ -24,6 +24,7 @@ from sk_autoencoder.estimators._parts_of_series import HELD_OUT
 from sk_autoencoder.model_selection import outlier_average_precision
 from sk_autoencoder.networks import Convolutional, Recurrent
 from sk_autoencoder.scores import ReconstructionError
+from sk_autoencoder.thresholds import Auto
 from sk_autoencoder.windows import cut_windows
 
 SIZE = 8
@@ -661,6 +662,10 @@ class TestParameters:
         model.set_params(contamination=0.2).recalibrate(new)
         n_ties = SIZE if aggregation == "last" else 1  # the first steps have the score of the first window
         assert (model.predict(new) == -1).sum() == pytest.approx(60, abs=n_ties)
+
+    def test_auto_takes_three_percent(self):
+        assert detector()._threshold().get_params() == {"alpha": 0.03}
+        assert detector(contamination=Auto(0.1))._threshold().get_params() == {"alpha": 0.1}
 
     def test_recalibrate_scales_of_errors(self):
         """A sensor with another level after maintenance does not hide faults of another one."""
