@@ -30,7 +30,6 @@ _CELLS_AT_ONCE = 1 << 21  # of windows that are scored at once
 _CELLS_OF_TRAINING = 1 << 23  # of training windows with max_samples="auto"
 _FEWEST_HELD_OUT = 10  # steps
 _MOST_RESCALED = 2000  # windows, by which scales of errors are renewed
-_AUTO_ALPHA = 0.03  # of contamination="auto"
 _FEWEST_CHANGES = 20  # of a sensor that only rises or only falls
 
 SCALINGS = ("none", "standard")
@@ -116,10 +115,8 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         return self.estimator
 
     def _threshold(self) -> Threshold:
-        rule = self._plain("contamination")
-        if isinstance(rule, float):
-            return Quantile(rule)
-        return Auto(_AUTO_ALPHA) if rule == "auto" else resolve(THRESHOLDS, rule)
+        rule = Auto(0.03) if (given := self._plain("contamination")) == "auto" else given
+        return Quantile(rule) if isinstance(rule, float) else resolve(THRESHOLDS, rule)
 
     def _names(self) -> np.ndarray:
         return getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
