@@ -133,9 +133,9 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
 
     **The default detector.** Sensors are centered and scaled before windows are cut. In a linear
     ``AutoencoderOutlierDetector``, ``n_components="auto"`` is the number of principal components that explain 90 % of
-    the variance of the training windows. The learning rate of the default is 0.02, and less in inverse proportion to
-    the number of values of a window if these are more than 400. ``ReconstructionError`` and ``Mahalanobis`` find deviations of whole windows
-    and of relations between sensors, ``SensorError`` those of single sensors.
+    the variance of the training windows. ``ReconstructionError`` and ``Mahalanobis`` find deviations of whole windows
+    and of relations between sensors, ``SensorError`` those of single sensors. The learning rate of the default is 0.02;
+    it is less, in inverse proportion to the number of values of a window, if these are more than 400.
 
     **Thresholds of dependent scores.** Scores of neighbouring steps are nearly equal. So a threshold has a share of
     false steps, not of false alarms, and there are no p-values of steps. ``anomalous_intervals`` has p-values of
