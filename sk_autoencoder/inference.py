@@ -376,7 +376,7 @@ class Inference:
         """Cut samples into equal shares of whole parts, one for each thread that pays."""
         step = self._plan.rows(network_only=True)
         n_parts = -(-n_rows // step)
-        with self._threads(n_rows):
+        with threads(n_rows * self._cost, ENCODING):
             n_shares = min(torch.get_num_threads(), n_parts)
         ends = [step * (n_parts * share // n_shares) for share in range(n_shares)]
         return list(map(slice, ends, [*ends[1:], n_rows]))
