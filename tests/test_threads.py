@@ -127,7 +127,7 @@ def test_codes_of_many_samples(n_threads, monkeypatch):
     monkeypatch.setattr(network, "encode", watched)
     np.testing.assert_array_equal(model.transform(X), expected)
     assert {own for _, own in seen} == {1}
-    assert len(seen) == min(n_threads, 5)  # there are five parts
+    assert len(seen) == min(n_threads, 9)  # there are nine parts
     assert torch.get_num_threads() == n_threads
 
     def fails(rows):
