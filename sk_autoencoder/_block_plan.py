@@ -11,7 +11,7 @@ from sk_autoencoder.blocks import BLOCK_ROWS
 _BLOCK_ROWS = {"cpu": BLOCK_ROWS, "cuda": 4 * BLOCK_ROWS}
 # Cells of a layer that exist at once, for all members together, and for a single network without a score (CPU).
 _CELLS = {"cpu": 1 << 20, "cuda": 1 << 22}
-_CELLS_NETWORK_ONLY, _ROWS_NETWORK_ONLY = 1 << 22, 1 << 14
+_CELLS_NETWORK_ONLY, _ROWS_NETWORK_ONLY = 1 << 22, 1 << 15
 _CELLS_IN_CACHE = 1 << 18  # of scaled samples
 _FEWEST_COLUMNS = 128  # lower limit of the width, since scores compare samples with thousands of references
 
@@ -71,8 +71,8 @@ class BlockPlan:
 
     def halve(self) -> bool:
         """Let fewer samples at once onto the device, which is no CPU; return whether that was possible."""
-        if self.n_blocks > 1:
-            self.n_blocks //= 2
+        if self.n_blocks_network_only > 1:
+            self.n_blocks = max(1, self.n_blocks // 2)
             self.n_blocks_network_only //= 2
         elif self.block_rows > 1:
             self.block_rows //= 2

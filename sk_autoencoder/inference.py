@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial, reduce
@@ -104,7 +103,7 @@ class Inference:
         def encoded(blocks: Blocks) -> Tensor:
             return self._turned(self._rows(self._code(blocks, in_place=True), blocks), n_turns)
 
-        return self._map(encoded, X, self._scaling_reader, self.shape.n_components, dtype, network_only=True)
+        return self._map(encoded, X, self._scaling_reader(), self.shape.n_components, dtype, network_only=True)
 
     def decode(self, codes: np.ndarray, n_turns: int | None = None) -> np.ndarray:
         """(n, n_components) codes after the first turns (None: all) -> (n_members, n, n_features) raw rows."""
@@ -112,7 +111,7 @@ class Inference:
         def decoded(blocks: Blocks) -> Tensor:
             return self._rows(self._unscaled(self._turned_back(blocks.rows, n_turns)), blocks)
 
-        return self._map(decoded, codes, lambda: self._plain, self.shape.n_features)
+        return self._map(decoded, codes, self._plain, self.shape.n_features)
 
     def posterior(self, function: Callable[[Autoencoder, Batch], Tensor], X: np.ndarray) -> np.ndarray:
         """Turn the Gaussians of codes: (n_members, n, 2 * n_components) means and standard deviations side by side.
@@ -128,7 +127,7 @@ class Inference:
                 std = row_product(std.double().square(), matrix.square()[None]).sqrt()
             return torch.cat([self._turned(mean), std], dim=-1)
 
-        return self._map(turned, X, self._scaling_reader, 2 * self.shape.n_components)
+        return self._map(turned, X, self._scaling_reader(), 2 * self.shape.n_components)
 
     def reconstruct(self, X: np.ndarray, voters: np.ndarray | None = None) -> np.ndarray:
         """(n, n_features) raw rows -> (n, n_features) reconstructions in original units, the voters' mean."""
@@ -151,7 +150,7 @@ class Inference:
         def applied(blocks: Blocks) -> Tensor:
             return self._rows(function(self.network, self._batch(blocks)), blocks)
 
-        return self._map(applied, X, self._scaling_reader, width, dtype)
+        return self._map(applied, X, self._scaling_reader(), width, dtype)
 
     def evaluate(self, X: Any, index: np.ndarray, objective: Objective | None, loss: Loss) -> Evaluation:
         """Evaluate other rows for each member, index (n_members, n), and keep everything; meant for few rows.
@@ -343,43 +342,17 @@ class Inference:
         self,
         function: Callable[[Blocks], Tensor],
         X: np.ndarray,
-        new_reader: Callable[[], Reader],
+        read: Reader,
         width: int,
         dtype: Any = None,
         network_only: bool = False,
     ) -> np.ndarray:
-        """Collect a function of blocks as (n_members, n, width); None is the type of X.
-
-        With ``network_only``, threads compute parts of X independently. They would spend more time waiting for each
-        other if they shared each operation.
-        """
+        """Collect a function of blocks as (n_members, n, width); None is the type of X."""
         results = np.empty((self.shape.n_members, X.shape[0], width), dtype=dtype or X.dtype)
-        written = torch.from_numpy(results)
-
-        def fill(rows: slice) -> None:
-            for part, found in self._stream(function, X[rows], new_reader(), network_only):
-                written[:, rows][:, part] = found[:, : _size(part)]
-
-        def fill_by_one_thread(rows: slice) -> None:
-            with threads(0, 1):
-                fill(rows)
-
-        shares = self._shares(X.shape[0]) if network_only and self._on_cpu else []
-        if len(shares) > 1:
-            with ThreadPoolExecutor(len(shares)) as pool:
-                list(pool.map(fill_by_one_thread, shares))
-        else:
-            fill(slice(None))
+        written = torch.from_numpy(results)  # torch copies with all threads
+        for part, found in self._stream(function, X, read, network_only):
+            written[:, part] = found[:, : _size(part)]
         return results
-
-    def _shares(self, n_rows: int) -> list[slice]:
-        """Cut samples into equal shares of whole parts, one for each thread that pays."""
-        step = self._plan.rows(network_only=True)
-        n_parts = -(-n_rows // step)
-        with threads(n_rows * self._cost, ENCODING):
-            n_shares = min(torch.get_num_threads(), n_parts)
-        ends = [step * (n_parts * share // n_shares) for share in range(n_shares)]
-        return list(map(slice, ends, [*ends[1:], n_rows]))
 
     def _stream(
         self,

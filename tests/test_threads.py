@@ -112,33 +112,6 @@ def test_threads_beside_keep_theirs(n_threads):
     assert torch.get_num_threads() == n_threads
 
 
-def test_codes_of_many_samples(n_threads, monkeypatch):
-    """Threads encode parts of them, each by itself, with the bits of one thread."""
-    X = np.random.default_rng(0).normal(size=(70_001, 20)).astype(np.float32)
-    model = AutoencoderTransformer(2, hidden_layer_sizes=(300, 300), max_iter=1, random_state=0).fit(X[:1000])
-    expected = np.concatenate([model.transform(part) for part in np.array_split(X, 100)])  # too few for two threads
-    network, seen = model._inference.network, set()
-    encode = network.encode
-
-    def watched(rows):
-        seen.add((threading.get_ident(), torch.get_num_threads()))
-        return encode(rows)
-
-    monkeypatch.setattr(network, "encode", watched)
-    np.testing.assert_array_equal(model.transform(X), expected)
-    assert {own for _, own in seen} == {1}
-    assert len(seen) == min(n_threads, 9)  # there are nine parts
-    assert torch.get_num_threads() == n_threads
-
-    def fails(rows):
-        raise ValueError("no")
-
-    monkeypatch.setattr(network, "encode", fails)
-    with pytest.raises(ValueError, match="no"):
-        model.transform(X)
-    assert torch.get_num_threads() == n_threads
-
-
 @pytest.mark.parametrize("n_threads", [2], indirect=True)
 def test_concurrent_fits(n_threads):
     watches, left = [Watch(), Watch()], []
