@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder._threads import TRAINING_STEP, threads
-from sk_autoencoder.networks import Convolutional, Custom, Dense
+from sk_autoencoder.networks import Attention, Convolutional, Custom, Dense, Recurrent
 from sk_autoencoder.networks.base import NetworkShape
 
 SMALL, LARGE = (60, 5), (1000, 400)
@@ -54,8 +54,11 @@ def test_fit(n_threads):
         {"activation": "relu", "hidden_layer_sizes": (501, 301)},
         {"network": Convolutional(sample_shape=(1, 28, 28)), "hidden_layer_sizes": (32, 48)},
         {"network": Convolutional(5, sample_shape=(7, 112)), "hidden_layer_sizes": (64, 65, 66)},
+        {"network": Recurrent(sample_shape=(28, 28)), "hidden_layer_sizes": (129,)},
+        {"network": Attention(3, patch_size=4, sample_shape=(7, 112)), "hidden_layer_sizes": (129,)},
+        {"objective": "variational", "activation": "silu", "hidden_layer_sizes": (501, 301)},
     ],
-    ids=["silu", "elu", "relu", "images", "sequences"],
+    ids=["silu", "elu", "relu", "images", "sequences", "recurrent", "attention", "variational"],
 )
 def test_bits_of_a_large_training(parameters, request):
     """They are the same on one, two and four threads, although threads do not get whole vector registers."""
