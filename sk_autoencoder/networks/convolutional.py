@@ -53,6 +53,14 @@ class _Convolution(torch.autograd.Function):
         return result, *others, None, None, None
 
 
+def _convolve(maps: Tensor, kernel: Tensor, bias: Tensor, *options: Any) -> Tensor:
+    """Apply ``_Convolution``, in the reduced precision of an autocast context, as torch's own convolutions."""
+    tensors = [maps, kernel, bias]
+    if torch.is_autocast_enabled(maps.device.type):
+        tensors = [tensor.to(torch.get_autocast_dtype(maps.device.type)) for tensor in tensors]
+    return _Convolution.apply(*tensors, *options)
+
+
 class ConvolutionalAutoencoder(Autoencoder):
     """Encoder of strided convolutions and an affine layer, and a mirrored decoder.
 
@@ -157,7 +165,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         """Encode samples with one member, (n, n_inputs) -> (n, n_encoded)."""
         maps = rows.unflatten(1, self.shape.input_shape)
         for kernel, bias in zip(self.encoder_kernels, self.encoder_biases, strict=True):
-            maps = _Convolution.apply(maps, kernel[member], bias[member], self.stride, self.kernel_size // 2, None)
+            maps = _convolve(maps, kernel[member], bias[member], self.stride, self.kernel_size // 2, None)
             maps = self._activate(maps, member)
         return torch.addmm(self.code_bias[member], maps.flatten(1), self.code_weight[member])
 
@@ -167,7 +175,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         maps = maps.unflatten(1, (-1, *self.last_map[1:]))
         for kernel, bias, added in zip(self.decoder_kernels, self.decoder_biases, self._output_paddings, strict=True):
             maps = self._activate(maps, member)
-            maps = _Convolution.apply(maps, kernel[member], bias[member], self.stride, self.kernel_size // 2, added)
+            maps = _convolve(maps, kernel[member], bias[member], self.stride, self.kernel_size // 2, added)
         return maps.flatten(1)
 
     def _activate(self, maps: Tensor, member: int) -> Tensor:

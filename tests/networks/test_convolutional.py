@@ -60,6 +60,22 @@ def test_first_weights_keep_the_spread_of_a_signal():
     assert 0.1 < float(module.decode(torch.randn(1, 50, 64, generator=generator)).std()) < 2
 
 
+@pytest.mark.parametrize(
+    "network", [Convolutional(sample_shape=(1, 8, 8)), Convolutional(sample_shape=(2, 32))], ids=str
+)
+def test_reduced_precision(network):
+    """Convolutions are computed in bfloat16, as torch's own, and the weights stay float32."""
+    X = np.random.default_rng(0).normal(size=(100, 64)).astype(np.float32)
+    models = [
+        AutoencoderTransformer(4, network=network, precision=precision, max_iter=3, random_state=0).fit(X)
+        for precision in ("float32", "bfloat16")
+    ]
+    expected, found = (model.loss_curve_ for model in models)
+    assert found != expected
+    np.testing.assert_allclose(found, expected, rtol=0.02)
+    assert {weight.dtype for weight in models[1].net_.module_.parameters()} == {torch.float32}
+
+
 class TestDropout:
     def test_only_while_training(self):
         module, plain = build(Convolutional(dropout=0.4), (1, 16)), build(Convolutional(), (1, 16))
