@@ -12,9 +12,9 @@ random: fit on a random half of the normal rows, score the rest and all anomalie
 odd   : the set's own split; training rows are all normal. The seed changes only the detector.
 training: fit on at most 2000 rows without labels, and score the same rows. Neighbours leave the row itself out.
 
-``--training`` adds plain, trimmed, denoising and variational autoencoders, and an ensemble of plain ones, after 100,
-400 and 1600 steps of training. ``--halves`` draws half of the sets of each bed many times and counts how often our
-first detector stays ahead. ``--every 3`` takes each third set of ``odd``.
+``--training`` adds plain, trimmed, denoising, variational and adversarial autoencoders, and an ensemble of plain ones,
+after 100, 400 and 1600 steps of training. ``--halves`` draws half of the sets of each bed many times and counts how
+often our first detector stays ahead. ``--every 3`` takes each third set of ``odd``.
 
 At most ``--cap`` rows train; sets of the first two beds are first cut to twice that, keeping at least 10 anomalies.
 """
@@ -181,6 +181,8 @@ FAMILIES: dict[str, dict[str, object]] = {
     "denoising best for held-out rows": {**_BLIND, "corruption": "gaussian", "restore_best": True},
     "ensemble": {**_BLIND, "n_estimators": 5},
     "variational": {**_BLIND, "outlier_score": "elbo", "objective": "variational"},
+    "adversarial": {**_BLIND, "objective": "adversarial"},
+    "discriminator": {**_BLIND, "outlier_score": "discriminator", "objective": "adversarial"},
 }
 # Families beside the time that they are trained for, each by its own score alone.
 TRAINING: dict[str, Detector] = {

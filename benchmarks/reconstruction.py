@@ -23,12 +23,12 @@ from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "agg")
 
-from benchmarks import studies_codes, studies_families
+from benchmarks import studies_codes, studies_families, studies_sequences
 from benchmarks.studies import Row, Study
 from benchmarks.tables import as_text
 from sk_autoencoder import AutoencoderTransformer  # noqa: F401 - imported before the clock starts
 
-ROWS: dict[str, Row] = {row.name: row for row in [*studies_families.ROWS, *studies_codes.ROWS]}
+ROWS: dict[str, Row] = {row.name: row for row in [*studies_families.ROWS, *studies_codes.ROWS, *studies_sequences.ROWS]}
 
 
 def measure(row: Row, study: Study) -> dict[str, Any]:

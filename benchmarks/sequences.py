@@ -105,7 +105,7 @@ BEATS: dict[str, Fit] = {
 
 def by_transformer(parameters: dict[str, Any], X: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
     """Reconstruction by a transformer."""
-    shared = {"corruption": None, "early_stopping": True, "n_iter_no_change": 1000, "batch_size": 64}
+    shared = {"corruption": None, "early_stopping": True, "n_iter_no_change": 10000}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Training ended after")
         model = AutoencoderTransformer(CODE_OF_SINES, **shared, **parameters, random_state=seed).fit(X)
@@ -118,10 +118,15 @@ def pca_of_sines(X: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]
     return lambda rows: pca.inverse_transform(pca.transform(rows))
 
 
-def network(part: Any, widths: tuple[int, ...], epochs: int, rate: float, alpha: float = 0.1) -> Fit:
+def network(part: Any, widths: tuple[int, ...], epochs: int, rate: float, alpha: float = 0.1, batch: int = 64) -> Fit:
     """Build, train and reconstruct."""
     parameters = {"network": part, "hidden_layer_sizes": widths, "max_iter": epochs, "learning_rate_init": rate}
-    return partial(by_transformer, {**parameters, "alpha": alpha})
+    return partial(by_transformer, {**parameters, "alpha": alpha, "batch_size": batch})
+
+
+def attention(epochs: int) -> Fit:
+    """A network of 16 tokens; small batches, so that there are many steps."""
+    return network(Attention(patch_size=8, sample_shape=SINES), (64, 64), epochs, 0.003, batch=32)
 
 
 # At most ten minutes on two idle cores. More weight decay than by default keeps dense networks from overfitting.
@@ -131,7 +136,7 @@ WAVES: dict[str, Fit] = {
     "dense (512, 256)": network("dense", (512, 256), 600, 0.002, 2.0),
     "dense (512, 256, 128)": network("dense", (512, 256, 128), 600, 0.002, 1.0),
     "recurrent (GRU)": network(Recurrent(cell="gru", bidirectional=True, sample_shape=SINES), (64,), 30, 0.005),
-    "attention": network(Attention(patch_size=4, sample_shape=SINES), (64, 64), 150, 0.003),
+    "attention": attention(200),
 }
 
 

@@ -54,7 +54,7 @@ class PlainAttention(nn.Module):
             for _ in range(2)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(2))
-        self.code, self.decode = nn.Linear(WIDTH, CODE), nn.Linear(CODE, WIDTH)
+        self.code, self.decode = nn.Linear(WIDTH, CODE), nn.Linear(CODE, n_tokens * WIDTH)
 
     def encode(self, rows: Tensor) -> Tensor:
         """(n, n_features) -> (n, code)."""
@@ -64,7 +64,8 @@ class PlainAttention(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Reconstruct."""
-        x = self.layers[1](self.decode(self.encode(rows))[:, None] + self.positions[1])
+        x = self.decode(self.encode(rows)).unflatten(1, self.positions.shape[1:])
+        x = self.layers[1](x + self.positions[1])
         tokens = self.token(self.norms[1](x)).unflatten(2, (SENSORS, PATCH))
         return tokens.transpose(1, 2).flatten(1)
 

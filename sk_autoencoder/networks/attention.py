@@ -99,7 +99,7 @@ class AttentionAutoencoder(Autoencoder):
         self.embedding = _Affine(shape.input_shape[0] * part.patch_size, widths[0], shape, generators)
         self.encoder_layers = _layers(widths, part.n_heads, shape, generators)
         self.to_code = _Affine(widths[-1], shape.n_encoded, shape, generators)
-        self.from_code = _Affine(shape.n_components, widths[-1], shape, generators)
+        self.from_code = _Affine(shape.n_components, self.n_tokens * widths[-1], shape, generators)
         self.decoder_layers = _layers(widths[::-1], part.n_heads, shape, generators)
         self.to_token = _Affine(widths[0], token, shape, generators, _RESIDUAL)
         for name, width in (("encoder_positions", widths[0]), ("decoder_positions", widths[-1])):
@@ -110,10 +110,10 @@ class AttentionAutoencoder(Autoencoder):
 
     @property
     def n_multiplications(self) -> int:
-        """Layers see each token, and tokens see each other."""
-        widths = self.shape.hidden_layer_sizes
+        """Layers see each token, except for the first of the decoder, and tokens see each other."""
+        widths, once = self.shape.hidden_layer_sizes, self.from_code.weight.numel()
         pairs = 4 * self.n_tokens**2 * sum(widths) * self.shape.n_members
-        return self.n_tokens * super().n_multiplications + pairs
+        return self.n_tokens * (super().n_multiplications - once) + once + pairs
 
     @property
     def widest(self) -> int:
@@ -134,7 +134,7 @@ class AttentionAutoencoder(Autoencoder):
     def decode(self, code: Tensor, logits: bool = False) -> Tensor:
         """(n_members, n, n_components) -> (n_members, n, n_features)."""
         n_blocks, n_rows, _ = code.shape
-        x = self.from_code(code).repeat_interleave(self.n_tokens, dim=1)
+        x = self.from_code(code).reshape(n_blocks, n_rows * self.n_tokens, -1)
         x = self._with_positions(x, self.decoder_positions)
         for layer in self.decoder_layers:
             x = layer(x, self.n_tokens, self)
@@ -214,7 +214,8 @@ class Attention(Network):
 
     A sample of shape (sensors, steps) is cut into patches of steps, the tokens. ``hidden_layer_sizes`` are the widths
     of the encoder's layers, and "auto" is (64, 64); the decoder mirrors them. The code is an affine function of the
-    mean of the last layer's tokens. The decoder starts from the code and the position of each token.
+    mean of the last layer's tokens. Each token of the decoder starts as an affine function of the code, with weights of
+    its own, to which its position is added.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def test_is_a_direct_computation(patch_size, positions):
             x = by_hand(layer, x)
         pooled = F.layer_norm(x, x.shape[-1:]).mean(dim=0)
         torch.testing.assert_close(applied(module.to_code, pooled)[0], code)
-        x = applied(module.from_code, code) + module.decoder_positions[0]
+        x = applied(module.from_code, code).view(len(steps), -1) + module.decoder_positions[0]
         for layer in module.decoder_layers:
             x = by_hand(layer, x)
         rebuilt = applied(module.to_token, F.layer_norm(x, x.shape[-1:])).view(len(steps), 2, patch_size)
