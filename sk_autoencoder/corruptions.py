@@ -35,8 +35,8 @@ class Corruption(Part):
         del sample_shape
         return self
 
-    def with_indicators(self) -> Corruption:
-        """Return the corruption for a network that is told which values are missing, NaN."""
+    def with_gaps(self) -> Corruption:
+        """Return the corruption of samples with missing values, NaN."""
         return self
 
     def corrupt(self, X: Any, random_state: Any = None, sample_shape: Any = None) -> np.ndarray:
@@ -104,8 +104,8 @@ class Gaussian(Corruption):
 class Masking(Corruption):
     """Set random values to 0, which is the feature's mean with standard scaling and its minimum with "minmax".
 
-    In an estimator with ``add_indicator=True``, and missing values in its training set, these values become missing:
-    the network gets the mean of the feature, and an indicator of 1.
+    If an estimator has missing values in its training set, these values become missing: the network gets the mean of
+    the feature, later its own reconstruction, and with ``add_indicator=True`` an indicator of 1.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class Masking(Corruption):
         shaped._sides = sides
         return shaped
 
-    def with_indicators(self) -> Masking:
+    def with_gaps(self) -> Masking:
         """Return one whose hidden values become NaN."""
         masking = copy.copy(self)
         masking._as_missing = True

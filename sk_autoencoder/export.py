@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sk_autoencoder.networks.base import filled, with_indicators
+from sk_autoencoder.networks.base import N_COMPLETIONS, filled, with_indicators
 
 
 class Scale(nn.Module):
@@ -53,7 +53,7 @@ class Indicated(nn.Module):
 
 
 class Completed(nn.Module):
-    """Replace the missing values of a network's input, which are filled, by their reconstruction."""
+    """Replace the missing values of a network's input, which are filled, by their reconstruction, several times."""
 
     def __init__(self, values: nn.Module, network: nn.Module, n_features: int):
         super().__init__()
@@ -61,9 +61,11 @@ class Completed(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the input of the network."""
-        seen = self.values(rows)
-        completed = torch.where(rows.isnan(), self.network(seen), seen[..., : self.n_features])
-        return torch.cat([completed, seen[..., self.n_features :]], dim=-1)
+        seen, missing = self.values(rows), rows.isnan()
+        for _ in range(N_COMPLETIONS):
+            values = torch.where(missing, self.network(seen), seen[..., : self.n_features])
+            seen = torch.cat([values, seen[..., self.n_features :]], dim=-1)
+        return seen
 
 
 class Unscale(nn.Module):

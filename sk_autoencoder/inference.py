@@ -20,7 +20,7 @@ from sk_autoencoder.blocks import cut, joined, mean_of_votes, row_product, rows_
 from sk_autoencoder.donors import Completion
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
-from sk_autoencoder.networks.base import with_indicators
+from sk_autoencoder.networks.base import completed, with_indicators
 from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import LARGEST_CELL, Affine
@@ -307,7 +307,7 @@ class Inference:
         rows = with_indicators(rows, blocks.observed, self.shape.indicators)
         if blocks.observed is None or not self.complete.refines:
             return rows
-        return Batch(rows, blocks.rows, observed=blocks.observed).completed(self.network).corrupted
+        return completed(self.network, rows, blocks.observed)
 
     def _batch(self, blocks: Blocks) -> Batch:
         return Batch(self._seen(blocks), blocks.rows, observed=blocks.observed)

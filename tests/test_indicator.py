@@ -88,10 +88,11 @@ class TestInputs:
             np.testing.assert_allclose(decoder(exported), model.inverse_transform(codes), atol=1e-4)
 
     def test_distinguish_a_missing_value_from_the_mean(self, X, model):
-        """The network gets the reconstruction of what it makes of the mean."""
+        """The network gets its reconstruction of its reconstruction of the mean."""
         plain = transformer(add_indicator=False).fit(X)
-        means = np.where(np.isnan(X), np.nanmean(X, axis=0), X)
-        completed = np.where(np.isnan(X), plain.reconstruct(means), X)
+        completed = np.where(np.isnan(X), np.nanmean(X, axis=0), X)
+        for _ in range(2):
+            completed = np.where(np.isnan(X), plain.reconstruct(completed), X)
         np.testing.assert_allclose(plain.transform(X), plain.transform(completed), atol=1e-6)
         completed = np.where(np.isnan(X), model.reconstruct(X), X)
         assert np.abs(model.transform(X) - model.transform(completed)).max() > 1e-3
@@ -147,7 +148,7 @@ class TestCorruptions:
         return batch, values, indicators == 1
 
     def test_masking_hides_values_as_missing_ones(self, X):
-        batch, values, indicators = self.batch(X, Masking(0.5).with_indicators())
+        batch, values, indicators = self.batch(X, Masking(0.5).with_gaps())
         missing = ~batch.observed[0]
         hidden = indicators & ~missing
         assert 0.3 < hidden.float().mean() / (~missing).float().mean() < 0.7
@@ -156,7 +157,7 @@ class TestCorruptions:
         assert torch.equal(values[~indicators], batch.clean[0][~indicators])
 
     def test_masking_hides_spans(self, X):
-        masking = Masking(0.3, span=2).shaped((3, 4)).with_indicators()
+        masking = Masking(0.3, span=2).shaped((3, 4)).with_gaps()
         _, _, indicators = self.batch(np.nan_to_num(X), masking)
         steps = indicators.unflatten(1, (3, 4))
         assert steps.any()
@@ -175,7 +176,7 @@ class TestCorruptions:
         assert torch.equal(indicators, ~batch.observed[0])
 
     def test_hidden_values_stay_in_the_loss(self, X):
-        batch, _, _ = self.batch(X, Masking(0.5).with_indicators())
+        batch, _, _ = self.batch(X, Masking(0.5).with_gaps())
         assert int(batch.observed.sum()) == np.isfinite(X).sum()
         assert batch.clean.shape[-1] == X.shape[1]
 

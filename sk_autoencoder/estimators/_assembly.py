@@ -190,12 +190,9 @@ def training_plan(
     estimator: Any, assembly: Assembly, shape: NetworkShape, mixed_precision: bool, seed: int
 ) -> TrainingPlan:
     """Return the settings of a training with these parts."""
-    corruption = assembly.corruption and assembly.corruption.shaped(shape.sample_shape)
-    if corruption and shape.indicators:
-        corruption = corruption.with_indicators()
     return TrainingPlan(
         loss=assembly.loss,
-        corruption=corruption,
+        corruption=assembly.corruption and assembly.corruption.shaped(shape.sample_shape),
         solver=assembly.solver,
         alpha=float(estimator.alpha),
         mixed_precision=mixed_precision,

@@ -321,7 +321,7 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
         self._affine, self._statistics = affine, replace(statistics, weight=None)
         self._bounds = _assembly.input_bounds(self, assembly, affine, statistics)
         self._streams = False  # whether partial_fit was called
-        self._completes = False  # whether the network was trained on samples with missing values
+        self._completes = False  # whether the network was trained to replace missing values
         net = self._new_net(device)
         if assembly.network.layerwise_pretraining and not net.module_.stages():
             raise ValueError(f"layerwise_pretraining=True is not supported by network={self.network!r}.")
@@ -419,7 +419,7 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
     ) -> None:
         """Train the net. The fitted state is kept after an interrupt or error, unless the loss has diverged."""
         self._before_training(endless)
-        self._completes |= rows.fill is not None
+        self._completes |= rows.fill is not None and self._refines
         try:
             # The backward pass takes twice the time of the forward pass.
             with threads(3 * batch_size * self.net_.module_.n_multiplications, TRAINING_STEP):
@@ -466,6 +466,11 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
         device = torch.device(self.net_.device)
         bounds, check = self._input_bounds(), finite_check(self)
         self._inference = Inference(self.net_.module_, self._affine, bounds, self._completion(device), device, check)
+
+    @property
+    def _refines(self) -> bool:
+        """Whether the network is to replace missing values of its input by their reconstruction."""
+        return True
 
     def _completion(self, device: torch.device) -> Completion:
         """Return a function that replaces missing values in scaled samples after training."""

@@ -76,6 +76,10 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
         self._n_folds = _n_folds(self._shape.n_members, training.groups)
         self._has_groups = training.groups is not None
 
+    @property
+    def _refines(self) -> bool:
+        return not self._chosen_score().uses_references  # otherwise, missing values are those of donors
+
     def _chosen_donors(self, X: np.ndarray) -> np.ndarray | None:
         """Return scaled training samples from which missing values are taken; None if the score stores no samples."""
         if not self._score.uses_references:

@@ -83,7 +83,8 @@ class NetworkShape:
 
 def filled(rows: Tensor, fill: Tensor) -> Tensor:
     """Return rows with other values, (n_features,), in place of missing ones."""
-    return torch.where(rows.isnan(), fill, rows)
+    # torch.where takes three times as long.
+    return rows.nan_to_num(0.0, torch.inf, -torch.inf).add_(rows.isnan() * fill)
 
 
 def with_indicators(values: Tensor, observed: Tensor | None, columns: tuple[int, ...]) -> Tensor:
@@ -96,6 +97,22 @@ def with_indicators(values: Tensor, observed: Tensor | None, columns: tuple[int,
     if observed is None:
         return F.pad(values, (0, len(columns)))
     return torch.cat([values, (~observed[..., columns]).to(values.dtype)], dim=-1)
+
+
+N_COMPLETIONS = 2  # more take more time, and the reconstruction is hardly better
+
+
+@torch.no_grad()
+def completed(network: Autoencoder, inputs: Tensor, known: Tensor) -> Tensor:
+    """Replace missing values of a network's input, which are filled, by their reconstruction, several times.
+
+    ``known`` (..., n_features) says which values are not missing.
+    """
+    values, indicators = inputs.tensor_split([network.shape.n_features], dim=-1)
+    for _ in range(N_COMPLETIONS):
+        values = torch.where(known, values, network(inputs).to(values.dtype))
+        inputs = torch.cat([values, indicators], dim=-1) if network.shape.indicators else values
+    return inputs
 
 
 _NORMALISE_BATCHES = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

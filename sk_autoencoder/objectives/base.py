@@ -84,24 +84,6 @@ class Batch:
         """Overwrite the tensors with those of a batch of the same shape."""
         foreach_copy(self.tensors, other.tensors)
 
-    @torch.no_grad()
-    def completed(self, network: Autoencoder) -> Batch:
-        """Replace missing values of the input by the network's reconstruction of this input."""
-        if self.labelled is not None:
-            return replace(replace(self, labelled=None).completed(network), labelled=self.labelled.completed(network))
-        if self.observed is None:
-            return self
-        observed, shape = self.observed, network.shape
-
-        def complete(inputs: Tensor) -> Tensor:
-            code = network.encode(inputs)[..., : shape.n_components]
-            values, indicators = inputs.split([shape.n_features, len(shape.indicators)], dim=-1)
-            values = torch.where(observed, values, network.decode(code).to(values.dtype))
-            return torch.cat([values, indicators], dim=-1) if shape.indicators else values
-
-        uncorrupted = None if self.uncorrupted is None else complete(self.uncorrupted)
-        return replace(self, corrupted=complete(self.corrupted), uncorrupted=uncorrupted)
-
     def gather(self, index: Tensor) -> Batch:
         """Select other samples for each member, with positions (n_members, n_selected)."""
 
@@ -154,12 +136,11 @@ class Batch:
         """Return the derivative of ``over_all(error)`` with respect to each value of ``error``."""
         if self.observed is None and self.weight is None:
             return 1 / error[0].numel()
-        share = torch.full_like(error[..., :1], 1 / len(self))
+        share = error.new_tensor(1 / len(self))
         if self.weight is not None:
-            share = (self.weight / self.weight.sum(dim=1, keepdim=True))[..., None]
-        if self.observed is None:
-            return share / error.shape[-1]
-        return torch.where(self.observed, share / self.observed.sum(dim=-1, keepdim=True).clamp(min=1), 0)
+            share = self.weight / self.weight.sum(dim=1, keepdim=True)
+        of_value = (share / self.n_values)[..., None]
+        return of_value if self.observed is None else self.observed * of_value
 
 
 # On CPUs, torch splits longer sums to one number between threads: the last bits depend on their number.

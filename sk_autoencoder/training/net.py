@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 from sk_autoencoder._torch import has_hooks
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import LOSSES, Loss
+from sk_autoencoder.networks.base import completed
 from sk_autoencoder.objectives import Batch, Evaluation
 from sk_autoencoder.solvers import FusedAdam, Solver
 from sk_autoencoder.training.callbacks import MeanOfChunks, StopTraining
@@ -30,7 +31,7 @@ from sk_autoencoder.training.trimming import Trimming
 __all__ = ["AutoencoderNet", "StopTraining", "TrainingPlan"]
 
 
-_COMPLETED_FROM = 0.7  # earlier, a training takes more time, and the reconstruction is hardly better
+_COMPLETED_FROM = 0.6  # earlier, a training takes more time, and the reconstruction is hardly better
 _SMALLEST_NORM = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 
 
@@ -189,6 +190,7 @@ class AutoencoderNet(NeuralNet):
             single_steps=self._overridden("on_batch_begin", "on_batch_end"),
             fewest=self.module_.fewest_rows,
             keeps_uncorrupted=self.criterion_.uses_uncorrupted,
+            complete=self._complete,
         )
         self.module_.noise = batches.noise
         self.total_steps_ = self.max_epochs * len(batches)
@@ -235,8 +237,7 @@ class AutoencoderNet(NeuralNet):
         """Evaluate a chunk without training."""
         del fit_params
         self._set_training(False)
-        if self.completes_:
-            batch = batch.completed(self.module_)
+        batch = self._completed(batch)
         with torch.set_grad_enabled(self.criterion_.uses_gradients):
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         self._accumulate("valid", evaluation, batch)
@@ -248,8 +249,7 @@ class AutoencoderNet(NeuralNet):
     def evaluation_step(self, batch: Batch, training: bool = False) -> Tensor:
         """Reconstruct a chunk, for skorch callbacks that predict."""
         self._set_training(training)
-        if self.completes_:
-            batch = batch.completed(self.module_)
+        batch = self._completed(batch)
         with torch.set_grad_enabled(training):
             return self.module_(batch.corrupted).transpose(0, 1)
 
@@ -258,7 +258,6 @@ class AutoencoderNet(NeuralNet):
         if self._trimming is not None:
             with self._precision():
                 batch = self._trimming(batch, self.criterion_, self.plan.loss)
-        batch = self._completed(batch)
         evaluation = self._update(batch)
         self._accumulate("train", evaluation, batch)
         if self._trimming is not None:
@@ -323,15 +322,19 @@ class AutoencoderNet(NeuralNet):
         """Fraction of the training steps that are done; 1 if their number is unknown."""
         return 1.0 if self.endless_ else self.steps_done_ / self.total_steps_
 
-    def _completed(self, batch: Batch) -> Batch:
-        """Late in the training, replace missing values of the input by their reconstruction."""
+    def _complete(self, inputs: Tensor, known: Tensor) -> Tensor:
+        """Late in the training, replace missing values of the input of a chunk by their reconstruction."""
         if not self.completes_ or self._progress < _COMPLETED_FROM:
-            return batch
+            return inputs
         self._set_training(False)  # no dropout, and normalization is not updated twice
         with self._precision():
-            batch = batch.completed(self.module_)
-        self._set_training(True)
-        return batch
+            return completed(self.module_, inputs, known)
+
+    def _completed(self, batch: Batch) -> Batch:
+        """Replace missing values of the input of samples that are not trained on."""
+        if not self.completes_ or batch.observed is None:
+            return batch
+        return replace(batch, corrupted=completed(self.module_, batch.corrupted, batch.observed))
 
     def _follow_schedule(self) -> None:
         """Set the rate of the next step. A rate that a callback has set stays, and the rest is left to callbacks."""

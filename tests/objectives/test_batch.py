@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sk_autoencoder.networks import NetworkShape
+from sk_autoencoder.networks.base import completed
 from sk_autoencoder.objectives import Batch
 
 N_MEMBERS, N_SAMPLES, N_FEATURES = 2, 5, 3
@@ -59,27 +60,24 @@ def test_parts_keep_what_is_known_of_their_samples(batch):
 
 
 class Halved(torch.nn.Module):
-    """Two components of the input, reconstructed as half of the first one."""
+    """Each feature is reconstructed as half of the first input."""
 
     shape = NetworkShape(N_FEATURES, 2, 4, (), "identity", "identity", indicators=(1,))
 
-    def encode(self, rows):
+    def forward(self, rows):
         assert rows.shape[-1] == N_FEATURES + 1
-        return rows[..., :3]
-
-    def decode(self, code):
-        assert code.shape[-1] == 2
-        return code[..., :1].expand(*code.shape[:-1], N_FEATURES) / 2
+        return rows[..., :1].expand(*rows.shape[:-1], N_FEATURES) / 2
 
 
 def test_missing_inputs_become_their_reconstruction(batch):
     seen = torch.cat([batch.corrupted, torch.full_like(batch.clean[..., :1], 7.0)], dim=-1)
-    completed = replace(batch, corrupted=seen).completed(Halved()).corrupted
     observed = torch.ones_like(batch.clean, dtype=torch.bool) if batch.observed is None else batch.observed
-    assert torch.equal(completed[..., :N_FEATURES][observed], batch.corrupted[observed])
-    expected = (batch.corrupted[..., :1] / 2).expand_as(batch.corrupted)
-    assert torch.equal(completed[..., :N_FEATURES][~observed], expected[~observed])
-    assert torch.equal(completed[..., N_FEATURES:], seen[..., N_FEATURES:])
+    found = completed(Halved(), seen, observed)
+    assert torch.equal(found[..., :N_FEATURES][observed], batch.corrupted[observed])
+    first = torch.where(observed, batch.corrupted, batch.corrupted[..., :1] / 2)[..., :1]
+    expected = (first / 2).expand_as(batch.corrupted)
+    assert torch.equal(found[..., :N_FEATURES][~observed], expected[~observed])
+    assert torch.equal(found[..., N_FEATURES:], seen[..., N_FEATURES:])
 
 
 def test_means(batch, error):
