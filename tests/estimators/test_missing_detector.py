@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 from sk_autoencoder import AutoencoderOutlierDetector
-from sk_autoencoder.donors import Donors, choose_donors
+from sk_autoencoder.donors import Donors, Means, choose_donors
 from sk_autoencoder.scores import SCORES
 
 N_SAMPLES, N_FEATURES = 400, 8
@@ -122,6 +122,12 @@ class TestScores:
 
 
 class TestTraining:
+    @pytest.mark.parametrize(("score", "completes"), [("combined", False), ("reconstruction", True)])
+    def test_network_replaces_missing_values_only_if_the_score_has_no_donors(self, score, completes, X):
+        model = detector(outlier_score=score).fit(X)
+        assert model.net_.completes_ == completes
+        assert isinstance(model._inference.complete, Means if completes else Donors)
+
     def test_training_samples_are_recognised(self, model, X):
         np.testing.assert_array_equal(model.score_samples(X), model.training_scores_)
         np.testing.assert_array_equal(clone(model).fit_predict(X), model.predict(X))

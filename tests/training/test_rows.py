@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sk_autoencoder import AutoencoderTransformer
-from sk_autoencoder.corruptions import Gaussian
+from sk_autoencoder.corruptions import Gaussian, Masking
 from sk_autoencoder.scaling import Affine
 from sk_autoencoder.training import rows as engine
 from sk_autoencoder.training.rows import RowDataset, Scaler, TrainingBatches, ValidationBatches
@@ -288,3 +288,48 @@ def test_inputs_without_corruption_come_on_request():
     assert torch.equal(kept.uncorrupted, kept.clean)
     assert not torch.equal(kept.corrupted, kept.clean)
     assert next(iter(batches(numbered(6), corruption=Gaussian(1.0)))).uncorrupted is None
+
+
+class TestInputsOfSamplesWithGaps:
+    """``complete`` gets the filled input of a whole chunk, and says what the network gets."""
+
+    @staticmethod
+    def gaps(**options):
+        X = np.random.default_rng(0).normal(size=(40, 3))
+        X[::3, 1] = np.nan
+        dataset = RowDataset(X, scaler(np.zeros(3), np.ones(3)), fill=torch.full((3,), 9.0, dtype=torch.float64))
+        return batches(dataset, batch_size=10, **options)
+
+    @pytest.mark.parametrize("single_steps", [False, True])
+    def test_are_completed_once_a_chunk(self, single_steps):
+        calls = []
+
+        def complete(inputs, known):
+            calls.append(known)
+            return torch.where(known, inputs, 7.0)
+
+        found = list(self.gaps(complete=complete, single_steps=single_steps))
+        assert len(found) == (4 if single_steps else 1)
+        assert [known.shape for known in calls] == [(1, 40, 3)]
+        for batch in found:
+            assert (batch.corrupted[~batch.observed] == 7).all()
+            assert (batch.clean[~batch.observed] == 9).all()
+            assert torch.equal(batch.corrupted[batch.observed], batch.clean[batch.observed])
+
+    def test_what_masking_hides_is_missing_but_stays_in_the_loss(self):
+        def complete(inputs, known):
+            assert torch.equal(known, inputs != 9)
+            return inputs
+
+        (batch,) = self.gaps(complete=complete, corruption=Masking(0.5))
+        hidden = (batch.corrupted == 9) & batch.observed
+        assert 0.3 < hidden.double().mean() < 0.6
+        assert torch.equal(batch.corrupted[~hidden], batch.clean[~hidden])
+
+    def test_uncorrupted_samples_are_completed_too(self):
+        def complete(inputs, known):
+            return torch.where(known, inputs, 7.0)
+
+        (batch,) = self.gaps(complete=complete, corruption=Gaussian(), keeps_uncorrupted=True)
+        assert torch.equal(batch.uncorrupted[~batch.observed], batch.corrupted[~batch.observed])
+        assert (batch.uncorrupted[~batch.observed] == 7).all()
