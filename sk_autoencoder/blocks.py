@@ -115,8 +115,10 @@ def cellwise(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     instructions. So the cells beyond a multiple of four threads' registers are computed by one thread, separately.
     """
     n_cells = tensors[0].numel()
+    if n_cells < _CELLS_OF_ONE_THREAD:
+        return function(*tensors)
     n_rest = n_cells % _CELLS_OF_THREADS
-    shared = tensors[0].device.type == "cpu" and n_cells >= _CELLS_OF_ONE_THREAD and torch.get_num_threads() > 1
+    shared = tensors[0].device.type == "cpu" and torch.get_num_threads() > 1
     if not (shared and n_rest):
         return function(*tensors)
     flat = [tensor.flatten() for tensor in tensors]

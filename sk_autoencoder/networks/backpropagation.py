@@ -57,7 +57,7 @@ def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Kernels compute whole vectors of a row, and take three times as long for 10 columns as for 10 rows.
     """
-    if left.device.type == "cpu" and right.shape[2] < MULTIPLE < left.shape[1]:
+    if right.size(2) < MULTIPLE < left.size(1) and left.device.type == "cpu":
         return _product(right.mT, left.mT, None if bias is None else bias.mT).mT.contiguous()
     return torch.bmm(left, right) if bias is None else torch.baddbmm(bias, left, right)
 
