@@ -1,7 +1,8 @@
 """Rules that choose the threshold of an outlier detector without labels.
 
 A rule gets the outlier scores of the training samples and of held-out samples (larger = more outlying), and returns the
-threshold. A sample is an outlier if its score exceeds the threshold by more than rounding errors.
+threshold. A sample is an outlier if its score exceeds the threshold by more than rounding errors. A rule may also use
+what the components of the score say about the training samples, see ``Evidence``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,27 @@ from sk_autoencoder._parts import Part
 from sk_autoencoder._rounding import rounding
 from sk_autoencoder._validation import reals
 
-__all__ = ["THRESHOLDS", "Auto", "Conformal", "Hampel", "Quantile", "Tail", "Threshold"]
+__all__ = ["THRESHOLDS", "Auto", "Conformal", "Evidence", "Hampel", "Quantile", "Tail", "Threshold"]
+
+
+class Evidence(NamedTuple):
+    """How many training samples are isolated from the others, and why.
+
+    Samples that break the dependence of the features have unusual residuals. Extreme samples of a distribution with
+    long tails have unusual values of single features instead. So outliers are likely if there are more of the former.
+    A sample of both kinds counts twice; both counts are 0 if the score does not say.
+    """
+
+    by_residual: float = 0
+    by_tails: float = 0
+
+    def of_outliers(self, n_samples: int) -> bool:
+        """Whether there are outliers among so many training samples."""
+        difference = self.by_residual - self.by_tails
+        return self.by_residual >= _FEWEST_OUTLIERS and difference >= _SHARE_OF_OUTLIERS * n_samples
+
+
+_FEWEST_OUTLIERS, _SHARE_OF_OUTLIERS = 5, 0.005
 
 
 class Threshold(Part):
@@ -29,6 +50,14 @@ class Threshold(Part):
 
         ``scores`` are those of all training samples, ``held_out`` those of samples by members not trained on them.
         """
+
+    def with_evidence(self, scores: np.ndarray, held_out: np.ndarray, evidence: Evidence) -> float:
+        """Return the threshold, given what the components of the score say about the training samples.
+
+        By default, this is not used.
+        """
+        del evidence
+        return self(scores, held_out)
 
 
 class Quantile(Threshold):
@@ -188,22 +217,27 @@ def exponential_tail(values: np.ndarray) -> ExponentialTail:
 
 
 class Auto(Threshold):
-    """Quantile of an exponential distribution fitted to the upper half of the held-out scores.
+    """About 1 % of normal samples, or ``Tail()`` if the components of the score agree that there are outliers.
 
-    The distribution is fitted between the median and the 90th percentile, and is therefore robust to up to 10 % of
-    outliers. It suits scores that are surprises, such as the default score. The threshold is lowered so that at least
-    one training sample is an outlier, unless more than 10 % of the held-out samples would exceed it.
+    The first threshold is the quantile of an exponential distribution, fitted to the held-out scores between the median
+    and the 90th percentile. It suits scores that are surprises, such as the default score. It is lowered so that at
+    least one training sample is an outlier, unless more than 10 % of the held-out samples would exceed it.
+
+    The second threshold is used, if it is lower, where more training samples are isolated and have unusual residuals
+    than are isolated and have unusual values of single features: at least 0.5 % of all samples more, and at least 5
+    with unusual residuals. "Isolated" and "unusual" are scores that 3.5 % of normal samples exceed. This needs a score
+    with the components ``ResidualDistance``, "sample_isolation" and "feature_tails", as in the default.
 
     Parameters
     ----------
-    alpha : float in (0, 0.5), default=0.02
-        Fraction of samples above the threshold if the distribution is exponential. The default score has a lighter
-        tail: about 1 % of normal samples are above the threshold.
+    alpha : float in (0, 0.5), default=0.015
+        Fraction of samples above the first threshold if the distribution is exponential. The default score has a
+        lighter tail: at most about 1 % of normal samples are above the threshold.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [reals(0, 0.5, closed="neither")]}
 
-    def __init__(self, alpha: float = 0.02):
+    def __init__(self, alpha: float = 0.015):
         self.alpha = alpha
 
     def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
@@ -211,6 +245,11 @@ class Auto(Threshold):
         limit = exponential_tail(held_out).limit(self.alpha)
         below_largest = float(scores.max() - 2 * rounding(scores.max()))
         return min(limit, max(below_largest, Conformal(_MOST_ALARMS)(scores, held_out)))
+
+    def with_evidence(self, scores: np.ndarray, held_out: np.ndarray, evidence: Evidence) -> float:
+        """Return the threshold without evidence, or that of ``Tail()`` if it is lower and there are outliers."""
+        limit = self(scores, held_out)
+        return min(limit, Tail()(scores, held_out)) if evidence.of_outliers(len(scores)) else limit
 
 
 _MOST_ALARMS = 0.1  # largest false alarm rate that lowering the threshold to the largest training score may cause

@@ -195,6 +195,21 @@ class Combined(OutlierScore):
         mean, places = self.mean_of_largest(votes), self._extremes()
         return torch.maximum(mean, _at_least_median(votes[..., places]).amax(dim=-1)) if places else mean
 
+    def evidence(self, votes: Tensor) -> Tensor:
+        """Return which samples are unusual by isolation and residual, and which by isolation and feature tails."""
+        unusual = self.unusual(votes)
+        if not {SampleIsolation, ResidualDistance, FeatureTails} <= set(unusual):
+            return super().evidence(votes)
+        others = torch.stack([unusual[ResidualDistance], unusual[FeatureTails]], dim=-1)
+        return others & unusual[SampleIsolation][..., None]
+
+    def unusual(self, votes: Tensor) -> dict[type[OutlierScore], Tensor]:
+        """Return which samples are unusual by each kind of component, those of nested Combined scores included."""
+        found: dict[type[OutlierScore], Tensor] = {}
+        for component, own in self._split_bounded(votes):
+            found |= component.unusual(own)
+        return found
+
     def mean_of_largest(self, votes: Tensor) -> Tensor:
         """Return the mean of the largest surprises; NaN is replaced by log(2)."""
         surprises, n_largest = self._surprises(votes)
@@ -334,6 +349,11 @@ class _Surprise:
         addends = (addends / addends.amax(dim=-1, keepdim=True)).square()
         return votes[..., None] * (addends / addends.sum(dim=-1, keepdim=True))[..., None, :]
 
+    def unusual(self, votes: Tensor) -> dict[type[OutlierScore], Tensor]:
+        """Return which samples have a surprise that 3.5 % of held-out samples exceed."""
+        limit = votes.new_tensor(_UNUSUAL)
+        return {type(self.score): votes[..., 0] > (damp(limit) if self.damped else limit)}
+
     def mean_of_largest(self, votes: Tensor) -> Tensor:
         """Return the only surprise."""
         return votes[..., 0]
@@ -374,6 +394,7 @@ _TAIL = ExponentialTail._fields  # start, scale, base
 _OF_SURPRISE = (*_TAIL, "lowest", "excess")  # entries of a state that are not the score's own
 _MEDIAN_SURPRISE = log(2)  # surprise of the median held-out sample
 _P80_SURPRISE, _P90_SURPRISE = log(5), log(10)  # surprises of percentiles of held-out samples
+_UNUSUAL = -log(0.035)
 _MOST_OUTLIERS = 0.02  # fraction of the held-out samples whose excess is limited
 _SMALLEST_EXCESS = 0.75
 _SCORED_AT_ONCE = 1 << 8  # held-out samples of each member, to save memory
