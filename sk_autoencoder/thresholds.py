@@ -22,11 +22,11 @@ __all__ = ["THRESHOLDS", "Auto", "Conformal", "Evidence", "Hampel", "Quantile", 
 
 
 class Evidence(NamedTuple):
-    """How many training samples are isolated from the others, and why.
+    """How many training samples are isolated, and unusual by their residual, or by values of single features.
 
-    Samples that break the dependence of the features have unusual residuals. Extreme samples of a distribution with
-    long tails have unusual values of single features instead. So outliers are likely if there are more of the former.
-    A sample of both kinds counts twice; both counts are 0 if the score does not say.
+    Extreme samples of a distribution with long tails have unusual values of single features. Outliers among the
+    training samples have unusual residuals, so there are more of this kind. A sample can be of both kinds, and counts
+    by a weight between 0 and 1, see ``OutlierScore.evidence``.
     """
 
     by_residual: float = 0
@@ -34,11 +34,10 @@ class Evidence(NamedTuple):
 
     def of_outliers(self, n_samples: int) -> bool:
         """Whether there are outliers among so many training samples."""
-        difference = self.by_residual - self.by_tails
-        return self.by_residual >= _FEWEST_OUTLIERS and difference >= _SHARE_OF_OUTLIERS * n_samples
+        return self.by_residual >= _FEWEST and self.by_residual - self.by_tails >= _SMALLEST_DIFFERENCE * n_samples
 
 
-_FEWEST_OUTLIERS, _SHARE_OF_OUTLIERS = 5, 0.005
+_FEWEST, _SMALLEST_DIFFERENCE = 6, 0.006
 
 
 class Threshold(Part):
@@ -224,9 +223,10 @@ class Auto(Threshold):
     least one training sample is an outlier, unless more than 10 % of the held-out samples would exceed it.
 
     The second threshold is used, if it is lower, where more training samples are isolated and have unusual residuals
-    than are isolated and have unusual values of single features: at least 0.5 % of all samples more, and at least 5
-    with unusual residuals. "Isolated" and "unusual" are scores that 3.5 % of normal samples exceed. This needs a score
-    with the components ``ResidualDistance``, "sample_isolation" and "feature_tails", as in the default.
+    than are isolated and have unusual values of single features: at least 0.6 % of all samples more, and at least 6
+    with unusual residuals. A sample counts fully if 1.5 % of normal samples or fewer have such a score, and not at all
+    if it is more than 7 %. This needs a score with the components ``ResidualDistance``, "sample_isolation" and
+    "feature_tails", as in the default; otherwise the first threshold is used.
 
     Parameters
     ----------

@@ -89,11 +89,11 @@ class OutlierScore(Part):
         return votes[..., 0]
 
     def evidence(self, votes: Tensor) -> Tensor:
-        """Return which samples are isolated and have unusual residuals, and which have unusual values of features.
+        """Return how far samples are isolated and have unusual residuals, or unusual values of single features.
 
-        From votes averaged over the members, (..., n_votes) -> (..., 2). No sample is either by default.
+        From votes averaged over the members, (..., n_votes) -> (..., 2), numbers between 0 and 1: 0 by default.
         """
-        return votes.new_zeros(*votes.shape[:-1], 2, dtype=torch.bool)
+        return votes.new_zeros(*votes.shape[:-1], 2)
 
     def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the contribution of each feature to each vote, (n_members, n, n_votes, n_features)."""
