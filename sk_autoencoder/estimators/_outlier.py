@@ -88,7 +88,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Rule for the threshold of outlier scores. A float in (0, 0.5] is the fraction of outliers in the training set.
         "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the scores of held-out
-        samples. With ``novelty=True``, "auto" is ``Conformal()``.
+        samples. "auto" flags about 1 % of clean samples, or is "tail" if components of the score agree that there are
+        outliers. With ``novelty=True``, "auto" is ``Conformal()``.
     novelty : bool, default=False
         Whether all training samples are inliers, as in novelty detection in the sense of scikit-learn's user guide.
         True selects other defaults: "combined" compares with more training samples, without isolation and damping,
