@@ -27,13 +27,32 @@ class Evidence(NamedTuple):
     Extreme samples of a distribution with long tails have unusual values of single features. Outliers among the
     training samples have unusual residuals, so there are more of this kind. A sample can be of both kinds, and counts
     by a weight between 0 and 1, see ``OutlierScore.evidence``.
+
+    Parameters
+    ----------
+    by_residual : float, default=0
+        Number of isolated samples with unusual residuals.
+    by_tails : float, default=0
+        Number of isolated samples with unusual values of single features.
     """
 
     by_residual: float = 0
     by_tails: float = 0
 
     def of_outliers(self, n_samples: int) -> bool:
-        """Whether there are outliers among so many training samples."""
+        """Tell whether there are outliers among the training samples.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of training samples.
+
+        Returns
+        -------
+        found : bool
+            True if there are at least 6 samples with unusual residuals, and more than those with unusual values of
+            single features by at least 0.6 % of all samples.
+        """
         return self.by_residual >= _FEWEST and self.by_residual - self.by_tails >= _SMALLEST_DIFFERENCE * n_samples
 
 
