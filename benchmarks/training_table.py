@@ -22,14 +22,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from sklearn.datasets import load_breast_cancer, make_blobs
 from sklearn.metrics import average_precision_score
 
 from benchmarks.false_alarms import SAMPLERS
 from benchmarks.outliers import PEERS, Detector
 from sk_autoencoder import AutoencoderOutlierDetector
 from sk_autoencoder.scores import Combined
-from tests.estimators.training_tables import DAMAGE, houses
+from tests.estimators.training_tables import DAMAGE, contaminated, houses
 
 SIZES = {300: (0.05, 0.1), 1000: (0.01, 0.05)}
 MOVES = (1e-7, 1e-4, 1e-2)
@@ -61,20 +60,6 @@ def moved(draw: int) -> Iterator[Row]:
             step = X.std(axis=0) * rng.choice([-1, 1], X.shape)
             model = AutoencoderOutlierDetector(contamination=0.05, random_state=draw).fit(X)
             yield {"table": name, "n": n} | {f"by {m:g}": np.mean(model.predict(X + m * step) == -1) for m in MOVES}
-
-
-def contaminated(draw: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield a name, samples, and which are outliers."""
-    rng = np.random.default_rng(draw)
-    X, y = load_breast_cancer(return_X_y=True)
-    malignant = rng.permutation(np.flatnonzero(y == 0))[:20]
-    yield "benign and 20 malignant", np.concatenate([X[y == 1], X[malignant]]), np.arange((y == 1).sum() + 20) >= 357
-    tables = [houses(300, 15, damage, 3 * draw + place) for place, damage in enumerate(DAMAGE)]
-    X, y = (np.concatenate(parts) for parts in zip(*tables, strict=True))
-    yield "houses, 5 % damaged", X, y.astype(bool)
-    X, _ = make_blobs(475, centers=3, random_state=draw)
-    X = np.concatenate([X, rng.uniform(X.min(axis=0), X.max(axis=0), (25, 2))])
-    yield "blobs and 5 % uniform", X, np.arange(500) >= 475
 
 
 def auto(draw: int) -> Iterator[Row]:

@@ -1,7 +1,8 @@
 """Rules that choose the threshold of an outlier detector without labels.
 
 A rule gets the outlier scores of the training samples and of held-out samples (larger = more outlying), and returns the
-threshold. A sample is an outlier if its score exceeds the threshold by more than rounding errors.
+threshold. A sample is an outlier if its score exceeds the threshold by more than rounding errors. A rule may also use
+what the components of the score say about the training samples, see ``Evidence``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,45 @@ from sk_autoencoder._parts import Part
 from sk_autoencoder._rounding import rounding
 from sk_autoencoder._validation import reals
 
-__all__ = ["THRESHOLDS", "Auto", "Conformal", "Hampel", "Quantile", "Tail", "Threshold"]
+__all__ = ["THRESHOLDS", "Auto", "Conformal", "Evidence", "Hampel", "Quantile", "Tail", "Threshold"]
+
+
+class Evidence(NamedTuple):
+    """How many training samples are isolated, and unusual by their residual, or by values of single features.
+
+    Extreme samples of a distribution with long tails have unusual values of single features. Outliers among the
+    training samples have unusual residuals, so there are more of this kind. A sample can be of both kinds, and counts
+    by a weight between 0 and 1, see ``OutlierScore.evidence``.
+
+    Parameters
+    ----------
+    by_residual : float, default=0
+        Number of isolated samples with unusual residuals.
+    by_tails : float, default=0
+        Number of isolated samples with unusual values of single features.
+    """
+
+    by_residual: float = 0
+    by_tails: float = 0
+
+    def of_outliers(self, n_samples: int) -> bool:
+        """Tell whether there are outliers among the training samples.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of training samples.
+
+        Returns
+        -------
+        found : bool
+            True if there are at least 6 samples with unusual residuals, and more than those with unusual values of
+            single features by at least 0.6 % of all samples.
+        """
+        return self.by_residual >= _FEWEST and self.by_residual - self.by_tails >= _SMALLEST_DIFFERENCE * n_samples
+
+
+_FEWEST, _SMALLEST_DIFFERENCE = 6, 0.006
 
 
 class Threshold(Part):
@@ -29,6 +68,14 @@ class Threshold(Part):
 
         ``scores`` are those of all training samples, ``held_out`` those of samples by members not trained on them.
         """
+
+    def with_evidence(self, scores: np.ndarray, held_out: np.ndarray, evidence: Evidence) -> float:
+        """Return the threshold, given what the components of the score say about the training samples.
+
+        By default, this is not used.
+        """
+        del evidence
+        return self(scores, held_out)
 
 
 class Quantile(Threshold):
@@ -188,22 +235,28 @@ def exponential_tail(values: np.ndarray) -> ExponentialTail:
 
 
 class Auto(Threshold):
-    """Quantile of an exponential distribution fitted to the upper half of the held-out scores.
+    """About 1 % of normal samples, or ``Tail()`` if the components of the score agree that there are outliers.
 
-    The distribution is fitted between the median and the 90th percentile, and is therefore robust to up to 10 % of
-    outliers. It suits scores that are surprises, such as the default score. The threshold is lowered so that at least
-    one training sample is an outlier, unless more than 10 % of the held-out samples would exceed it.
+    The first threshold is the quantile of an exponential distribution, fitted to the held-out scores between the median
+    and the 90th percentile. It suits scores that are surprises, such as the default score. It is lowered so that at
+    least one training sample is an outlier, unless more than 10 % of the held-out samples would exceed it.
+
+    The second threshold is used, if it is lower, where more training samples are isolated and have unusual residuals
+    than are isolated and have unusual values of single features: at least 0.6 % of all samples more, and at least 6
+    with unusual residuals. A sample counts fully if 1.5 % of normal samples or fewer have such a score, and not at all
+    if it is more than 7 %. This needs a score with the components ``ResidualDistance``, "sample_isolation" and
+    "feature_tails", as in the default; otherwise the first threshold is used.
 
     Parameters
     ----------
-    alpha : float in (0, 0.5), default=0.02
-        Fraction of samples above the threshold if the distribution is exponential. The default score has a lighter
-        tail: about 1 % of normal samples are above the threshold.
+    alpha : float in (0, 0.5), default=0.015
+        Fraction of samples above the first threshold if the distribution is exponential. The default score has a
+        lighter tail: at most about 1 % of normal samples are above the threshold.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"alpha": [reals(0, 0.5, closed="neither")]}
 
-    def __init__(self, alpha: float = 0.02):
+    def __init__(self, alpha: float = 0.015):
         self.alpha = alpha
 
     def __call__(self, scores: np.ndarray, held_out: np.ndarray) -> float:
@@ -211,6 +264,11 @@ class Auto(Threshold):
         limit = exponential_tail(held_out).limit(self.alpha)
         below_largest = float(scores.max() - 2 * rounding(scores.max()))
         return min(limit, max(below_largest, Conformal(_MOST_ALARMS)(scores, held_out)))
+
+    def with_evidence(self, scores: np.ndarray, held_out: np.ndarray, evidence: Evidence) -> float:
+        """Return the threshold without evidence, or that of ``Tail()`` if it is lower and there are outliers."""
+        limit = self(scores, held_out)
+        return min(limit, Tail()(scores, held_out)) if evidence.of_outliers(len(scores)) else limit
 
 
 _MOST_ALARMS = 0.1  # largest false alarm rate that lowering the threshold to the largest training score may cause

@@ -9,6 +9,7 @@ from sk_autoencoder.thresholds import (
     THRESHOLDS,
     Auto,
     Conformal,
+    Evidence,
     Hampel,
     Quantile,
     Tail,
@@ -71,7 +72,7 @@ def test_clones(rule):
 @each_rule
 def test_reads_the_scores_it_says(rule):
     """A share of the training rows is a quantile of these; the other rules see held-out rows alone."""
-    scores, held_out = draw(stats.norm(), 200), draw(stats.norm(), 100, seed=1)
+    scores, held_out = draw(stats.expon(), 200), draw(stats.expon(), 100, seed=1)
     moved_scores = rule(scores + 1, held_out) != rule(scores, held_out)
     moved_held_out = rule(scores, held_out + 1) != rule(scores, held_out)
     assert (moved_scores, moved_held_out) == ((True, False) if isinstance(rule, Quantile) else (False, True))
@@ -201,7 +202,7 @@ def test_wrong_levels(rule):
 class TestAuto:
     def test_exponential_scores(self):
         scores = np.random.default_rng(0).exponential(2.0, size=20_000) + 5
-        for rule, alpha in ((Auto(0.01), 0.01), (Auto(), 0.02), (Auto(0.05), 0.05)):
+        for rule, alpha in ((Auto(0.01), 0.01), (Auto(), 0.015), (Auto(0.05), 0.05)):
             assert (scores > rule(scores, scores)).mean() == pytest.approx(alpha, rel=0.25)
 
     def test_outliers_hardly_move_it(self):
@@ -215,6 +216,25 @@ class TestAuto:
         assert (scores > Auto()(scores, scores)).sum() == 1
         tied = np.r_[scores, [1.0] * 50]  # unless a tenth are as strange
         assert (tied > Auto()(tied, tied)).sum() == 0
+
+    def test_evidence_of_outliers(self):
+        scores = np.random.default_rng(0).exponential(size=1000)
+        few, many = Auto()(scores, scores), Tail()(scores, scores)
+        assert many < few
+        for evidence, expected in (
+            (Evidence(9.0, 2.5), many),
+            (Evidence(9.0, 3.5), few),  # less than .6 % more
+            (Evidence(5.9, -1.0), few),  # fewer than 6
+            (Evidence(), few),
+        ):
+            assert Auto().with_evidence(scores, scores, evidence) == expected
+        assert Auto(0.2).with_evidence(scores, scores, Evidence(9, 0)) == Auto(0.2)(scores, scores)
+
+    @each_rule
+    def test_other_rules_use_no_evidence(self, rule):
+        scores = np.random.default_rng(0).exponential(size=1000)
+        if not isinstance(rule, Auto):
+            assert rule.with_evidence(scores, scores, Evidence(100, 0)) == rule(scores, scores)
 
     def test_tied_scores_are_left_out_of_the_law(self):
         """Six of ten samples are identical; the others follow an exponential law above them."""

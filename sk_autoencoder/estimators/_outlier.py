@@ -35,7 +35,7 @@ from sk_autoencoder.scores import SCORES, OutlierScore
 from sk_autoencoder.scores.base import State
 from sk_autoencoder.scores.combined import name_of
 from sk_autoencoder.solvers import Solver
-from sk_autoencoder.thresholds import THRESHOLDS, Threshold
+from sk_autoencoder.thresholds import THRESHOLDS, Evidence, Threshold
 
 
 def _explains_no_features(estimator: AutoencoderOutlierDetector) -> str | None:
@@ -88,7 +88,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
         Rule for the threshold of outlier scores. A float in (0, 0.5] is the fraction of outliers in the training set.
         "auto" is ``Auto()``, "tail" is ``Tail()`` and "conformal" is ``Conformal()``; they use the scores of held-out
-        samples. With ``novelty=True``, "auto" is ``Conformal()``.
+        samples. "auto" flags about 1 % of clean samples, or is "tail" if components of the score agree that there are
+        outliers. With ``novelty=True``, "auto" is ``Conformal()``.
     novelty : bool, default=False
         Whether all training samples are inliers, as in novelty detection in the sense of scikit-learn's user guide.
         True selects other defaults: "combined" compares with more training samples, without isolation and damping,
@@ -430,7 +431,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         self._fit(training, X_val, sample_weight_val)
         self._score = score
         self._calibrate(X, training, from_scratch, earlier)
-        self.offset_ = offset_of(threshold, repeated(-self.training_scores_, self._copies), self.calibration_scores_)
+        scores = repeated(-self.training_scores_, self._copies)
+        self.offset_ = offset_of(threshold, scores, self.calibration_scores_, Evidence(*self._evidence))
         if self.novelty and self._distinct(training.X) > DISTINCT:
             warn_of_outliers(self.calibration_scores_, self._score.is_log_scale)
         return self
@@ -562,11 +564,13 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
             if sample_weight is not None:
                 raise ValueError("sample_weight was given without X; the weights of the training samples are known.")
             scores, held_out = repeated(-self.training_scores_, self._copies), self.calibration_scores_
+            evidence = Evidence(*self._evidence)
         else:
             X = self._check(X)
-            weight = _assembly.used_weight(X, check_weight(sample_weight, X))
-            scores = held_out = repeated(-self._score_samples(X, self._voters(X)), as_copies(weight))
-        offset = offset_of(threshold, scores, held_out)
+            copies = as_copies(_assembly.used_weight(X, check_weight(sample_weight, X)))
+            scores, evidence = self._scores_and_evidence(X, self._voters(X), copies)
+            scores = held_out = repeated(-scores, copies)
+        offset = offset_of(threshold, scores, held_out, evidence)
         self.offset_, self.contamination = offset, contamination
         return self
 

@@ -24,15 +24,18 @@ from sk_autoencoder.objectives import Evaluation, Objective
 from sk_autoencoder.scores import SCORES, OutlierScore
 from sk_autoencoder.scores.base import State
 from sk_autoencoder.scores.combined import for_novelty
-from sk_autoencoder.thresholds import THRESHOLDS, Conformal, Quantile, Threshold
+from sk_autoencoder.thresholds import THRESHOLDS, Conformal, Evidence, Quantile, Threshold
 from sk_autoencoder.training import Scaler, dense
 
 _DONORS = 3  # stream of random numbers that chooses donors
+_NO_EVIDENCE = Evidence()
 
 
-def offset_of(threshold: Threshold, scores: np.ndarray, held_out: np.ndarray) -> float:
+def offset_of(
+    threshold: Threshold, scores: np.ndarray, held_out: np.ndarray, evidence: Evidence = _NO_EVIDENCE
+) -> float:
     """Return the offset of ``decision_function``; scores that equal the threshold up to rounding are not above it."""
-    limit = threshold(scores, held_out)
+    limit = threshold.with_evidence(scores, held_out, evidence)
     return -(limit + rounding(limit))
 
 
@@ -52,6 +55,7 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
     offset_: float
     calibration_scores_: np.ndarray
     training_scores_: np.ndarray
+    _evidence: tuple[float, ...]  # fields of the Evidence of the training samples
     _training_samples: TrainingSamples | None
     _copies: np.ndarray | None  # weights of all training samples as numbers of copies
     _n_folds: int
@@ -149,6 +153,17 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
     def _score_samples(self, X: np.ndarray, voters: np.ndarray | None) -> np.ndarray:
         return -self._scored(X, voters, self._score.votes, self._score.combine)
 
+    def _scores_and_evidence(
+        self, X: np.ndarray, voters: np.ndarray | None, copies: np.ndarray | None
+    ) -> tuple[np.ndarray, Evidence]:
+        """Return what ``_score_samples`` does, and the evidence of outliers; samples count as often as ``copies``."""
+
+        def combine(mean: torch.Tensor) -> torch.Tensor:
+            return torch.cat([self._score.combine(mean)[..., None], self._score.evidence(mean)], dim=-1)
+
+        found = self._scored(X, voters, self._score.votes, combine)
+        return -found[:, 0], Evidence(*(float(repeated(kind, copies).sum()) for kind in found[:, 1:].T))
+
     def _scored(
         self,
         X: np.ndarray,
@@ -223,8 +238,9 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
             state = self._score.fit(references, held_out, others)
         self._set_score_state(state)
         self._training_samples = self._remembered(X, folds, from_scratch, earlier)
-        self.training_scores_ = self._score_samples(X_all, self._voters(X_all))
         self._copies = as_copies(training.given)
+        self.training_scores_, evidence = self._scores_and_evidence(X_all, self._voters(X_all), self._copies)
+        self._evidence = tuple(evidence)
         if self._training_samples is None and folds.n_folds > 1:  # a single member, or other samples with warm_start
             # The first members hold out all folds.
             scores = self._cross_fitted_scores(references, held_out)[: folds.n_folds].ravel()

@@ -88,6 +88,13 @@ class OutlierScore(Part):
         """Compute scores from votes averaged over the members, (..., n_votes) -> (...)."""
         return votes[..., 0]
 
+    def evidence(self, votes: Tensor) -> Tensor:
+        """Return how far samples are isolated and have unusual residuals, or unusual values of single features.
+
+        From votes averaged over the members, (..., n_votes) -> (..., 2), numbers between 0 and 1: 0 by default.
+        """
+        return votes.new_zeros(*votes.shape[:-1], 2)
+
     def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the contribution of each feature to each vote, (n_members, n, n_votes, n_features)."""
         return self.feature_scores(evaluation, state)[..., None, :]

@@ -195,6 +195,25 @@ class Combined(OutlierScore):
         mean, places = self.mean_of_largest(votes), self._extremes()
         return torch.maximum(mean, _at_least_median(votes[..., places]).amax(dim=-1)) if places else mean
 
+    def evidence(self, votes: Tensor) -> Tensor:
+        """Return how unusual samples are by isolation and residual, and by isolation and feature tails.
+
+        The smaller of the two numbers, which are 0 and 1 where 7 and 1.5 % of normal samples are more unusual. All are
+        0 if there are no such components.
+        """
+        unusual = self.unusual(votes)
+        if not {SampleIsolation, ResidualDistance, FeatureTails} <= set(unusual):
+            return super().evidence(votes)
+        others = torch.stack([unusual[ResidualDistance], unusual[FeatureTails]], dim=-1)
+        return others.minimum(unusual[SampleIsolation][..., None])
+
+    def unusual(self, votes: Tensor) -> dict[type[OutlierScore], Tensor]:
+        """Return how unusual samples are by each kind of component, those of nested Combined scores included."""
+        found: dict[type[OutlierScore], Tensor] = {}
+        for component, own in self._split_bounded(votes):
+            found |= component.unusual(own)
+        return found
+
     def mean_of_largest(self, votes: Tensor) -> Tensor:
         """Return the mean of the largest surprises; NaN is replaced by log(2)."""
         surprises, n_largest = self._surprises(votes)
@@ -334,6 +353,12 @@ class _Surprise:
         addends = (addends / addends.amax(dim=-1, keepdim=True)).square()
         return votes[..., None] * (addends / addends.sum(dim=-1, keepdim=True))[..., None, :]
 
+    def unusual(self, votes: Tensor) -> dict[type[OutlierScore], Tensor]:
+        """Return where damped surprises are between two limits, 0 to 1, by the kind of the component."""
+        damped = votes[..., 0] if self.damped else damp(votes[..., 0])
+        low, high = damp(votes.new_tensor(_UNUSUAL))
+        return {type(self.score): ((damped - low) / (high - low)).clamp(0, 1)}
+
     def mean_of_largest(self, votes: Tensor) -> Tensor:
         """Return the only surprise."""
         return votes[..., 0]
@@ -374,6 +399,7 @@ _TAIL = ExponentialTail._fields  # start, scale, base
 _OF_SURPRISE = (*_TAIL, "lowest", "excess")  # entries of a state that are not the score's own
 _MEDIAN_SURPRISE = log(2)  # surprise of the median held-out sample
 _P80_SURPRISE, _P90_SURPRISE = log(5), log(10)  # surprises of percentiles of held-out samples
+_UNUSUAL = -log(0.07), -log(0.015)
 _MOST_OUTLIERS = 0.02  # fraction of the held-out samples whose excess is limited
 _SMALLEST_EXCESS = 0.75
 _SCORED_AT_ONCE = 1 << 8  # held-out samples of each member, to save memory

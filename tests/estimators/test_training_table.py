@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score
 from sk_autoencoder import AutoencoderOutlierDetector
 from sk_autoencoder.scores import Combined
 
-from .training_tables import DAMAGE, clean, houses
+from .training_tables import DAMAGE, clean, contaminated, houses
 
 
 @pytest.mark.parametrize("n", [300, 1000])
@@ -67,6 +67,41 @@ def test_the_wrong_feature_is_named(trained_on):
         shares = model.feature_scores(X[y == 1])
         hits += (shares.argmax(axis=1) == 4).sum()
     assert hits >= 18
+
+
+def test_auto_finds_nearly_as_much_as_tail():
+    found = {}
+    for seed in range(200, 204):
+        for name, X, is_outlier in contaminated(seed):
+            model = AutoencoderOutlierDetector(random_state=seed).fit(X)
+            for rule in ("auto", "tail"):
+                outliers = model.recalibrate(contamination=rule).labels_[is_outlier]
+                found.setdefault((name, rule), []).append((outliers == -1).mean())
+    means = {key: np.mean(shares) for key, shares in found.items()}
+    for name in {name for name, _ in means}:
+        assert means[name, "auto"] >= 0.8 * means[name, "tail"] > 0.25
+
+
+@pytest.mark.parametrize("long_tailed", [False, True])
+def test_auto_flags_about_one_percent_of_clean_tables(long_tailed):
+    rates = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = clean(2300, rng) if not long_tailed else clean(2300, rng) * rng.chisquare(3, size=(2300, 1)) ** -0.5
+        model = AutoencoderOutlierDetector(random_state=seed).fit(X[:300])
+        rates.append(((model.labels_ == -1).mean(), (model.predict(X[300:]) == -1).mean()))
+    assert 0.003 < np.mean(rates) < 0.015
+
+
+def test_evidence_of_training_samples_and_others():
+    """``recalibrate`` uses the evidence of the samples that it gets."""
+    _, X, is_outlier = next(table for table in contaminated(0) if table[0].startswith("houses"))
+    model = AutoencoderOutlierDetector(random_state=0).fit(X)
+    by_all = model.offset_
+    assert model.recalibrate().offset_ == model.recalibrate(X).offset_ == by_all
+    assert by_all == model.recalibrate(contamination="tail").offset_
+    clean_only = model.recalibrate(X[~is_outlier], contamination="auto").offset_
+    assert clean_only < model.recalibrate(X[~is_outlier], contamination="tail").offset_
 
 
 def test_identical_samples():

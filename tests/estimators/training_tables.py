@@ -1,6 +1,7 @@
 """Tables for ``test_training_table``."""
 
 import numpy as np
+from sklearn.datasets import load_breast_cancer, make_blobs
 
 DAMAGE = ("occupancy", "bedrooms", "longitude")
 
@@ -32,3 +33,17 @@ def houses(n, n_damaged, damage, seed):
     else:
         columns["longitude"][damaged] += 6
     return np.column_stack([*columns.values()]), np.isin(np.arange(n), damaged).astype(int)
+
+
+def contaminated(draw):
+    """Yield a name, samples, and which are outliers, of three tables with 5 % of outliers."""
+    rng = np.random.default_rng(draw)
+    X, y = load_breast_cancer(return_X_y=True)
+    malignant = rng.permutation(np.flatnonzero(y == 0))[:20]
+    yield "benign and 20 malignant", np.concatenate([X[y == 1], X[malignant]]), np.arange((y == 1).sum() + 20) >= 357
+    tables = [houses(300, 15, damage, 3 * draw + place) for place, damage in enumerate(DAMAGE)]
+    X, y = (np.concatenate(parts) for parts in zip(*tables, strict=True))
+    yield "houses, 5 % damaged", X, y.astype(bool)
+    X, _ = make_blobs(475, centers=3, random_state=draw)
+    X = np.concatenate([X, rng.uniform(X.min(axis=0), X.max(axis=0), (25, 2))])
+    yield "blobs and 5 % uniform", X, np.arange(500) >= 475

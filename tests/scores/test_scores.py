@@ -28,7 +28,7 @@ from sk_autoencoder.scores import (
     SensorError,
 )
 from sk_autoencoder.scores.base import city_block
-from sk_autoencoder.scores.combined import name_of
+from sk_autoencoder.scores.combined import damp, name_of
 
 N_FEATURES, N_COMPONENTS = 5, 3
 TENSORS = ("code", "reconstruction", "target")
@@ -537,6 +537,22 @@ class TestCombined:
         score = Combined(["mahalanobis", "reconstruction", "code_distance"], n_largest=2)
         found = score.weights(torch.tensor([votes], dtype=torch.float64))
         np.testing.assert_allclose(found[0], expected, rtol=1e-15)
+
+    @pytest.mark.parametrize("damped", [True, False])
+    def test_evidence(self, damped):
+        """Isolated samples with unusual residuals, and isolated samples with unusual values of features."""
+        nested = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=damped)
+        score = Combined([nested, "sample_isolation", "feature_tails"], damped=damped)
+        low, high = -np.log(0.07), -np.log(0.015)
+        middle = np.log(5) + np.expm1(np.mean([np.log1p(surprise - np.log(5)) for surprise in (low, high)]))
+        rows = [(high, high, high), (high, low, high), (middle, 9, low), (9, middle, 9), (np.nan, 9, 9), (1, 9, 9)]
+        residual, isolation, tails = torch.tensor(rows, dtype=torch.float64).T
+        of_residual = [damp(residual), 9 * torch.ones(6)] if damped else [residual]  # with the limit of the score
+        votes = torch.stack([9 * torch.ones(6), *of_residual, isolation, tails], dim=-1)
+        expected = [[1, 1], [0, 0], [0.5, 0], [0.5, 0.5], [0, 1], [0, 1]]
+        np.testing.assert_allclose(score.evidence(votes), expected, atol=1e-12)
+        without = Combined([nested, "sample_isolation"], damped=damped)
+        np.testing.assert_array_equal(without.evidence(votes[:, :-1]), np.zeros((6, 2)))
 
     @pytest.mark.parametrize("damped", [True, False])
     @pytest.mark.parametrize(("n_largest", "kept"), [(1, 1), (2, 2), (4, 4), (9, 4), (None, 4)])
