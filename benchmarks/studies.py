@@ -28,7 +28,10 @@ MNIST_SHAPE = (1, 28, 28)
 
 @dataclass
 class Images:
-    """Flat float32 images in [0, 1] and their classes."""
+    """Flat float32 images in [0, 1] and their classes.
+
+    The second half of MNIST's test images is harder than the first, so the quick mode takes every fifth image.
+    """
 
     X: np.ndarray
     y: np.ndarray
@@ -72,12 +75,12 @@ class Study:
 
     def _load(self, name: str) -> Images:
         with np.load(self.data / "images" / f"{name}.npz", allow_pickle=False) as stored:
-            n_train, n_test = self.pick((10000, 2000), (60000, 10000))
+            train, test = slice(None, self.pick(10000, None)), slice(None, None, self.pick(5, None))
             X, X_test = (
-                stored[key][:n].reshape(n, -1).astype(np.float32) / np.float32(255)
-                for key, n in (("X_train", n_train), ("X_test", n_test))
+                stored[key][chosen].reshape(-1, np.prod(MNIST_SHAPE)).astype(np.float32) / np.float32(255)
+                for key, chosen in (("X_train", train), ("X_test", test))
             )
-            return Images(X, stored["y_train"][:n_train], X_test, stored["y_test"][:n_test])
+            return Images(X, stored["y_train"][train], X_test, stored["y_test"][test])
 
 
 @dataclass(frozen=True)

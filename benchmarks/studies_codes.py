@@ -192,6 +192,7 @@ def latent_map(study: Study) -> Result:
 def adversarial(study: Study) -> Result:
     """Codes of 2 and 8, the same nets plain, variational and adversarial: how near codes are to draws from N(0, I)."""
     digits = study.mnist
+    X_test = digits.X_test[:: study.pick(1, 5)]
     classifier = MLPClassifier((128,), early_stopping=True, random_state=0).fit(digits.X, digits.y)
     recipe = {
         **PIXELS,
@@ -212,14 +213,14 @@ def adversarial(study: Study) -> Result:
             seen = []
             for seed in range(study.pick(1, 3)):
                 model = AutoencoderTransformer(size, objective=objective, **{**recipe, "random_state": seed})
-                codes = model.fit(digits.X).transform(digits.X_test[:2000])
+                codes = model.fit(digits.X).transform(X_test)
                 decoded = draws
                 if name == "variational":
-                    mean, std = model.posterior(digits.X_test[:2000])
+                    mean, std = model.posterior(X_test)
                     codes = mean + std * rng.normal(size=mean.shape)
                 if name == "plain":
-                    codes = (codes - codes.mean(axis=0)) / codes.std(axis=0)
-                    decoded = draws * model.transform(digits.X).std(axis=0) + model.transform(digits.X).mean(axis=0)
+                    mean, std = (statistic(model.transform(digits.X), axis=0) for statistic in (np.mean, np.std))
+                    codes, decoded = (codes - mean) / std, draws * std + mean
                 chances = classifier.predict_proba(model.inverse_transform(decoded))
                 seen.append((energy_distance(codes, draws), kinds_recognised(chances)))
             distance[name], kinds[name] = np.mean(seen, axis=0)
