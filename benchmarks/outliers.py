@@ -182,7 +182,6 @@ FAMILIES: dict[str, dict[str, object]] = {
     "ensemble": {**_BLIND, "n_estimators": 5},
     "variational": {**_BLIND, "outlier_score": "elbo", "objective": "variational"},
     "adversarial": {**_BLIND, "objective": "adversarial"},
-    "discriminator": {**_BLIND, "outlier_score": "discriminator", "objective": "adversarial"},
 }
 # Families beside the time that they are trained for, each by its own score alone.
 TRAINING: dict[str, Detector] = {

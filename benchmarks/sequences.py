@@ -126,7 +126,7 @@ def network(part: Any, widths: tuple[int, ...], epochs: int, rate: float, alpha:
 
 def attention(epochs: int) -> Fit:
     """A network of 16 tokens; small batches, so that there are many steps."""
-    return network(Attention(patch_size=8, sample_shape=SINES), (64, 64), epochs, 0.003, batch=32)
+    return network(Attention(patch_size=8, sample_shape=SINES), (64, 64), epochs, 0.006, batch=32)
 
 
 # At most ten minutes on two idle cores. More weight decay than by default keeps dense networks from overfitting.

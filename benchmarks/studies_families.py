@@ -180,12 +180,9 @@ def convolutional(study: Study) -> Result:
     found, passed = [], True
     for name, images in (("mnist", study.mnist), ("fashion", study.fashion)):
         recipe = {**PIXELS, "max_iter": study.pick(6, 4), "learning_rate_init": 0.003}
-        conv = AutoencoderTransformer(
-            32,
-            network=Convolutional(sample_shape=MNIST_SHAPE, out_activation="sigmoid"),
-            hidden_layer_sizes=(16, 32, 64),
-            **recipe,
-        ).fit(images.X)
+        network = Convolutional(sample_shape=MNIST_SHAPE, out_activation="sigmoid")
+        layers = {"network": network, "hidden_layer_sizes": (16, 32, 64)}
+        conv = AutoencoderTransformer(32, **{**recipe, **layers}).fit(images.X)
         width = ceil(_n_weights(conv) / (2 * (784 + 32)))
         dense = AutoencoderTransformer(32, hidden_layer_sizes=(width,), **recipe).fit(images.X)
         errors = [squared(model, images.X_test) for model in (conv, dense)]
