@@ -97,7 +97,7 @@ def manifold(study: Study) -> Result:
     study.picture("manifold", TraversalDisplay.from_estimator(axis, one, n_samples=1, image_shape=MNIST_SHAPE[1:]))
 
     n = study.pick(5000, 20000)
-    many = _turned(digits.X[:n], rng.uniform(0, 90, size=n))
+    many = _turned(digits.X[:n], rng.uniform(0, 90, size=len(digits.X[:n])))
     model = AutoencoderTransformer(
         5, hidden_layer_sizes=(256, 64), learning_rate_init=0.003, max_iter=40, **PIXELS
     ).fit(many)

@@ -68,7 +68,7 @@ def draw(study: Study, name: str, lines: dict[str, np.ndarray]) -> None:
         for label, samples in lines.items():
             ax.plot(samples[i, : SINES[1]], label=label, linewidth=1)
         ax.set(xlabel="Step")
-    axes[0].legend(fontsize="x-small")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(lines))
     figure.savefig(study.out / f"{name}.png", dpi=110)
     plt.close(figure)
 
