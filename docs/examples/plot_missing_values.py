@@ -56,7 +56,7 @@ for row, (name, values) in zip(axes, rows.items(), strict=True):
 ax = bars.subplots()
 ax.barh(list(errors), list(errors.values()), color=[DATA, DATA, LEARNT])
 ax.invert_yaxis()
-ax.set(xlabel="RMS error of missing pixels")
+ax.set(xlabel="RMS error, hidden pixels")
 tidy(ax)
 
 # %%
