@@ -34,6 +34,12 @@ class Evidence(NamedTuple):
         Number of isolated samples with unusual residuals.
     by_tails : float, default=0
         Number of isolated samples with unusual values of single features.
+
+    Examples
+    --------
+    >>> from sk_autoencoder.thresholds import Evidence
+    >>> Evidence(by_residual=12, by_tails=4).of_outliers(n_samples=400)
+    True
     """
 
     by_residual: float = 0

@@ -259,14 +259,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
 
     With ``monitor="valid_loss"``, it uses the validation loss. It prints a line, unless ``sink=skorch.utils.noop``.
 
-    **Missing values.** NaN, and None or NA in object and nullable columns, are missing values. Networks are trained as
-    in ``AutoencoderTransformer``: the loss of a sample is the mean over its observed values. Before a sample is scored,
-    its missing values are replaced by those of the nearest of 512 training samples, by the squared distance over its
-    observed features (hot-deck imputation). So scores compare complete samples, and clean samples with missing values
-    are not more outlying than others. With scores that store no samples, the network gets its own reconstruction in
-    place of missing values, the target of the residual is the mean, and "reconstruction" is the mean over observed
-    values. A sample without observed values is scored as a typical training
-    sample.
+    **Missing values.** NaN, and None or NA in object and nullable columns, are missing values. The loss of a sample is
+    the mean over its observed values, and networks are trained with the means of features in place of missing values.
+    Before a sample is scored, its missing values are replaced by those of the nearest of 512 training samples, by the
+    squared distance over its observed features (hot-deck imputation). So scores compare complete samples, and clean
+    samples with missing values are not more outlying than others. With scores that store no samples, the network gets
+    its own reconstruction in place of missing values, as in ``AutoencoderTransformer``, the target of the residual is
+    the mean, and "reconstruction" is the mean over observed values. A sample without observed values is scored as a
+    typical training sample.
 
     **Privacy.** A pickled detector contains training samples: scores that compare with training samples, as the default
     score does, store up to a few thousand scaled samples for each member, the sorted values of each feature, and the

@@ -259,11 +259,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     **Missing values.** NaN, and None or NA in object and nullable columns, are missing values, in training and
     validation samples as well as later ones. Statistics of the scaling, losses and ``score`` are those of the observed
     values: the loss of a sample is the mean over its observed values. In place of a missing value, the
-    network gets the mean of the feature or, in the last 30 % of the training and after it, its own reconstruction of
-    the sample with means; with ``add_indicator=True`` also an indicator. ``reconstruct`` returns its value for every
-    feature. Masking hides missing values too, and Swap takes the other sample's value or gap. A feature without
-    observed values is left out, with a warning, and its reconstruction is NaN; samples without observed values are left
-    out of training, with a warning.
+    network gets the mean of the feature or, in the last 40 % of the training and after it, its own reconstruction,
+    computed twice and first from means; with ``add_indicator=True`` also an indicator. ``reconstruct`` returns its
+    value for every feature. Masking hides values as missing ones, and Swap takes the other sample's value or gap. A
+    feature without observed values is left out, with a warning, and its reconstruction is NaN; samples without observed
+    values are left out of training, with a warning.
 
     **Privacy.** A pickled model contains information about its training samples: the mean, variance, minimum and
     maximum of each feature, the losses of each epoch and, unless the objective has a prior, the codes of at most 4096
