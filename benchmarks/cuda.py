@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib.util import find_spec
 from math import isnan, nan
 from pathlib import Path
 from statistics import median
@@ -40,6 +41,7 @@ NO_GPU = 2
 TIMES = ("ms", "by hand", "on the CPU", "by hand / ms", "CPU / ms")
 # Promises. Codes are compared cell by cell, relative to the largest; losses after a training on each device.
 SAME_WEIGHTS, SAME_TRAINING, WAITS = 1e-4, 1e-2, 0.1
+_PROCESSES = 8  # of the tests: each loads CUDA, which takes some seconds and half a gigabyte
 _ROWS_BY_HAND = 1 << 14  # that go through the network at once
 
 Work = Callable[[str], object]  # is given the name of a device
@@ -124,11 +126,14 @@ class Report:
 
 
 def run_tests(report: Report, seconds: float) -> None:
-    """Run the tests that are marked ``cuda``, without plugins, in a process of their own."""
+    """Run the tests that are marked ``cuda``, in processes of their own: several if pytest-xdist is installed."""
     what = "tests marked cuda"
     files = [str(path) for path in (ROOT / "tests").rglob("test_*.py") if "mark.cuda" in path.read_text("utf-8")]
     command = [sys.executable, "-m", "pytest", *files, "-m", "cuda", "-v", "-p", "no:cacheprovider"]
+    if find_spec("xdist"):
+        command += ["-n", str(min(_PROCESSES, max(1, (os.cpu_count() or 1) // 2)))]
     # The options of pyproject.toml need plugins that this machine may not have.
+    command += ["-p", "no:benchmark"]  # warns where there are several processes
     command += ["-o", "addopts=--import-mode=importlib", "-W", "ignore:Unknown config option"]
     # skorch imports torch_geometric if it is there.
     command += ["-W", "ignore::DeprecationWarning:torch.jit._script"]

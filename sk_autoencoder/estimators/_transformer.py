@@ -652,6 +652,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def to_torch(self) -> tuple[nn.Module, nn.Module]:
         """Return the encoder and the decoder as torch modules that include the scaling.
 
+        They are on the device that the model was trained on; ``to`` moves them.
+
         Returns
         -------
         encoder : torch.nn.Module

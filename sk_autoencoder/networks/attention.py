@@ -93,6 +93,7 @@ class AttentionAutoencoder(Autoencoder):
         super().__init__(shape)
         n_sensors, n_steps = shape.sample_shape or (1, shape.n_features)
         self.max_gradient_norm = _MAX_GRADIENT_NORM
+        self.repeats_operations = not part.dropout
         self.dropout, self.patch = part.dropout, (n_sensors, part.patch_size)
         self.n_tokens = n_steps // part.patch_size
         token, widths = n_sensors * part.patch_size, shape.hidden_layer_sizes

@@ -137,6 +137,9 @@ class Autoencoder(nn.Module):
     has_member_axis: bool = True
     # Whether ``decode`` takes the target of the reconstruction, ``clean``, during training.
     uses_targets: bool = False
+    # Whether all training steps take the same operations on the device: they draw no random numbers, and read no values
+    # on the host. Then a CUDA graph can record a step.
+    repeats_operations: bool = False
 
     def __init__(self, shape: NetworkShape):
         super().__init__()

@@ -71,6 +71,7 @@ class ConvolutionalAutoencoder(Autoencoder):
     def __init__(self, shape: NetworkShape, kernel_size: int, stride: int, dropout: float):
         super().__init__(shape)
         self.kernel_size, self.stride, self.dropout = kernel_size, stride, dropout
+        self.repeats_operations = not dropout
         self.image = shape.sample_shape or (1, shape.n_features)  # (channels, *size)
         self.sizes = [self.image[1:]]  # of the feature maps in the encoder
         for _ in shape.hidden_layer_sizes:

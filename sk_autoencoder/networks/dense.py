@@ -77,6 +77,11 @@ class DenseAutoencoder(Autoencoder):
         """Return all layers; None with dropout, or if a subclass overrides ``encode`` or ``decode``."""
         return self._listed_layers[logits] if self._listed_layers else None
 
+    @property
+    def repeats_operations(self) -> bool:  # type: ignore[override]
+        """Whether there is no dropout, and no subclass overrides ``encode`` or ``decode``."""
+        return bool(self._listed_layers)
+
     def _layers(self, pairs: list[tuple[nn.Parameter, nn.Parameter]], end: str, transposed: bool) -> list[Layer]:
         names = [self.shape.activation] * (len(pairs) - 1) + [end]
         return [Layer(*pair, name, transposed) for pair, name in zip(pairs, names, strict=True)]

@@ -77,7 +77,7 @@ class RecurrentLayer(nn.Module):
             zeros = steps.new_zeros(self.n_directions, steps.shape[1], weights[1].shape[1])
             first = [zeros] * _N_STATES[self.cell]
         else:
-            first = [state[None] for state in start]
+            first = [state[None].contiguous() for state in start]  # cuDNN needs it
         # Biases, one layer, no dropout, whether there may be gradients, directions, steps first.
         options: Any = (True, 1, 0.0, torch.is_grad_enabled(), self.n_directions > 1, False)
         if self.cell == "lstm":
@@ -108,6 +108,7 @@ class RecurrentAutoencoder(Autoencoder):
         super().__init__(shape)
         self.cell, self.bidirectional, self.dropout = cell, bidirectional, dropout
         self.uses_targets = feedback
+        self.repeats_operations = not dropout
         self.n_sensors, self.n_steps = shape.sample_shape or (1, shape.n_features)
         rounded = _round_up if padded else int
         units = tuple(map(rounded, shape.hidden_layer_sizes))

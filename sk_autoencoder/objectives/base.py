@@ -136,7 +136,7 @@ class Batch:
         """Return the derivative of ``over_all(error)`` with respect to each value of ``error``."""
         if self.observed is None and self.weight is None:
             return 1 / error[0].numel()
-        share = error.new_tensor(1 / len(self))
+        share = error.new_full((), 1 / len(self))  # a copy from the host would wait for the device
         if self.weight is not None:
             share = self.weight / self.weight.sum(dim=1, keepdim=True)
         of_value = (share / self.n_values)[..., None]
@@ -185,6 +185,10 @@ class Evaluation:
     def __getitem__(self, index: Any) -> Evaluation:
         """Select members, samples, or both."""
         return self.map(lambda tensor: tensor[index])
+
+    def detach(self) -> Evaluation:
+        """Return the same values without what autograd has recorded of them."""
+        return replace(self.map(Tensor.detach), loss=self.loss.detach())
 
     def split(self, size: int) -> Iterator[Evaluation]:
         """Yield consecutive parts of at most ``size`` samples."""
@@ -251,12 +255,16 @@ class Objective(Part):
         return False
 
     def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
-        """Evaluate a training batch without terms, and add gradients to the weights.
-
-        On a CUDA device the operations may be recorded once and repeated, so they are the same in each step: they draw
-        no random numbers, read no values on the host, and do not depend on ``batch.progress``.
-        """
+        """Evaluate a training batch without terms, and add gradients to the weights."""
         raise NotImplementedError
+
+    def repeats_operations(self, network: Autoencoder) -> bool:
+        """Whether all training steps take the same operations on the device, so that a CUDA graph can record a step.
+
+        They draw no random numbers, read no values on the host, and do not depend on ``batch.progress``.
+        """
+        del network
+        return False
 
 
 def extend(network: Autoencoder, objective: Objective, generators: list[Generator]) -> None:

@@ -121,8 +121,16 @@ class Reconstruction(Objective):
 
     def backpropagates(self, network: Autoencoder, loss: Loss) -> bool:
         """Whether the network has affine layers only and there is no penalty."""
-        plain = type(self).__call__ is Reconstruction.__call__ and self.sparsity is None  # no subclass
-        return plain and network.layers(logits=loss.on_logits) is not None
+        return self._is_own and self.sparsity is None and network.layers(logits=loss.on_logits) is not None
+
+    def repeats_operations(self, network: Autoencoder) -> bool:
+        """Whether the network repeats its operations."""
+        return self._is_own and network.repeats_operations
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether no subclass overrides what is computed."""
+        return type(self).__call__ is Reconstruction.__call__
 
     @torch.no_grad()
     def backpropagate(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:

@@ -231,7 +231,7 @@ class AutoencoderNet(NeuralNet):
         loss = ((self._sums["train_member_loss"] - sum_before) / (self._weights["train"] - weight_before)).mean()
         if not torch.isfinite(loss):
             raise FloatingPointError("the training loss is no longer finite")
-        return {"loss": loss, "y_pred": evaluation.reconstruction.detach().transpose(0, 1)}
+        return {"loss": loss, "y_pred": evaluation.reconstruction.transpose(0, 1)}
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Evaluate a chunk without training."""
@@ -309,8 +309,7 @@ class AutoencoderNet(NeuralNet):
     def _repeats_operations(self) -> bool:
         """Whether all steps are the same operations on the device, and nobody looks at single steps."""
         return (
-            not self.plan.mixed_precision
-            and self.criterion_.backpropagates(self.module_, self.plan.loss)
+            self.criterion_.repeats_operations(self.module_)
             and type(self.plan.loss) in LOSSES.values()  # others may read values on the host
             and self._trimming is None
             and not any(map(has_hooks, self._trained))
@@ -358,7 +357,7 @@ class AutoencoderNet(NeuralNet):
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         if evaluation.loss.requires_grad:  # not all weights are frozen
             evaluation.loss.backward(torch.ones_like(evaluation.loss))
-        return evaluation
+        return evaluation.detach()  # a capture fails while autograd's nodes of a step outside of it exist
 
     def _clip(self, largest: float) -> None:
         """Scale down the gradients of each member whose norm over all weights exceeds ``largest``."""

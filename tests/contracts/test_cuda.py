@@ -18,8 +18,8 @@ from sk_autoencoder import (
     TimeSeriesOutlierDetector,
 )
 from sk_autoencoder.losses import LOSSES
-from sk_autoencoder.networks import Dense
-from sk_autoencoder.objectives import CONSISTENCIES
+from sk_autoencoder.networks import Dense, Recurrent
+from sk_autoencoder.objectives import CONSISTENCIES, Reconstruction
 from sk_autoencoder.training import net
 from sk_autoencoder.training import rows as training_rows
 
@@ -59,6 +59,14 @@ CAPTURED = [
     {"activation": "tanh", "hidden_layer_sizes": (16, 8)},
     {"learning_rate": "constant", "alpha": 0.1},
     {"precision": "float64"},
+    {"precision": "bfloat16"},
+    {"objective": Reconstruction(sparsity="l1")},
+    {"objective": Reconstruction(sparsity="kl")},
+    {"network": "convolutional"},
+    {"network": "attention"},
+    {"network": Recurrent(), "hidden_layer_sizes": (8, 8)},
+    {"network": Recurrent(cell="gru", bidirectional=True)},
+    {"network": Recurrent(feedback=True)},
     {"network": Dense(layerwise_pretraining=True), "hidden_layer_sizes": (16, 8)},
 ]
 
@@ -69,21 +77,21 @@ def test_auto_takes_cuda(rows):
         assert all(parameter.is_cuda for parameter in model.net_.module_.parameters())
 
 
-def test_second_fit(rows):
-    for variant in VARIANTS.values():
-        first, second = (clone(variant).set_params(device="cuda").fit(rows) for _ in range(2))
-        assert_equal(outputs(first, rows), outputs(second, rows))
+@pytest.mark.parametrize("name", VARIANTS)
+def test_second_fit(name, rows):
+    first, second = (clone(VARIANTS[name]).set_params(device="cuda").fit(rows) for _ in range(2))
+    assert_equal(outputs(first, rows), outputs(second, rows))
 
 
-def test_opens_on_the_cpu(rows):
-    for variant in VARIANTS.values():
-        model = clone(variant).set_params(device="cuda").fit(rows)
-        expected = outputs(model, rows)
-        model.device = "cpu"
-        copy = pickle.loads(pickle.dumps(model))
-        assert not any(parameter.is_cuda for parameter in copy.net_.module_.parameters())
-        for way, result in outputs(copy, rows).items():
-            np.testing.assert_allclose(result, expected[way], rtol=1e-2, atol=1e-3 * np.abs(expected[way]).max())
+@pytest.mark.parametrize("name", VARIANTS)
+def test_opens_on_the_cpu(name, rows):
+    model = clone(VARIANTS[name]).set_params(device="cuda").fit(rows)
+    expected = outputs(model, rows)
+    model.device = "cpu"
+    copy = pickle.loads(pickle.dumps(model))
+    assert not any(parameter.is_cuda for parameter in copy.net_.module_.parameters())
+    for way, result in outputs(copy, rows).items():
+        np.testing.assert_allclose(result, expected[way], rtol=1e-2, atol=1e-3 * np.abs(expected[way]).max())
 
 
 @pytest.mark.parametrize("name", BY_OPERATIONS)
@@ -109,11 +117,12 @@ def test_cudnn_is_as_it_was(rows):
     assert (torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == before
 
 
-def test_every_way_with_missing_values(rows):
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_way_with_missing_values(name, rows):
     X = np.where(np.random.default_rng(0).random(rows.shape) < 0.2, np.nan, rows)
-    for variant in VARIANTS.values():
-        weights = {"sample_weight": np.arange(len(X))} if isinstance(variant, AutoencoderTransformer) else {}
-        all_ways(clone(variant).set_params(device="cuda"), X, X[:20], **weights)
+    variant = clone(VARIANTS[name]).set_params(device="cuda")
+    weights = {"sample_weight": np.arange(len(X))} if isinstance(variant, AutoencoderTransformer) else {}
+    all_ways(variant, X, X[:20], **weights)
 
 
 @pytest.mark.parametrize("training", ["frozen", "finetune", "joint"])

@@ -25,7 +25,7 @@ def all_ways(model, X, X_val, **weights):
         results["score"] = model.score(X)
         encoder, decoder = model.to_torch()
         with torch.device("cpu"):
-            results["to_torch"] = decoder(encoder(torch.tensor(X))).detach().numpy()
+            results["to_torch"] = decoder(encoder(torch.tensor(X, device=model.net_.device))).detach().cpu().numpy()
         if not model._validates:
             model.partial_fit(X)
     return results

@@ -10,12 +10,22 @@ import numpy as np
 import pytest
 import torch
 from skorch.callbacks import Callback
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.losses import SquaredError
+from sk_autoencoder.networks import Attention, Convolutional, Custom, Dense, Recurrent
 from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.solvers import FusedAdam
 from sk_autoencoder.training import graphs, net
+
+
+class OnTheDevice(TorchDispatchMode):
+    """Fail where a number is read from a tensor, or a tensor is made from a number of the host; filling is allowed."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        assert operation not in (torch.ops.aten.lift_fresh.default, torch.ops.aten._local_scalar_dense.default)
+        return operation(*args, **(kwargs or {}))
 
 
 @pytest.fixture
@@ -25,7 +35,10 @@ def captured(monkeypatch):
 
     def capture(step, batch):
         shapes.append(tuple(batch.clean.shape))
-        evaluation = step(batch)  # the first replay is done
+        with OnTheDevice():
+            evaluation = step(batch)  # the first replay is done
+        assert evaluation.loss.grad_fn is None
+        assert evaluation.reconstruction.grad_fn is None
         replays = 0
 
         def replay():
@@ -69,6 +82,13 @@ FITS = {
     "gaps": lambda X: fitted(with_gaps(X), n_components=2),
     "weights": lambda X: fitted(X, n_components=2, sample_weight=np.arange(len(X))),
     "members": lambda X: fitted(X, AutoencoderOutlierDetector, n_estimators=3),
+    "penalty_l1": lambda X: fitted(X, n_components=2, objective=Reconstruction(sparsity="l1")),
+    "penalty_kl": lambda X: fitted(X, n_components=2, objective=Reconstruction(sparsity="kl")),
+    "bfloat16": lambda X: fitted(X, n_components=2, precision="bfloat16"),
+    "convolutional": lambda X: fitted(X, n_components=2, network="convolutional"),
+    "attention": lambda X: fitted(X, n_components=2, network="attention", hidden_layer_sizes=(8,)),
+    "recurrent": lambda X: fitted(X, n_components=2, network="recurrent", hidden_layer_sizes=(8,)),
+    "feedback": lambda X: fitted(X, n_components=2, network=Recurrent(feedback=True), hidden_layer_sizes=(8,)),
     "freezing": lambda X: fitted(X, n_components=2, callbacks=[Freezing()]),
 }
 
@@ -103,6 +123,11 @@ class Own(SquaredError):
     pass
 
 
+class OwnObjective(Reconstruction):
+    def __call__(self, network, batch, loss):
+        return super().__call__(network, batch, loss)
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -110,11 +135,27 @@ class Own(SquaredError):
         {"loss": Own()},
         {"solver": "sgd"},
         {"objective": "variational"},
-        {"objective": Reconstruction(sparsity="l1")},
+        {"objective": OwnObjective()},
         {"objective": Reconstruction(trim=0.1)},
-        {"network": "convolutional"},
+        {"network": Dense(dropout=0.1)},
+        {"network": Convolutional(dropout=0.1)},
+        {"network": Attention(dropout=0.1)},
+        {"network": Recurrent(dropout=0.1), "hidden_layer_sizes": (4, 4)},
+        {"network": Custom(encoder=torch.nn.Linear, decoder=torch.nn.Linear)},
     ],
-    ids=["callback", "own_loss", "solver", "objective", "penalty", "trim", "network"],
+    ids=[
+        "callback",
+        "own_loss",
+        "solver",
+        "objective",
+        "own_objective",
+        "trim",
+        "dense_dropout",
+        "convolutional_dropout",
+        "attention_dropout",
+        "recurrent_dropout",
+        "own_network",
+    ],
 )
 def test_what_is_not_captured(parameters, rows, captured):
     fitted(rows, n_components=2, **parameters)
