@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks import throughput_sequences
 from benchmarks.tables import Row, as_text
 from benchmarks.throughput import SETTINGS, Setting, by_ensemble, by_hand, by_transformer, plain_network
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
@@ -56,6 +57,7 @@ class Sizes:
     wide: Setting
     n_inferred: int
     n_members: int
+    n_sequences: int
     repeats: int
 
 
@@ -65,6 +67,7 @@ FULL = Sizes(
     wide=Setting(8000, (784, 1000, 500, 250, 30), 256, 3),
     n_inferred=100_000,
     n_members=64,
+    n_sequences=4000,
     repeats=3,
 )
 QUICK = Sizes(
@@ -73,6 +76,7 @@ QUICK = Sizes(
     wide=Setting(200, (20, 32, 3), 64, 1),
     n_inferred=500,
     n_members=4,
+    n_sequences=64,
     repeats=1,
 )
 
@@ -175,6 +179,7 @@ def jobs(sizes: Sizes) -> Iterator[Job]:
         _with(by_hand, sizes.small, X),
     )
     yield from of_detector(sizes)
+    yield from of_sequences(sizes.n_sequences)
     for precision in ("float32", "bfloat16"):
         yield in_precision(f"C: fit, {_shape(sizes.wide)}, {precision}", sizes.wide, precision)
 
@@ -223,6 +228,19 @@ def of_detector(sizes: Sizes) -> Iterator[Job]:
 
     yield Job(f"default detector: fit, {_shape(sizes.small)}", fit, None)
     yield Job(f"default detector: scores of {len(new)} samples", lambda device: model(device).score_samples(new), None)
+
+
+def of_sequences(n_samples: int) -> Iterator[Job]:
+    """Train recurrent and attention networks."""
+    X = throughput_sequences.samples(n_samples)
+    shape = "x".join(map(str, throughput_sequences.SAMPLE_SHAPE))
+    for name, (part, plain) in throughput_sequences.NETWORKS.items():
+        model = AutoencoderTransformer(network=part, **throughput_sequences.PARAMETERS)
+        yield Job(
+            f"{name}: fit, {n_samples} x {shape}",
+            lambda device, model=model: model.set_params(device=device).fit(X),  # type: ignore[misc]
+            lambda device, plain=plain: throughput_sequences.train(plain, X, device),  # type: ignore[misc]
+        )
 
 
 def in_precision(what: str, setting: Setting, precision: str) -> Job:

@@ -70,6 +70,11 @@ class PlainAttention(nn.Module):
         return tokens.transpose(1, 2).flatten(1)
 
 
+def samples(n_samples: int) -> np.ndarray:
+    """Random float32 samples."""
+    return np.random.default_rng(0).normal(size=(n_samples, SENSORS * STEPS)).astype(np.float32)
+
+
 def train(make: Callable[[], nn.Module], X: np.ndarray, device: str) -> nn.Module:
     """Shuffle, clip gradients, and use the fused Adam."""
     network = make().to(device)
@@ -93,6 +98,16 @@ def encoded(network: nn.Module, rows: Tensor, block: int) -> float:
     return time.perf_counter() - start
 
 
+PARAMETERS = {
+    "n_components": CODE,
+    "hidden_layer_sizes": (WIDTH,),
+    "batch_size": BATCH,
+    "max_iter": EPOCHS,
+    "learning_rate": "constant",
+    "corruption": None,
+    "activation": "silu",
+    "random_state": 0,
+}
 NETWORKS = {
     "recurrent": (Recurrent(sample_shape=SAMPLE_SHAPE), PlainRecurrent),
     "attention": (Attention(HEADS, PATCH, sample_shape=SAMPLE_SHAPE), PlainAttention),
@@ -101,12 +116,11 @@ NETWORKS = {
 
 def sequence_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float], float]]:
     """Training and encoding of 4000 samples of 8 sensors and 128 steps; yields (what, ratios, promise)."""
-    X = np.random.default_rng(0).normal(size=(N_SAMPLES, SENSORS * STEPS)).astype(np.float32)
+    X = samples(N_SAMPLES)
     rows = torch.from_numpy(X).to(device)
-    shared = {"hidden_layer_sizes": (WIDTH,), "batch_size": BATCH, "max_iter": EPOCHS, "learning_rate": "constant"}
-    shared |= {"corruption": None, "activation": "silu", "device": device, "random_state": 0}
+    shared = PARAMETERS | {"device": device}
     for name, (part, make) in NETWORKS.items():
-        model = AutoencoderTransformer(CODE, network=part, **shared)
+        model = AutoencoderTransformer(network=part, **shared)
         pairs = ratios(partial(model.fit, X), partial(train, make, X, device), repeats)
         yield f"{name}, fit, by hand", pairs, 0.9
         network = make().to(device).eval()
@@ -114,11 +128,6 @@ def sequence_rows(device: str, repeats: int) -> Iterator[tuple[str, list[float],
         for block, promise in ((BLOCK_ROWS, 0.8), (best, 0.6)):
             pairs = ratios(partial(model.transform, X), partial(encoded, network, rows, block), repeats)
             yield f"{name}, transform, bare forward ({block} samples)", pairs, promise
-    parameters = {
-        **shared,
-        "network": NETWORKS["recurrent"][0],
-        "outlier_score": "reconstruction",
-        "n_components": CODE,
-    }
+    parameters = {**shared, "network": NETWORKS["recurrent"][0], "outlier_score": "reconstruction"}
     five, one = (AutoencoderOutlierDetector(n_estimators=n, **parameters) for n in (5, 1))
     yield "recurrent, fit, 5 members against one", ratios(partial(five.fit, X), partial(one.fit, X), repeats), 1 / 6
