@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from sk_autoencoder._warnings import warn
 from sk_autoencoder.objectives import Batch, Evaluation
 
 # Steps of a shape that are taken before it is captured. They load the kernels, and short trainings need no graph.
@@ -30,6 +31,9 @@ class Graphs:
     A step of a small network is some sixty kernels. Launching them takes the host several times as long as the device
     needs to run them; a graph launches all of them at once. The kernels are the same, and so are the results.
 
+    A step that cannot be captured is taken plainly, with a warning: what a graph can contain depends on the versions of
+    torch and CUDA.
+
     Parameters
     ----------
     step : callable
@@ -44,6 +48,7 @@ class Graphs:
         self._step, self._capture = step, capture
         self._n_steps: dict[tuple[torch.Size | None, ...], int] = {}
         self._captured: dict[tuple[torch.Size | None, ...], _Captured] = {}
+        self._failed = False
 
     def __call__(self, batch: Batch) -> Evaluation:
         """Take a step; the result is overwritten by the next step with a batch of the same shape."""
@@ -51,10 +56,17 @@ class Graphs:
         captured = self._captured.get(shape)
         if captured is None:
             self._n_steps[shape] = self._n_steps.get(shape, 0) + 1
-            if self._n_steps[shape] <= _STEPS_BEFORE:
+            if self._failed or self._n_steps[shape] <= _STEPS_BEFORE:
                 return self._step(batch)
             own = batch.map(lambda tensor: tensor.clone(memory_format=torch.contiguous_format))
-            captured = self._captured[shape] = _Captured(own, *self._capture(self._step, own))
+            try:
+                captured = self._captured[shape] = _Captured(own, *self._capture(self._step, own))
+            except RuntimeError as error:  # an error of the step itself is raised again by the next line
+                self._failed = True
+                evaluation = self._step(batch)
+                reason = str(error.__context__ or error).partition("\n")[0]
+                warn(f"torch cannot capture the training steps as CUDA graphs, so they take longer: {reason}")
+                return evaluation
         captured.batch.copy_(batch)
         captured.replay()
         return captured.evaluation

@@ -104,6 +104,25 @@ def test_same_training(name, rows, captured, monkeypatch):
         torch.testing.assert_close(weight, other, rtol=0, atol=0)
 
 
+def test_a_step_that_cannot_be_captured(rows, monkeypatch):
+    n_captures = 0
+
+    def capture(step, batch):
+        nonlocal n_captures
+        n_captures += 1
+        try:
+            raise RuntimeError("not in a graph\nSee the manual.")
+        finally:
+            raise RuntimeError("capture ended")
+
+    expected = FITS["transformer"](rows)
+    monkeypatch.setattr(net, "capture_on", lambda device: capture)
+    with pytest.warns(UserWarning, match="torch cannot capture the training steps.*: not in a graph$"):
+        found = FITS["transformer"](rows)
+    assert n_captures == 1
+    assert found.loss_curve_ == expected.loss_curve_
+
+
 def test_one_capture_for_each_shape(rows, captured):
     FITS["transformer"](rows)
     assert captured == [(1, 32, 5), (1, 120 % 32, 5)]
