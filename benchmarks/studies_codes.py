@@ -23,6 +23,9 @@ from sk_autoencoder.networks import Convolutional, Dense
 from sk_autoencoder.objectives import Reconstruction, Variational
 
 MAP_SIZE = 2
+# Of the row "adversarial map".
+CODES_OF_MAPS = (MAP_SIZE, 8)
+MAPS: dict[str, Any] = {"hidden_layer_sizes": (256, 128), "loss": "binary_cross_entropy", "learning_rate_init": 0.003}
 
 
 def probe(codes: np.ndarray, y: np.ndarray, test_codes: np.ndarray, y_test: np.ndarray) -> float:
@@ -194,15 +197,9 @@ def adversarial(study: Study) -> Result:
     digits = study.mnist
     X_test = digits.X_test[:: study.pick(1, 5)]
     classifier = MLPClassifier((128,), early_stopping=True, random_state=0).fit(digits.X, digits.y)
-    recipe = {
-        **PIXELS,
-        "hidden_layer_sizes": (256, 128),
-        "loss": "binary_cross_entropy",
-        "learning_rate_init": 0.003,
-        "max_iter": study.pick(40, 10),
-    }
+    recipe = {**PIXELS, **MAPS, "max_iter": study.pick(40, 10)}
     rng, found, passed = np.random.default_rng(0), [], True
-    for size in (2, 8):
+    for size in CODES_OF_MAPS:
         draws = rng.normal(size=(2000, size)).astype(np.float32)
         distance, kinds = {}, {}
         for name, objective in (
