@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sk_autoencoder.networks.base import N_COMPLETIONS, filled, with_indicators
+from sk_autoencoder.networks.base import completed, filled, with_indicators
 
 
 class Scale(nn.Module):
@@ -55,17 +55,13 @@ class Indicated(nn.Module):
 class Completed(nn.Module):
     """Replace the missing values of a network's input, which are filled, by their reconstruction, several times."""
 
-    def __init__(self, values: nn.Module, network: nn.Module, n_features: int):
+    def __init__(self, values: nn.Module, network: nn.Module):
         super().__init__()
-        self.values, self.network, self.n_features = values, network, n_features
+        self.values, self.network = values, network
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the input of the network."""
-        seen, missing = self.values(rows), rows.isnan()
-        for _ in range(N_COMPLETIONS):
-            values = torch.where(missing, self.network(seen), seen[..., : self.n_features])
-            seen = torch.cat([values, seen[..., self.n_features :]], dim=-1)
-        return seen
+        return completed(self.network, self.values(rows), ~rows.isnan())
 
 
 class Unscale(nn.Module):

@@ -307,7 +307,8 @@ class Inference:
         rows = with_indicators(rows, blocks.observed, self.shape.indicators)
         if blocks.observed is None or not self.complete.refines:
             return rows
-        return completed(self.network, rows, blocks.observed)
+        with torch.no_grad():
+            return completed(self.network, rows, blocks.observed)
 
     def _batch(self, blocks: Blocks) -> Batch:
         return Batch(self._seen(blocks), blocks.rows, observed=blocks.observed)

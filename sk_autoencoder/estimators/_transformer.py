@@ -514,7 +514,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             seen = [Indicated(nn.Sequential(*seen), self._shape.indicators)]
         if self._completes:
             network = nn.Sequential(*encoder, Mean(self.n_components_), *decoder)
-            seen = [Completed(nn.Sequential(*seen), network, self.n_features_in_)]
+            seen = [Completed(nn.Sequential(*seen), network)]
         modules = (
             nn.Sequential(scale, *seen, *encoder, *last),
             nn.Sequential(*first, *decoder, Unscale(*self._affine)),

@@ -30,6 +30,7 @@ _CELLS_AT_ONCE = 1 << 21  # of windows that are scored at once
 _CELLS_OF_TRAINING = 1 << 23  # of training windows with max_samples="auto"
 _FEWEST_HELD_OUT = 10  # steps
 _MOST_RESCALED = 2000  # windows, by which scales of errors are renewed
+_ALPHA = 0.03  # of contamination="auto"; chosen with benchmarks/series.py, see docs/time_series.md
 _FEWEST_CHANGES = 20  # of a sensor that only rises or only falls
 
 SCALINGS = ("none", "standard")
@@ -115,7 +116,7 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         return self.estimator
 
     def _threshold(self) -> Threshold:
-        rule = Auto(0.03) if (given := self._plain("contamination")) == "auto" else given
+        rule = Auto(_ALPHA) if (given := self._plain("contamination")) == "auto" else given
         return Quantile(rule) if isinstance(rule, float) else resolve(THRESHOLDS, rule)
 
     def _names(self) -> np.ndarray:

@@ -102,16 +102,15 @@ def with_indicators(values: Tensor, observed: Tensor | None, columns: tuple[int,
 N_COMPLETIONS = 2  # more take more time, and the reconstruction is hardly better
 
 
-@torch.no_grad()
-def completed(network: Autoencoder, inputs: Tensor, known: Tensor) -> Tensor:
+def completed(network: nn.Module, inputs: Tensor, known: Tensor) -> Tensor:
     """Replace missing values of a network's input, which are filled, by their reconstruction, several times.
 
-    ``known`` (..., n_features) says which values are not missing.
+    ``known`` (..., n_features) says which values are not missing. Indicators follow the features in ``inputs``.
     """
-    values, indicators = inputs.tensor_split([network.shape.n_features], dim=-1)
+    values, indicators = inputs.tensor_split([known.shape[-1]], dim=-1)
     for _ in range(N_COMPLETIONS):
         values = torch.where(known, values, network(inputs).to(values.dtype))
-        inputs = torch.cat([values, indicators], dim=-1) if network.shape.indicators else values
+        inputs = torch.cat([values, indicators], dim=-1) if indicators.shape[-1] else values
     return inputs
 
 

@@ -326,14 +326,15 @@ class AutoencoderNet(NeuralNet):
         if not self.completes_ or self._progress < _COMPLETED_FROM:
             return inputs
         self._set_training(False)  # no dropout, and normalization is not updated twice
-        with self._precision():
+        with torch.no_grad(), self._precision():
             return completed(self.module_, inputs, known)
 
     def _completed(self, batch: Batch) -> Batch:
         """Replace missing values of the input of samples that are not trained on."""
         if not self.completes_ or batch.observed is None:
             return batch
-        return replace(batch, corrupted=completed(self.module_, batch.corrupted, batch.observed))
+        with torch.no_grad():
+            return replace(batch, corrupted=completed(self.module_, batch.corrupted, batch.observed))
 
     def _follow_schedule(self) -> None:
         """Set the rate of the next step. A rate that a callback has set stays, and the rest is left to callbacks."""

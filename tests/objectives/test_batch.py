@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from sk_autoencoder.networks import NetworkShape
 from sk_autoencoder.networks.base import completed
 from sk_autoencoder.objectives import Batch
 
@@ -61,8 +60,6 @@ def test_parts_keep_what_is_known_of_their_samples(batch):
 
 class Halved(torch.nn.Module):
     """Each feature is reconstructed as half of the first input."""
-
-    shape = NetworkShape(N_FEATURES, 2, 4, (), "identity", "identity", indicators=(1,))
 
     def forward(self, rows):
         assert rows.shape[-1] == N_FEATURES + 1
