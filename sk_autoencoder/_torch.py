@@ -53,7 +53,7 @@ def bfloat16_on_cpu() -> bool:
 
 def has_hooks(tensor: Tensor) -> bool:
     """Whether a tensor has hooks that autograd calls with the gradient."""
-    return bool(tensor._backward_hooks)
+    return bool(tensor._backward_hooks or tensor._post_accumulate_grad_hooks)
 
 
 def copied(module: SomeModule) -> SomeModule:

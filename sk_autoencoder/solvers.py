@@ -233,6 +233,11 @@ class FusedAdam(torch.optim.Optimizer):
                 maximize=False,
             )
 
+    def relink(self) -> None:
+        """Take over weights whose memory was replaced, as by ``parameter.data = ...`` in a callback."""
+        if any(slot.weight.data_ptr() != slot.parameter.data_ptr() for slots in self._slots for slot in slots):
+            self._link()
+
     def fixed(self) -> tuple[Any, ...]:
         """Return what an update depends on besides learning rates and gradients: settings, and where tensors are."""
         settings = tuple((group["betas"], group["weight_decay"], group["eps"]) for group in self.param_groups)

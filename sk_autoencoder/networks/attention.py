@@ -21,6 +21,7 @@ _LONGEST_PERIOD = 1e4  # of sinusoidal positions, in 2 pi tokens
 _POSITION_STD = 0.7  # of initial learned positions, as of sines
 _RESIDUAL = 0.3  # factor of initial weights whose products are added to tokens, so that training begins gently
 _MAX_GRADIENT_NORM = 1.0
+_PROJECTIONS = 3  # queries, keys and values
 _AXES = 2  # sensors and steps
 
 
@@ -58,7 +59,7 @@ class _Layer(nn.Module):
         self.width, self.n_heads = width, n_heads
         self.activation = ACTIVATIONS[shape.activation].function
         self.entrance = _Affine(n_in, width, shape, generators) if n_in != width else None
-        self.queries_keys_values = _Affine(width, 3 * width, shape, generators)
+        self.queries_keys_values = _Affine(width, _PROJECTIONS * width, shape, generators)
         self.mixed = _Affine(width, width, shape, generators, _RESIDUAL)
         self.inner = _Affine(width, _MLP_FACTOR * width, shape, generators)
         self.outer = _Affine(_MLP_FACTOR * width, width, shape, generators, _RESIDUAL)
@@ -67,12 +68,12 @@ class _Layer(nn.Module):
         """(n_blocks, n * n_tokens, n_in) -> (n_blocks, n * n_tokens, width)."""
         if self.entrance is not None:
             x = self.entrance(x)
-        x = x + network.drop(self.mixed(self._attended(_normalized(x), n_tokens)))
-        return x + network.drop(self.outer(self.inner(_normalized(x), self.activation)))
+        x = x + network.dropped(self.mixed(self._attended(_normalized(x), n_tokens)))
+        return x + network.dropped(self.outer(self.inner(_normalized(x), self.activation)))
 
     def _attended(self, x: Tensor, n_tokens: int) -> Tensor:
         """Return weighted means of the tokens of each sample, for each head."""
-        heads = self.queries_keys_values(x).unflatten(1, (-1, n_tokens)).unflatten(-1, (3, self.n_heads, -1))
+        heads = self.queries_keys_values(x).unflatten(1, (-1, n_tokens)).unflatten(-1, (_PROJECTIONS, self.n_heads, -1))
         # (n_blocks, n, tokens, 3, heads, size) -> 3 x (n_blocks * n, heads, tokens, size)
         queries, keys, values = heads.flatten(0, 1).permute(2, 0, 3, 1, 4).contiguous()
         found = F.scaled_dot_product_attention(queries, keys, values)
@@ -93,7 +94,6 @@ class AttentionAutoencoder(Autoencoder):
         super().__init__(shape)
         n_sensors, n_steps = shape.sample_shape or (1, shape.n_features)
         self.max_gradient_norm = _MAX_GRADIENT_NORM
-        self.repeats_operations = not part.dropout
         self.dropout, self.patch = part.dropout, (n_sensors, part.patch_size)
         self.n_tokens = n_steps // part.patch_size
         token, widths = n_sensors * part.patch_size, shape.hidden_layer_sizes
@@ -110,16 +110,21 @@ class AttentionAutoencoder(Autoencoder):
                 self.register_buffer(name, self._sines(width))
 
     @property
+    def repeats_operations(self) -> bool:
+        """Whether there is no dropout, and no subclass overrides ``encode`` or ``decode``."""
+        return not self.dropout and self.computes_as(AttentionAutoencoder)
+
+    @property
     def n_multiplications(self) -> int:
-        """Layers see each token, except for the first of the decoder, and tokens see each other."""
+        """Layers are applied to each token, except for the first of the decoder; attention compares pairs."""
         widths, once = self.shape.hidden_layer_sizes, self.from_code.weight.numel()
         pairs = 4 * self.n_tokens**2 * sum(widths) * self.shape.n_members
         return self.n_tokens * (super().n_multiplications - once) + once + pairs
 
     @property
     def widest(self) -> int:
-        """The perceptron's layer of all tokens."""
-        return self.n_tokens * 3 * max(self.shape.hidden_layer_sizes)
+        """Queries, keys and values of all tokens."""
+        return self.n_tokens * _PROJECTIONS * max(self.shape.hidden_layer_sizes)
 
     def encode(self, rows: Tensor) -> Tensor:
         """(n_members, n, n_inputs) -> (n_members, n, n_encoded)."""
@@ -153,23 +158,17 @@ class AttentionAutoencoder(Autoencoder):
 
     def plain(self) -> tuple[nn.Module, nn.Module]:
         """Return encoder and decoder of the first member, for 2-D samples; their modules are those of this package."""
-        return nn.Sequential(_Half(self._first(), "encode")), nn.Sequential(_Half(self._first(), "decode"))
+        return nn.Sequential(self._half("encode")), nn.Sequential(self._half("decode"))
 
-    def drop(self, x: Tensor) -> Tensor:
-        """Set random values to zero during training."""
-        if not (self.dropout and self.training):
-            return x
-        assert self.noise is not None, "a network with dropout can only be trained by AutoencoderNet.train"
-        kept = torch.empty_like(x)
-        for member, generator in zip(kept, self.noise, strict=True):
-            member.bernoulli_(1 - self.dropout, generator=generator)
-        return x * kept / (1 - self.dropout)
-
-    def _first(self) -> AttentionAutoencoder:
-        first = copy.deepcopy(self)
-        for values in (*first.parameters(), *first.buffers()):
+    def _half(self, direction: str) -> _Half:
+        """Return the first member's encoder or decoder, without the other one and what the objective has registered."""
+        half = copy.deepcopy(self)
+        names = {name.partition(".")[0] for name, _ in (*half.named_parameters(), *half.named_buffers())}
+        for name in names - _PARTS[direction]:
+            delattr(half, name)
+        for values in (*half.parameters(), *half.buffers()):
             values.data = values.data[:1].clone()
-        return first
+        return _Half(half, direction)
 
     def _drawn_positions(self, width: int, generators: list[Generator]) -> Tensor:
         """Return what is added to each token in the beginning, (n_members, n_tokens, width)."""
@@ -190,6 +189,12 @@ class AttentionAutoencoder(Autoencoder):
     def _with_positions(self, x: Tensor, positions: Tensor) -> Tensor:
         tokens = x.unflatten(0, (len(positions), -1)).unflatten(2, (-1, self.n_tokens))
         return (tokens + positions[:, None, None]).view(x.shape)
+
+
+_PARTS = {
+    "encode": {"embedding", "encoder_positions", "encoder_layers", "to_code"},
+    "decode": {"from_code", "decoder_positions", "decoder_layers", "to_token"},
+}
 
 
 class _Half(nn.Module):

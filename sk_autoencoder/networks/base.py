@@ -136,13 +136,35 @@ class Autoencoder(nn.Module):
     has_member_axis: bool = True
     # Whether ``decode`` takes the target of the reconstruction, ``clean``, during training.
     uses_targets: bool = False
-    # Whether all training steps take the same operations on the device: they draw no random numbers, and read no values
-    # on the host. Then a CUDA graph can record a step.
-    repeats_operations: bool = False
+    # Share of the hidden values that ``dropped`` sets to zero.
+    dropout: float = 0.0
 
     def __init__(self, shape: NetworkShape):
         super().__init__()
         self.shape = shape
+
+    @property
+    def repeats_operations(self) -> bool:
+        """Whether all training steps take the same operations on the device, so that a CUDA graph can record a step.
+
+        They draw no random numbers, read no values on the host, and make no tensors from numbers of the host.
+        """
+        return False
+
+    def computes_as(self, kind: type[Autoencoder]) -> bool:
+        """Whether samples are encoded and decoded as by ``kind``, a class that this one inherits from."""
+        return type(self).encode is kind.encode and type(self).decode is kind.decode
+
+    def dropped(self, x: Tensor, member: int | None = None) -> Tensor:
+        """Set random values of a member to zero during training, or of all, (n_members, ...)."""
+        if not (self.dropout and self.training):
+            return x
+        assert self.noise is not None, "a network with dropout needs the generators in ``noise`` for training"
+        kept = torch.empty_like(x)
+        of_members = zip(kept, self.noise, strict=True) if member is None else [(kept, self.noise[member])]
+        for values, generator in of_members:
+            values.bernoulli_(1 - self.dropout, generator=generator)
+        return x * kept / (1 - self.dropout)
 
     @property
     def linear(self) -> bool:

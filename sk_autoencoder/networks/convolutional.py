@@ -71,7 +71,6 @@ class ConvolutionalAutoencoder(Autoencoder):
     def __init__(self, shape: NetworkShape, kernel_size: int, stride: int, dropout: float):
         super().__init__(shape)
         self.kernel_size, self.stride, self.dropout = kernel_size, stride, dropout
-        self.repeats_operations = not dropout
         self.image = shape.sample_shape or (1, shape.n_features)  # (channels, *size)
         self.sizes = [self.image[1:]]  # of the feature maps in the encoder
         for _ in shape.hidden_layer_sizes:
@@ -157,6 +156,11 @@ class ConvolutionalAutoencoder(Autoencoder):
         return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
     @property
+    def repeats_operations(self) -> bool:
+        """Whether there is no dropout, and no subclass overrides ``encode`` or ``decode``."""
+        return not self.dropout and self.computes_as(ConvolutionalAutoencoder)
+
+    @property
     def _output_paddings(self) -> list[tuple[int, ...]]:
         """Output padding of each decoder layer: its output has the size of the mirrored encoder layer's input."""
         sizes = reversed(list(pairwise(self.sizes)))
@@ -180,12 +184,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         return maps.flatten(1)
 
     def _activate(self, maps: Tensor, member: int) -> Tensor:
-        maps = cellwise(ACTIVATIONS[self.shape.activation].function, maps)
-        if not (self.dropout and self.training):
-            return maps
-        assert self.noise is not None, "a network with dropout needs the generators in ``noise`` for training"
-        kept = torch.empty_like(maps).bernoulli_(1 - self.dropout, generator=self.noise[member])
-        return maps * kept / (1 - self.dropout)
+        return self.dropped(cellwise(ACTIVATIONS[self.shape.activation].function, maps), member)
 
     def _draw(self, weight: Tensor, fan_in: float, fan_out: float, generators: list[Generator]) -> None:
         std = initial_std(self.shape.activation, fan_in, fan_out)

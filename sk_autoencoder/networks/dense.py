@@ -78,9 +78,9 @@ class DenseAutoencoder(Autoencoder):
         return self._listed_layers[logits] if self._listed_layers else None
 
     @property
-    def repeats_operations(self) -> bool:  # type: ignore[override]
+    def repeats_operations(self) -> bool:
         """Whether there is no dropout, and no subclass overrides ``encode`` or ``decode``."""
-        return bool(self._listed_layers)
+        return not self.dropout and self.computes_as(DenseAutoencoder)
 
     def _layers(self, pairs: list[tuple[nn.Parameter, nn.Parameter]], end: str, transposed: bool) -> list[Layer]:
         names = [self.shape.activation] * (len(pairs) - 1) + [end]
@@ -128,10 +128,8 @@ class DenseAutoencoder(Autoencoder):
         self._encoder = list(zip(self.encoder_weights, self.encoder_biases, strict=True))
         back = reversed(self.encoder_weights) if self.tied_weights else self.decoder_weights
         self._decoder = list(zip(back, self.decoder_biases, strict=True))
-        kind = type(self)
-        changed = kind.encode is not DenseAutoencoder.encode or kind.decode is not DenseAutoencoder.decode
         self._listed_layers: tuple[list[Layer], ...] = ()  # without and with logits
-        if not (self.dropout or changed):
+        if self.repeats_operations:
             encoder = self._layers(self._encoder, self.code_activation, transposed=False)
             ends = (self.shape.out_activation, "identity")
             decoders = [self._layers(self._decoder, end, transposed=self.tied_weights) for end in ends]
@@ -143,16 +141,9 @@ class DenseAutoencoder(Autoencoder):
         for layer, (weight, bias) in enumerate(layers):
             hidden = layer < last
             x = affine(x, weight.mT if transposed else weight, bias, self._activation if hidden else None)
-            if hidden and self.dropout and self.training:
-                x = self._drop(x)
+            if hidden and self.dropout:
+                x = self.dropped(x)
         return x
-
-    def _drop(self, x: Tensor) -> Tensor:
-        assert self.noise is not None, "a network with dropout needs the generators in ``noise`` for training"
-        kept = torch.empty_like(x)
-        for member, generator in zip(kept, self.noise, strict=True):
-            member.bernoulli_(1 - self.dropout, generator=generator)
-        return x * kept / (1 - self.dropout)
 
     def _sequential(self, pairs: list[tuple[Tensor, Tensor]], last: str) -> nn.Sequential:
         layers: list[nn.Module] = []

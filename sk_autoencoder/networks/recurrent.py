@@ -108,7 +108,6 @@ class RecurrentAutoencoder(Autoencoder):
         super().__init__(shape)
         self.cell, self.bidirectional, self.dropout = cell, bidirectional, dropout
         self.uses_targets = feedback
-        self.repeats_operations = not dropout
         self.n_sensors, self.n_steps = shape.sample_shape or (1, shape.n_features)
         rounded = _round_up if padded else int
         units = tuple(map(rounded, shape.hidden_layer_sizes))
@@ -149,6 +148,11 @@ class RecurrentAutoencoder(Autoencoder):
             std = initial_std("tanh", *weight.shape[1:])
             for member, generator in zip(weight, generators, strict=True):
                 member.normal_(std=std, generator=generator)
+
+    @property
+    def repeats_operations(self) -> bool:
+        """Whether there is no dropout, and no subclass overrides ``encode`` or ``decode``."""
+        return not self.dropout and self.computes_as(RecurrentAutoencoder)
 
     def encode(self, rows: Tensor) -> Tensor:
         """Encode samples, (n_members, n, n_inputs) -> (n_members, n, n_encoded)."""
@@ -225,7 +229,7 @@ class RecurrentAutoencoder(Autoencoder):
         """Read samples with one member, (n, n_inputs) -> (n, n_directions * n_units)."""
         steps = self._sequences(rows)
         for depth, (layer, own) in enumerate(zip(self.encoder, weights, strict=True)):
-            steps, last = layer.run(self._drop(steps, member) if depth else steps, own[member])
+            steps, last = layer.run(self.dropped(steps, member) if depth else steps, own[member])
         return last.transpose(0, 1).flatten(1)
 
     def _stacked(
@@ -234,7 +238,7 @@ class RecurrentAutoencoder(Autoencoder):
         """Compute the states of the decoder's last layer with one member, (n_steps, n, n_units)."""
         for depth, (layer, own) in enumerate(zip(self.decoder, weights, strict=True)):
             start = None if starts is None else starts[depth]
-            steps, _ = layer.run(self._drop(steps, member) if depth else steps, own[member], start)
+            steps, _ = layer.run(self.dropped(steps, member) if depth else steps, own[member], start)
         return steps
 
     def _with_targets(self, starts: list[Any], clean: Tensor, member: int, weights: list[list[list[Tensor]]]) -> Tensor:
@@ -252,7 +256,7 @@ class RecurrentAutoencoder(Autoencoder):
         for _ in range(self.n_steps - 1):
             x = activation(outputs[-1][:, : self.n_sensors])
             for depth, (layer, own) in enumerate(zip(self.decoder, weights, strict=True)):
-                states[depth] = layer.step(self._drop(x, member) if depth else x, states[depth], own[member])
+                states[depth] = layer.step(self.dropped(x, member) if depth else x, states[depth], own[member])
                 x = states[depth][0]
             outputs.append(self._output(x, member))
         return torch.stack(outputs)
@@ -262,13 +266,6 @@ class RecurrentAutoencoder(Autoencoder):
         flat = states.flatten(0, -2)
         steps = torch.addmm(self.output_bias[member], flat, self.output_weight[member])
         return steps.unflatten(0, states.shape[:-1])
-
-    def _drop(self, states: Tensor, member: int) -> Tensor:
-        if not (self.dropout and self.training):
-            return states
-        assert self.noise is not None, "a network with dropout needs the generators in ``noise`` for training"
-        kept = torch.empty_like(states).bernoulli_(1 - self.dropout, generator=self.noise[member])
-        return states * kept / (1 - self.dropout)
 
 
 def in_one_chunk(weights: list[Tensor]) -> list[Tensor]:

@@ -211,11 +211,13 @@ class Evaluation:
         )
         observed = None
         if any(e.observed is not None for e in evaluations):
-            all_known = (torch.ones_like(e.target, dtype=torch.bool) for e in evaluations)
-            masks = [
-                known if e.observed is None else e.observed for e, known in zip(evaluations, all_known, strict=True)
-            ]
-            observed = torch.cat(masks, dim)
+            observed = torch.cat(
+                [
+                    torch.ones_like(e.target, dtype=torch.bool) if e.observed is None else e.observed
+                    for e in evaluations
+                ],
+                dim,
+            )
         return Evaluation(first.loss, terms, code, reconstruction, target, observed)
 
 
@@ -261,7 +263,8 @@ class Objective(Part):
     def repeats_operations(self, network: Autoencoder) -> bool:
         """Whether all training steps take the same operations on the device, so that a CUDA graph can record a step.
 
-        They draw no random numbers, read no values on the host, and do not depend on ``batch.progress``.
+        They draw no random numbers, read no values on the host, make no tensors from numbers of the host, and do not
+        depend on ``batch.progress``.
         """
         del network
         return False

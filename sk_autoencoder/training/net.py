@@ -168,7 +168,7 @@ class AutoencoderNet(NeuralNet):
                 raise
         finally:
             self.module_.noise = None
-            self._update = self._plain_update  # frees the memory of graphs
+            self._update, self._trimming = self._plain_update, None  # frees the memory of graphs and of a network
             self._set_training(False)
             self.notify("on_train_end", X=rows, y=None)
             self.train_split = None  # holds the validation rows
@@ -286,10 +286,13 @@ class AutoencoderNet(NeuralNet):
         What a captured step has fixed may have been changed by a callback; then it is captured again.
         """
         optimizer, capture = self.optimizer_, capture_on(torch.device(self.device))
+        if isinstance(optimizer, FusedAdam):
+            optimizer.relink()
         if capture is None or not isinstance(optimizer, FusedAdam) or not self._repeats_operations():
             self._update, self._fixed = self._plain_update, None
             return
-        fixed = optimizer.fixed()
+        settings = repr((vars(self.criterion_), vars(self.plan.loss), self.module_.max_gradient_norm))
+        fixed = (settings, [buffer.data_ptr() for buffer in self.module_.buffers()], optimizer.fixed())
         if fixed == self._fixed:
             return
 
@@ -358,7 +361,7 @@ class AutoencoderNet(NeuralNet):
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         if evaluation.loss.requires_grad:  # not all weights are frozen
             evaluation.loss.backward(torch.ones_like(evaluation.loss))
-        return evaluation.detach()  # a capture fails while autograd's nodes of a step outside of it exist
+        return evaluation.detach()  # autograd's nodes of this step must not exist when the next one is captured
 
     def _clip(self, largest: float) -> None:
         """Scale down the gradients of each member whose norm over all weights exceeds ``largest``."""

@@ -71,6 +71,19 @@ def test_sinusoidal_positions():
     np.testing.assert_allclose(module.encoder_positions[0, :, :4], expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+def test_exported_modules_have_their_own_weights_alone(positions, rows):
+    network = Attention(positions=positions)
+    model = AutoencoderTransformer(2, network=network, objective="adversarial", hidden_layer_sizes=(8,), max_iter=1)
+    encoder, decoder = (
+        {name.partition("network.")[2] for name, _ in half.named_parameters()} for half in model.fit(rows).to_torch()
+    )
+    everything = {name for name, _ in model.net_.module_.named_parameters()}
+    assert {name for name in everything if name.startswith("discriminator")} == everything - encoder - decoder
+    assert not encoder & decoder
+    assert {"to_code.weight"} <= encoder
+
+
 def test_members_are_separate_networks():
     module = build(Attention(), n_members=3)
     rows = torch.randn(3, 5, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

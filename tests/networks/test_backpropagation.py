@@ -127,6 +127,23 @@ class Silencing(Callback):
         self.weight.register_hook(lambda gradient: 0 * gradient)
 
 
+class Counting(Callback):
+    """Hangs a hook on a weight that is called after its gradient has been added up."""
+
+    n_calls = 0
+
+    def on_train_begin(self, net, **kwargs):
+        net.module_.encoder_weights[0].register_post_accumulate_grad_hook(self.count)
+
+    def count(self, weight):
+        self.n_calls += 1
+
+
+def test_hooks_after_the_gradients_are_called(rows):
+    net = AutoencoderTransformer(2, max_iter=2, batch_size=60, callbacks=[Counting()], random_state=0).fit(rows).net_
+    assert net.callbacks_[-1][1].n_calls == 4
+
+
 def test_hooks_of_weights_are_called(rows):
     """A first layer whose gradient the hook silences stays as it was."""
     model = AutoencoderTransformer(2, max_iter=2, alpha=0.0, random_state=0)

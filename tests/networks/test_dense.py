@@ -77,7 +77,7 @@ class TestDropout:
     def test_rate_and_mean(self):
         module = build(Dense(dropout=0.4))
         module.noise = seeded(np.array([5], dtype=np.uint64), torch.device("cpu"))
-        dropped = module._drop(torch.ones(1, 1000, 50))
+        dropped = module.dropped(torch.ones(1, 1000, 50))
         assert (dropped == 0).float().mean() == pytest.approx(0.4, abs=0.01)
         assert dropped.mean() == pytest.approx(1, abs=0.02)
 
@@ -88,9 +88,9 @@ class TestDropout:
     def test_members_draw_from_their_own_generators(self):
         module = build(Dense(dropout=0.4), n_members=2)
         module.noise = seeded(np.array([5, 6], dtype=np.uint64), torch.device("cpu"))
-        together = module._drop(torch.ones(2, 30, 8))
+        together = module.dropped(torch.ones(2, 30, 8))
         module.noise = seeded(np.array([6], dtype=np.uint64), torch.device("cpu"))
-        torch.testing.assert_close(module._drop(torch.ones(1, 30, 8))[0], together[1])
+        torch.testing.assert_close(module.dropped(torch.ones(1, 30, 8))[0], together[1])
 
     def test_neither_input_nor_code_is_dropped(self):
         module = build(Dense(dropout=0.9), hidden_layer_sizes=()).train()

@@ -218,11 +218,11 @@ class TestDropout:
         module = build(Recurrent(dropout=0.4), n_members=2).train()
         ones = torch.ones(6, 40, 8)
         module.noise = seeded(np.array([5, 6], dtype=np.uint64), torch.device("cpu"))
-        dropped = module._drop(ones, 1)
+        dropped = module.dropped(ones, 1)
         assert dropped.unique().tolist() == pytest.approx([0, 1 / 0.6])
         assert dropped.mean() == pytest.approx(1, abs=0.1)
         module.noise = seeded(np.array([7, 6], dtype=np.uint64), torch.device("cpu"))
-        torch.testing.assert_close(module._drop(ones, 1), dropped)
+        torch.testing.assert_close(module.dropped(ones, 1), dropped)
 
     def test_leaves_torchs_generator(self):
         module = build(Recurrent(dropout=0.4)).train()

@@ -13,8 +13,12 @@ from skorch.callbacks import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
-from sk_autoencoder.losses import SquaredError
+from sk_autoencoder.losses import Huber, SquaredError
 from sk_autoencoder.networks import Attention, Convolutional, Custom, Dense, Recurrent
+from sk_autoencoder.networks.attention import AttentionAutoencoder
+from sk_autoencoder.networks.convolutional import ConvolutionalAutoencoder
+from sk_autoencoder.networks.dense import DenseAutoencoder
+from sk_autoencoder.networks.recurrent import RecurrentAutoencoder
 from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.solvers import FusedAdam
 from sk_autoencoder.training import graphs, net
@@ -131,6 +135,96 @@ def test_one_capture_for_each_shape(rows, captured):
 def test_captured_again_when_weights_are_frozen(rows, captured):
     FITS["freezing"](rows)
     assert captured == [(1, 32, 5), (1, 32, 5), (1, 120 % 32, 5)]
+
+
+class Changing(Callback):
+    """Call a function with the net before the fourth epoch."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 4:
+            self.change(net)
+
+
+def set_activity(net):
+    net.module_.activity = net.module_.activity.clone()
+
+
+def set_weight(net):
+    net.criterion_.sparsity_weight = 100.0
+
+
+def set_delta(net):
+    net.plan.loss.delta = 0.01
+
+
+def set_largest_norm(net):
+    net.module_.max_gradient_norm = 1e-3
+
+
+def set_data(net):
+    weight = next(net.module_.parameters())
+    weight.data = weight.data.clone()
+
+
+KL = {"objective": Reconstruction(sparsity="kl")}
+CHANGES = {
+    "number_of_the_objective": (KL, set_weight),
+    "buffer": (KL, set_activity),
+    "loss": ({"loss": Huber()}, set_delta),
+    "largest_gradient": ({"network": "attention", "hidden_layer_sizes": (8,)}, set_largest_norm),
+    "memory_of_a_weight": ({}, set_data),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_captured_again_when_a_callback_changes_what_is_fixed(name, rows, captured, monkeypatch):
+    parameters, change = CHANGES[name]
+    model = AutoencoderTransformer(2, batch_size=40, max_iter=8, random_state=0, callbacks=[Changing(change)])
+    model.set_params(**parameters)
+    found = model.fit(rows).loss_curve_
+    assert len(captured) == 2
+    monkeypatch.setattr(net, "capture_on", lambda device: None)
+    assert model.fit(rows).loss_curve_ == found
+    same = model.set_params(callbacks=None).fit(rows).loss_curve_ == found
+    assert same == (name in ("buffer", "memory_of_a_weight"))
+
+
+def test_memory_is_free_after_training(rows):
+    model = fitted(rows, n_components=2, objective=Reconstruction(trim=0.1))
+    assert model.net_._trimming is None
+
+
+class OwnConvolutional(ConvolutionalAutoencoder):
+    def encode(self, rows):
+        return super().encode(rows)
+
+
+class OwnRecurrent(RecurrentAutoencoder):
+    def decode(self, code, logits=False, clean=None):
+        return super().decode(code, logits)
+
+
+class OwnAttention(AttentionAutoencoder):
+    def encode(self, rows):
+        return super().encode(rows)
+
+
+class OwnDense(DenseAutoencoder):
+    def decode(self, code, logits=False):
+        return super().decode(code, logits)
+
+
+@pytest.mark.parametrize("kind", [OwnConvolutional, OwnRecurrent, OwnAttention, OwnDense])
+def test_what_children_compute_is_not_captured(kind, rows):
+    """They may draw random numbers, or read values on the host."""
+    name = kind.__name__.removeprefix("Own").lower()
+    own, parent = (fitted(rows, n_components=2, network=name).net_.module_ for _ in range(2))
+    own.__class__ = kind
+    assert parent.repeats_operations
+    assert not own.repeats_operations
 
 
 class Listening(Callback):
