@@ -332,8 +332,8 @@ class Recurrent(Network):
     Notes
     -----
     The time of a training step grows with the number of steps of a sequence, and gradients of long sequences vanish:
-    above 256 steps there is a warning. cuDNN's kernels have no second derivatives, so objectives that need them
-    (contractive penalties) train on the CPU.
+    above 256 steps there is a warning. cuDNN's kernels have no second derivatives: with objectives that need them
+    (contractive penalties), use ``device="cpu"``.
 
     References
     ----------
