@@ -144,9 +144,9 @@ def network(
     return partial(by_transformer, {**parameters, "alpha": alpha, "batch_size": batch}, starts)
 
 
-def attention(epochs: int) -> Fit:
+def attention(epochs: int, starts: int) -> Fit:
     """Networks of 16 tokens; small batches, so that there are many steps. Some initial weights end in a bad minimum."""
-    return network(Attention(patch_size=8, sample_shape=SINES), (64, 64), epochs, 0.006, batch=32, starts=4)
+    return network(Attention(patch_size=8, sample_shape=SINES), (64, 64), epochs, 0.006, batch=32, starts=starts)
 
 
 # At most ten minutes on two idle cores. More weight decay than by default keeps dense networks from overfitting.
@@ -156,7 +156,7 @@ WAVES: dict[str, Fit] = {
     "dense (512, 256)": network("dense", (512, 256), 600, 0.002, 2.0),
     "dense (512, 256, 128)": network("dense", (512, 256, 128), 600, 0.002, 1.0),
     "recurrent (GRU)": network(Recurrent(cell="gru", bidirectional=True, sample_shape=SINES), (64,), 30, 0.005),
-    "attention, best of four": attention(180),
+    "attention, best of four": attention(180, starts=4),
 }
 
 

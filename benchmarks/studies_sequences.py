@@ -21,7 +21,7 @@ def sequence(study: Study) -> Result:
     shown, errors, pictures = slice(0, 3), {}, {}
     dense = [name for name in WAVES if name.startswith("dense")]
     networks = {name: WAVES[name] for name in study.pick(dense[:1], dense)}
-    for name, fit in {**networks, "attention": attention(study.pick(100, 200))}.items():
+    for name, fit in {**networks, "attention": attention(*study.pick((100, 2), (180, 4)))}.items():
         rebuilt = fit(X, 0)(X_test)
         errors[name] = float(np.square(rebuilt - clean).mean() / np.square(clean).mean())
         pictures[name] = rebuilt[shown]
