@@ -118,7 +118,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         Function that is minimized. "reconstruction" is the reconstruction loss, with an optional sparsity penalty
         (``Reconstruction(sparsity="l1")``). "variational" is the negative evidence lower bound of a variational
         autoencoder (``Variational(beta=1.0)``). "adversarial" adds a discriminator, which tells latent codes from
-        draws of the standard normal distribution (``Adversarial(weight=0.2)``).
+        draws of the standard normal distribution (``Adversarial(weight=0.1)``).
     loss : {"squared_error", "absolute_error", "huber", "binary_cross_entropy"} or Loss, default="squared_error"
         Reconstruction loss, averaged over the features in scaled units.
     corruption : {"gaussian", "masking", "swap"}, Corruption or None, default="gaussian"
