@@ -56,6 +56,13 @@ def has_hooks(tensor: Tensor) -> bool:
     return bool(tensor._backward_hooks or tensor._post_accumulate_grad_hooks)
 
 
+def has_module_hooks(module: torch.nn.Module) -> bool:
+    """Whether a module has hooks that are called with its inputs, outputs or gradients."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
 def copied(module: SomeModule) -> SomeModule:
     """Return a shallow copy with empty dicts of parameters and submodules, which ``copy.copy`` would share."""
     result = copy.copy(module)

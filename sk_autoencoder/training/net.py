@@ -14,7 +14,7 @@ from skorch.helper import predefined_split
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from sk_autoencoder._torch import has_hooks
+from sk_autoencoder._torch import has_hooks, has_module_hooks
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import LOSSES, Loss
 from sk_autoencoder.networks.base import completed
@@ -316,6 +316,7 @@ class AutoencoderNet(NeuralNet):
             and type(self.plan.loss) in LOSSES.values()  # others may read values on the host
             and self._trimming is None
             and not any(map(has_hooks, self._trained))
+            and not any(map(has_module_hooks, self.module_.modules()))
             and not self._overridden("on_batch_begin", "on_batch_end", "on_grad_computed")
         )
 

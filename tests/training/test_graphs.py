@@ -241,6 +241,24 @@ class OwnObjective(Reconstruction):
         return super().__call__(network, batch, loss)
 
 
+class Hooking(Callback):
+    """Count how often a layer is evaluated."""
+
+    n_calls = 0
+
+    def on_train_begin(self, net, **kwargs):
+        net.module_.to_code.register_forward_hook(self.count)
+
+    def count(self, module, inputs, output):
+        self.n_calls += 1
+
+
+def test_hooks_of_modules_are_called_in_each_step(rows, captured):
+    model = fitted(rows, n_components=2, network="attention", hidden_layer_sizes=(8,), callbacks=[Hooking()])
+    assert captured == []
+    assert model.net_.callbacks_[-1][1].n_calls == 6 * 4
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
