@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
 from sk_autoencoder import AutoencoderOutlierDetector, TimeSeriesOutlierDetector
-from sk_autoencoder.estimators._windowed import default_detector
+from sk_autoencoder.estimators._default_of_windows import default_detector
 from sk_autoencoder.scores import Combined, Mahalanobis, ReconstructionError, SampleIsolation
 from sk_autoencoder.windows import cut_windows, join_windows
 

@@ -15,6 +15,7 @@ from sk_autoencoder._parts import resolve
 from sk_autoencoder._rounding import rounding
 from sk_autoencoder._validation import ParameterizedEstimator, check_groups, check_rows, column_apart
 from sk_autoencoder._warnings import warn
+from sk_autoencoder.estimators._default_of_windows import default_detector, rate_for, size_of_code
 from sk_autoencoder.estimators._intervals import block_peaks
 from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector
 from sk_autoencoder.estimators._parts_of_series import HELD_OUT, Parts, largest_size, usable_starts
@@ -23,7 +24,6 @@ from sk_autoencoder.estimators._series import Series, Windows, automatic_size, t
 from sk_autoencoder.estimators._voting import offset_of
 from sk_autoencoder.networks import NETWORKS
 from sk_autoencoder.scaling import column_statistics
-from sk_autoencoder.scores import Combined, Mahalanobis, ReconstructionError, SensorError
 from sk_autoencoder.thresholds import THRESHOLDS, Auto, Quantile, Threshold, exponential_tail
 
 _CELLS_AT_ONCE = 1 << 21  # of windows that are scored at once
@@ -39,38 +39,6 @@ SCALINGS = ("none", "standard")
 ValuesOfWindows = Callable[[int, Windows], np.ndarray]
 # For each detector: the first steps of windows, and their values.
 OfWindows = list[tuple[np.ndarray, np.ndarray]]
-
-
-_EXPLAINED = 0.9  # share of the variance of windows that the default detector's code has
-_MOST_DECOMPOSED = 1000  # windows, by which its size is chosen
-# An output of a linear layer changes in a step by up to the learning rate times the number of inputs. So the rate is
-# in inverse proportion to this number for windows of more than 400 values.
-_LEARNING_RATE, _WIDE = 0.02, 400
-
-
-def default_detector(n_sensors: int = 1) -> AutoencoderOutlierDetector:
-    """Return the detector of windows that ``estimator=None`` stands for, a linear autoencoder.
-
-    It was chosen among ``COMPOSITIONS`` in ``benchmarks/series_peers.py``. The sensors are scaled before windows are
-    cut, all steps of a window alike.
-    """
-    errors = Combined([ReconstructionError(None), SensorError(n_sensors)], n_largest=1, damped=False)
-    return AutoencoderOutlierDetector(
-        hidden_layer_sizes=(),
-        activation="identity",
-        corruption=None,
-        scaling=None,
-        outlier_score=Combined([Mahalanobis(on="code+residual"), errors], n_largest=None, damped=False),
-        learning_rate_init=_LEARNING_RATE,
-        batch_size=32,
-    )
-
-
-def _size_of_code(windows: Windows, rng: np.random.RandomState) -> int:
-    """Return the number of principal components that explain 90 % of the variance of windows."""
-    rows = np.sort(rng.permutation(len(windows))[:_MOST_DECOMPOSED])
-    variances = np.square(np.linalg.svd(windows[rows] - windows[rows].mean(axis=0), compute_uv=False))
-    return 1 + int(np.count_nonzero(np.cumsum(variances) < _EXPLAINED * variances.sum()))
 
 
 def chunks(windows: Windows) -> Iterator[slice]:
@@ -325,9 +293,9 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
             changes["verbose"] = self.verbose
         if isinstance(detector, AutoencoderOutlierDetector):
             if self._has_default_detector:
-                changes["learning_rate_init"] = min(_LEARNING_RATE, _LEARNING_RATE * _WIDE / windows.shape[1])
+                changes["learning_rate_init"] = rate_for(windows)
             if parameters["n_components"] == "auto" and parameters["hidden_layer_sizes"] == ():
-                changes["n_components"] = _size_of_code(windows, rng)
+                changes["n_components"] = size_of_code(windows, rng)
             network = resolve(NETWORKS, detector.network)
             if type(network) in NETWORKS.values() and network.sample_shape is None:
                 changes["network"] = network.set_params(sample_shape=(self.n_features_in_, size))
