@@ -155,6 +155,7 @@ WAVES: dict[str, Fit] = {
     "dense (256, 128)": network("dense", (256, 128), 1500, 0.003, 1.0),
     "dense (512, 256)": network("dense", (512, 256), 600, 0.002, 2.0),
     "dense (512, 256, 128)": network("dense", (512, 256, 128), 600, 0.002, 1.0),
+    "dense (256, 128), best of four": network("dense", (256, 128), 1500, 0.003, 1.0, starts=4),
     "recurrent (GRU)": network(Recurrent(cell="gru", bidirectional=True, sample_shape=SINES), (64,), 30, 0.005),
     "attention, best of four": attention(180, starts=4),
 }
