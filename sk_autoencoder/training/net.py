@@ -70,6 +70,7 @@ class AutoencoderNet(NeuralNet):
 
     completes_: bool = False  # set by ``train``
     _update: Callable[[Batch], Evaluation]  # takes a step
+    _needs_autograd: bool
     _fixed: tuple[Any, ...] | None  # what captured steps depend on; None without captured steps
 
     def __init__(self, module: Any, criterion: Any, *, plan: TrainingPlan, **kwargs: Any):
@@ -281,11 +282,16 @@ class AutoencoderNet(NeuralNet):
         return evaluation
 
     def _choose_update(self) -> None:
-        """Choose how a chunk's steps are taken: as captured graphs, or by the plain program.
+        """Choose how a chunk's steps are taken: with autograd or without, as captured graphs or by the plain program.
 
         What a captured step has fixed may have been changed by a callback; then it is captured again.
         """
         optimizer, capture = self.optimizer_, capture_on(torch.device(self.device))
+        self._needs_autograd = (
+            self.plan.mixed_precision
+            or any(map(has_hooks, self._trained))  # only autograd calls them
+            or not self.criterion_.backpropagates(self.module_, self.plan.loss)
+        )
         if isinstance(optimizer, FusedAdam):
             optimizer.relink()
         if capture is None or not isinstance(optimizer, FusedAdam) or not self._repeats_operations():
@@ -352,11 +358,9 @@ class AutoencoderNet(NeuralNet):
             group["lr"] = group["scheduled"] = rate * group["factor"]
 
     def _evaluate_with_gradients(self, batch: Batch) -> Evaluation:
-        hooked = False
         for parameter in self._trained:
             parameter.grad = None
-            hooked = hooked or has_hooks(parameter)  # only autograd calls them
-        if not (self.plan.mixed_precision or hooked) and self.criterion_.backpropagates(self.module_, self.plan.loss):
+        if not self._needs_autograd:
             return self.criterion_.backpropagate(self.module_, batch, self.plan.loss)
         with self._precision():
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
