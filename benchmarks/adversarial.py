@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 
 from benchmarks.cells import store, stored
 from benchmarks.studies import PIXELS
-from benchmarks.studies_codes import CODES_OF_MAPS, MAPS, energy_distance
+from benchmarks.studies_codes import CODES_OF_MAPS, MAPS, codes_like_draws, energy_distance
 from benchmarks.tables import as_text
 from sk_autoencoder import AutoencoderTransformer
 from sk_autoencoder.objectives import Adversarial
@@ -47,13 +47,8 @@ def measure(
     """Fit, and return the distance of new codes to draws, and the share of variance explained."""
     model = AutoencoderTransformer(size, objective=objective, **parameters | {"random_state": seed}).fit(X)
     rng = np.random.default_rng(0)
-    codes, draws = model.transform(X_new), rng.normal(size=(N_NEW, size))
-    if objective == "variational":
-        mean, std = model.posterior(X_new)
-        codes = mean + std * rng.normal(size=mean.shape)
-    if objective == "reconstruction":
-        training = model.transform(X)
-        codes = (codes - training.mean(axis=0)) / training.std(axis=0)
+    draws = rng.normal(size=(N_NEW, size))
+    codes, _, _ = codes_like_draws(model, X, X_new, rng)
     return {"distance": energy_distance(codes, draws), "explained": 100 * model.score(X_new)}
 
 

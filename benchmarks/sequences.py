@@ -10,7 +10,8 @@ others) and on another draw of sine waves. Each measured cell is a line of FILE,
   reconstruction error of one network.
 - ``sines``: 4000 training and 2000 test samples of 2 sensors and 128 steps, each sensor a sine wave with a frequency of
   1 to 8 cycles, any phase, an amplitude of 0.5 to 1.5, and noise with standard deviation 0.05; codes of 8. The error is
-  that of the noiseless test samples, relative to their power. The best epoch is that of held-out training samples.
+  that of the noiseless test samples, relative to their power. The best epoch is that of held-out training samples, and
+  so is the best of four networks that start with other weights.
 """
 
 from __future__ import annotations

@@ -210,15 +210,8 @@ def adversarial(study: Study) -> Result:
             seen = []
             for seed in range(study.pick(1, 3)):
                 model = AutoencoderTransformer(size, objective=objective, **{**recipe, "random_state": seed})
-                codes = model.fit(digits.X).transform(X_test)
-                decoded = draws
-                if name == "variational":
-                    mean, std = model.posterior(X_test)
-                    codes = mean + std * rng.normal(size=mean.shape)
-                if name == "plain":
-                    mean, std = (statistic(model.transform(digits.X), axis=0) for statistic in (np.mean, np.std))
-                    codes, decoded = (codes - mean) / std, draws * std + mean
-                chances = classifier.predict_proba(model.inverse_transform(decoded))
+                codes, center, scale = codes_like_draws(model.fit(digits.X), digits.X, X_test, rng)
+                chances = classifier.predict_proba(model.inverse_transform(draws * scale + center))
                 seen.append((energy_distance(codes, draws), kinds_recognised(chances)))
             distance[name], kinds[name] = np.mean(seen, axis=0)
             if size == MAP_SIZE:
@@ -230,6 +223,24 @@ def adversarial(study: Study) -> Result:
         listed = ", ".join(f"{name} {distance[name]:.3f} ({kinds[name]:.1f})" for name in distance)
         found.append(f"code {size}: {listed}")
     return Result(f"energy distance to N(0, I) (kinds recognised): {'; '.join(found)}", passed)
+
+
+def codes_like_draws(
+    model: AutoencoderTransformer, X: np.ndarray, X_test: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, Any, Any]:
+    """Return codes to compare with draws of N(0, I), and the center and the scale of draws that are decoded.
+
+    Variational codes are drawn from the posterior, plain ones are standardized by the training codes.
+    """
+    if model.objective == "variational":
+        mean, std = model.posterior(X_test)
+        return mean + std * rng.normal(size=mean.shape), 0, 1
+    codes = model.transform(X_test)
+    if model.objective != "reconstruction":
+        return codes, 0, 1
+    training = model.transform(X)
+    center, scale = training.mean(axis=0), training.std(axis=0)
+    return (codes - center) / scale, center, scale
 
 
 def energy_distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -34,7 +34,7 @@ def default_detector(n_sensors: int = 1) -> AutoencoderOutlierDetector:
 
 
 def rate_for(windows: Windows) -> float:
-    """Return its learning rate."""
+    """Return the learning rate of the default detector."""
     return min(_LEARNING_RATE, _LEARNING_RATE * _WIDE / windows.shape[1])
 
 

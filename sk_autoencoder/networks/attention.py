@@ -23,6 +23,11 @@ _RESIDUAL = 0.3  # factor of initial weights whose products are added to tokens,
 _MAX_GRADIENT_NORM = 1.0
 _PROJECTIONS = 3  # queries, keys and values
 _AXES = 2  # sensors and steps
+# Names of the modules and positions that each direction uses.
+_PARTS = {
+    "encode": {"embedding", "encoder_positions", "encoder_layers", "to_code"},
+    "decode": {"from_code", "decoder_positions", "decoder_layers", "to_token"},
+}
 
 
 class _Affine(nn.Module):
@@ -189,12 +194,6 @@ class AttentionAutoencoder(Autoencoder):
     def _with_positions(self, x: Tensor, positions: Tensor) -> Tensor:
         tokens = x.unflatten(0, (len(positions), -1)).unflatten(2, (-1, self.n_tokens))
         return (tokens + positions[:, None, None]).view(x.shape)
-
-
-_PARTS = {
-    "encode": {"embedding", "encoder_positions", "encoder_layers", "to_code"},
-    "decode": {"from_code", "decoder_positions", "decoder_layers", "to_token"},
-}
 
 
 class _Half(nn.Module):

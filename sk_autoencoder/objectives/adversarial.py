@@ -29,9 +29,9 @@ class Adversarial(Objective):
     ----------
     weight : float, default=0.1
         Weight of the encoder's loss against the discriminator, in units of the reconstruction loss of the mini-batch,
-        so that it does not depend on the scaling. In tables of few samples and features, higher values bring the codes
-        nearer to the standard normal distribution; on images, with 0.4 the training becomes unstable, and the codes
-        are further away. With 0, the discriminator has no effect on the codes.
+        so that it does not depend on the scaling. On scikit-learn's digits, higher values bring the codes nearer to the
+        standard normal distribution. On MNIST with 8 components and on Fashion-MNIST, codes are further away with 0.4
+        than with 0.1. With 0, the discriminator has no effect on the codes.
     hidden_layer_sizes : int or tuple of int, default=(64,)
         Numbers of units in the hidden layers of the discriminator; ``()`` means a linear one.
     trim : float in [0, 1), default=0.0

@@ -70,7 +70,7 @@ class AutoencoderNet(NeuralNet):
 
     completes_: bool = False  # set by ``train``
     _update: Callable[[Batch], Evaluation]  # takes a step
-    _needs_autograd: bool
+    _needs_autograd: bool  # whether gradients are autograd's, not those of ``Objective.backpropagate``
     _fixed: tuple[Any, ...] | None  # what captured steps depend on; None without captured steps
 
     def __init__(self, module: Any, criterion: Any, *, plan: TrainingPlan, **kwargs: Any):
