@@ -261,17 +261,19 @@ def padded(matrix: Tensor) -> Tensor:
     return F.pad(matrix, (0, -n_out % MULTIPLE, 0, -n_in % MULTIPLE))
 
 
-def row_product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """``rows @ matrix`` for (n_members, n, n_in) and (n_members, n_in, n_out); equal rows give equal bits.
+def row_product(rows: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``rows @ matrix + bias`` for (n_members, n, n_in) and (n_members, n_in, n_out); equal rows give equal bits.
 
-    A matrix that is used often may be ``padded`` before.
+    A matrix that is used often may be ``padded`` before. The bias has the shape (n_members, 1, n_out).
     """
     n_members, n_rows = rows.shape[:2]
     n_out, matrix = matrix.shape[-1], padded(matrix)
     if missing := matrix.shape[-2] - rows.shape[-1]:
         rows = F.pad(rows, (0, missing))
     blocks = cut(rows, n_members, rows_of_block(n_rows, [matrix]))
-    product = affine(blocks, matrix, matrix.new_zeros(n_members, 1, matrix.shape[2]))
+    if bias is None:
+        bias = matrix.new_zeros(n_members, 1, matrix.shape[2])
+    product = affine(blocks, matrix, F.pad(bias, (0, matrix.shape[2] - bias.shape[2])))
     return joined(product, n_members)[:, :n_rows, :n_out]
 
 

@@ -7,8 +7,8 @@ from math import ceil, sqrt
 # The number of optimizer steps does not depend on the number of samples.
 TRAINING_STEPS = 3000
 # Of outlier detectors; longer training does not raise their accuracy. The second number is for scores that mostly do
-# not use the network, such as "combined".
-OUTLIER_STEPS, FEWER_OUTLIER_STEPS = 500, 150
+# not use the network, such as "combined", the third for "combined" with novelty=True.
+OUTLIER_STEPS, FEWER_OUTLIER_STEPS, NOVELTY_STEPS = 500, 150, 100
 MOST_OUTLIER_EPOCHS, FEWER_OUTLIER_EPOCHS = 100, 40  # of small training sets, which have one or two steps in an epoch
 # Of regressors, with samples without target: few targets are overfitted by more steps.
 FEW_TARGETS_STEPS = 1000

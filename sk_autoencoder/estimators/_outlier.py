@@ -70,8 +70,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         How outlier scores are computed. Distances are those to the nearest training samples:
 
         - "combined": ``Combined()``, several of the scores below on a common scale. With ``novelty=True``, these are
-          ``Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=False)``, ``SampleDistance(1, 4096)``,
-          ``RankDistance(1)`` and "feature_tails", of which the three largest count, without damping.
+          the mean of the two largest of "mahalanobis", ``ResidualDistance(1)`` and "dependence_tree",
+          ``SampleDistance(1, 3072)``, "relative_distance" and "feature_tails", of which the three largest count,
+          without damping and clipping. There is no dependence tree if the network has a ``sample_shape``.
         - "reconstruction": mean squared residual.
         - "mahalanobis": Mahalanobis distance of the residual.
         - "sensor_error": standardised logarithm of the mean squared residual; ``SensorError(n_sensors)`` is that of the
@@ -80,9 +81,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         - "code_distance": distance of the latent code to codes of training samples.
         - "sample_distance": distance of the sample to training samples.
         - "rank_distance": the same, by ranks and logarithms of the features.
+        - "relative_distance": the same, relative to the distances between the nearest training samples.
         - "sample_isolation": distance of the sample to small random subsets of the training set, averaged.
         - "reconstruction_isolation": the same for reconstructions.
         - "feature_tails": tail probabilities of each feature.
+        - "dependence_tree": probabilities of pairs of values, relative to those of the values alone.
         - "kl": divergence of the posterior from the prior, with ``objective="variational"``.
         - "elbo": negative evidence lower bound, with ``objective="variational"``.
     contamination : float, {"auto", "tail", "conformal"} or Threshold, default="auto"
@@ -92,8 +95,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         outliers. With ``novelty=True``, "auto" is ``Conformal()``.
     novelty : bool, default=False
         Whether all training samples are inliers, as in novelty detection in the sense of scikit-learn's user guide.
-        True selects other defaults: "combined" compares with more training samples, without isolation and damping,
-        which only contaminated training sets need, and the threshold "auto" is "conformal", so that at most 5 % of new
+        True selects other defaults: "combined" has other components, without isolation, damping and clipping, which
+        only contaminated training sets need, and the threshold "auto" is "conformal", so that at most 5 % of new
         inliers are called outliers. An explicit score or threshold is not changed. All methods remain available, unlike
         with the parameter of that name of ``LocalOutlierFactor``. ``fit`` warns if the scores of held-out training
         samples contradict it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABCMeta
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ import torch
 from sk_autoencoder._parts import resolve
 from sk_autoencoder._rounding import rounding
 from sk_autoencoder._threads import SCORING, threads
+from sk_autoencoder.blocks import mean_of_votes
 from sk_autoencoder.donors import N_DONORS, Completion, Donors, choose_donors
 from sk_autoencoder.estimators import _auto
 from sk_autoencoder.estimators._assembly import Samples
@@ -43,6 +44,23 @@ def _n_folds(n_members: int, groups: np.ndarray | None) -> int:
     """Return as many folds as members, but at most 5, and at most as many as there are groups."""
     most = N_FOLDS if groups is None else min(N_FOLDS, len(np.unique(groups[:, 0])))
     return most if n_members == 1 else min(most, n_members)
+
+
+class _KnownVotes(NamedTuple):
+    """Votes of members, (n_members, n, n_votes), on the training samples at ``positions`` (n_members, n)."""
+
+    votes: torch.Tensor
+    positions: np.ndarray
+
+    def means(self, voters: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+        """Return on which samples all votes of the ``voters`` (n_members, n_samples) are known, and their means."""
+        members = np.arange(len(voters))[:, None]
+        known = np.zeros_like(voters)
+        known[members, self.positions] = True
+        spread = self.votes.new_full((*voters.shape, self.votes.shape[-1]), torch.nan)
+        spread[torch.from_numpy(members), torch.from_numpy(self.positions)] = self.votes
+        complete = (known == voters).all(axis=0)
+        return complete, mean_of_votes(spread[:, torch.from_numpy(complete)])
 
 
 class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
@@ -100,7 +118,13 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
         return self._plain("n_estimators")
 
     @property
+    def _is_default_for_novelty(self) -> bool:
+        return self.outlier_score == "combined" and bool(self.novelty)
+
+    @property
     def _training_steps(self) -> int:  # type: ignore[override]
+        if self._is_default_for_novelty:
+            return _auto.NOVELTY_STEPS
         return _auto.OUTLIER_STEPS if self._chosen_score().uses_network else _auto.FEWER_OUTLIER_STEPS
 
     @property
@@ -108,9 +132,9 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
         return _auto.MOST_OUTLIER_EPOCHS if self._chosen_score().uses_network else _auto.FEWER_OUTLIER_EPOCHS
 
     def _chosen_score(self) -> OutlierScore:
-        """Return the outlier score; the default depends on whether the training samples are inliers."""
-        if self.outlier_score == "combined" and self.novelty:
-            return for_novelty().settled()
+        """Return the outlier score; the default depends on whether all training samples are inliers."""
+        if self._is_default_for_novelty:
+            return for_novelty(has_shape=getattr(self.network, "sample_shape", None) is not None).settled()
         return resolve(SCORES, self.outlier_score).settled()
 
     def _threshold(self, choice: float | str | Threshold) -> Threshold:
@@ -154,14 +178,25 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
         return -self._scored(X, voters, self._score.votes, self._score.combine)
 
     def _scores_and_evidence(
-        self, X: np.ndarray, voters: np.ndarray | None, copies: np.ndarray | None
+        self, X: np.ndarray, voters: np.ndarray | None, copies: np.ndarray | None, known: _KnownVotes | None = None
     ) -> tuple[np.ndarray, Evidence]:
-        """Return what ``_score_samples`` does, and the evidence of outliers; samples count as often as ``copies``."""
+        """Return what ``_score_samples`` does, and the evidence of outliers; samples count as often as ``copies``.
+
+        Votes that are ``known`` are not computed again.
+        """
 
         def combine(mean: torch.Tensor) -> torch.Tensor:
             return torch.cat([self._score.combine(mean)[..., None], self._score.evidence(mean)], dim=-1)
 
-        found = self._scored(X, voters, self._score.votes, combine)
+        if known is None or voters is None:
+            found = self._scored(X, voters, self._score.votes, combine)
+        else:
+            complete, means = known.means(voters)
+            combined = combine(means).cpu().numpy()
+            found = np.empty((X.shape[0], combined.shape[1]))
+            found[complete] = combined
+            if not complete.all():
+                found[~complete] = self._scored(X[~complete], voters[:, ~complete], self._score.votes, combine)
         return -found[:, 0], Evidence(*(float(repeated(kind, copies).sum()) for kind in found[:, 1:].T))
 
     def _scored(
@@ -235,11 +270,12 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
         others = torch.from_numpy(folds.others).to(held_out.target.device)
         # Time is dominated by scores that compare samples with references.
         with threads(4 * references.target.numel() * held_out.target.shape[1], SCORING):
-            state = self._score.fit(references, held_out, others)
+            state, votes = self._score.fit_votes(references, held_out, others)
         self._set_score_state(state)
         self._training_samples = self._remembered(X, folds, from_scratch, earlier)
         self._copies = as_copies(training.given)
-        self.training_scores_, evidence = self._scores_and_evidence(X_all, self._voters(X_all), self._copies)
+        known = _KnownVotes(votes, folds.held_out()) if X_all.shape[0] == X.shape[0] else None
+        self.training_scores_, evidence = self._scores_and_evidence(X_all, self._voters(X_all), self._copies, known)
         self._evidence = tuple(evidence)
         if self._training_samples is None and folds.n_folds > 1:  # a single member, or other samples with warm_start
             # The first members hold out all folds.

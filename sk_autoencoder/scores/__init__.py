@@ -7,7 +7,14 @@ a dict of tensors. Scores are float64. The score of a sample does not depend on 
 
 from sk_autoencoder.scores.base import OutlierScore, of_others
 from sk_autoencoder.scores.combined import PLAIN_SCORES, Combined
-from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, SampleDistance
+from sk_autoencoder.scores.dependence import DependenceTree
+from sk_autoencoder.scores.distances import (
+    CodeDistance,
+    RankDistance,
+    RelativeDistance,
+    ResidualDistance,
+    SampleDistance,
+)
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, SampleIsolation
 from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError, SensorError
 from sk_autoencoder.scores.tails import FeatureTails
@@ -19,6 +26,7 @@ __all__ = [
     "SCORES",
     "CodeDistance",
     "Combined",
+    "DependenceTree",
     "Divergence",
     "FeatureTails",
     "Mahalanobis",
@@ -27,6 +35,7 @@ __all__ = [
     "RankDistance",
     "ReconstructionError",
     "ReconstructionIsolation",
+    "RelativeDistance",
     "ResidualDistance",
     "SampleDistance",
     "SampleIsolation",

@@ -18,6 +18,9 @@ State = dict[str, Tensor]
 SMALLEST_SPREAD = 1e-2
 
 
+SCORED_AT_ONCE = 1 << 8  # held-out samples of each member, to save memory
+
+
 class OutlierScore(Part):
     """Abstract base class: one score for each sample, from its evaluation and the state learnt by ``fit``."""
 
@@ -51,6 +54,13 @@ class OutlierScore(Part):
         """
         del references, held_out, others
         return {}
+
+    def fit_votes(
+        self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None
+    ) -> tuple[State, Tensor]:
+        """Learn the state, and return it with the votes of each member on its own held-out samples."""
+        state = self.fit(references, held_out, others)
+        return state, torch.cat([self.votes(piece, state) for piece in held_out.split(SCORED_AT_ONCE)], dim=1)
 
     def rescaled(self, held_out: Evaluation, state: State) -> State:
         """Return the state with scales of errors that are learnt from other samples, without references.

@@ -14,8 +14,15 @@ from sk_autoencoder._rounding import ROUNDING, rounding
 from sk_autoencoder._validation import integers
 from sk_autoencoder.blocks import mean_of, mean_of_votes
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import SMALLEST_SPREAD, OutlierScore, State, of_others
-from sk_autoencoder.scores.distances import CodeDistance, RankDistance, ResidualDistance, SampleDistance
+from sk_autoencoder.scores.base import SCORED_AT_ONCE, SMALLEST_SPREAD, OutlierScore, State, of_others
+from sk_autoencoder.scores.dependence import DependenceTree
+from sk_autoencoder.scores.distances import (
+    CodeDistance,
+    RankDistance,
+    RelativeDistance,
+    ResidualDistance,
+    SampleDistance,
+)
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, SampleIsolation
 from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError, SensorError
 from sk_autoencoder.scores.tails import FeatureTails
@@ -30,32 +37,36 @@ PLAIN_SCORES: dict[str, type[OutlierScore]] = {
     "sensor_error": SensorError,
     "sample_distance": SampleDistance,
     "rank_distance": RankDistance,
+    "relative_distance": RelativeDistance,
     "code_distance": CodeDistance,
     "residual_distance": ResidualDistance,
     "sample_isolation": SampleIsolation,
     "reconstruction_isolation": ReconstructionIsolation,
     "feature_tails": FeatureTails,
+    "dependence_tree": DependenceTree,
     "kl": Divergence,
     "elbo": NegativeELBO,
 }
 
 
-def _default(damped: bool) -> tuple[Any, ...]:
+def _default(damped: bool, clipped: bool) -> tuple[Any, ...]:
     """Return the components of the detector's default score, which were chosen with benchmarks/outliers.py."""
-    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=damped)
+    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=damped, clipped=clipped)
     of_sample = (SampleDistance(1, 2048), RankDistance(1), "sample_isolation", "feature_tails")
     return (of_residual, *of_sample)
 
 
-def for_novelty() -> Combined:
+def for_novelty(has_shape: bool) -> Combined:
     """Return the detector's default score with ``novelty=True``, which was chosen with benchmarks/outliers.py.
 
-    Without outliers among the training samples, more references are better; isolation and damping, which contaminated
-    training sets need, lower the accuracy.
+    Without outliers among the training samples, more references are better; isolation, damping and clipping, which
+    contaminated training sets need, lower the accuracy. The features of samples that have a shape, such as images and
+    series, are neighbors of each other: how pairs of them depend on each other says little.
     """
-    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=False)
-    of_sample = (SampleDistance(1, 4096), RankDistance(1), "feature_tails")
-    return Combined([of_residual, *of_sample], n_largest=3, damped=False)
+    tree = [] if has_shape else ["dependence_tree"]
+    of_dependence = Combined(["mahalanobis", ResidualDistance(1), *tree], n_largest=2, damped=False, clipped=False)
+    of_sample = (SampleDistance(1, 3072), "relative_distance", "feature_tails")
+    return Combined([of_dependence, *of_sample], n_largest=3, damped=False, clipped=False)
 
 
 class Combined(OutlierScore):
@@ -78,8 +89,8 @@ class Combined(OutlierScore):
     distance or of its own (scores with ``keeps_extremes``). The scale e is the mean excess over log(10) of the
     surprises of held-out samples beyond the 90th percentile. It is robust to up to 2 % of outliers, and at least 0.75.
 
-    Surprises are limited from below to log(2), the surprise of the median held-out sample. They are averaged over the
-    ensemble members before the largest are chosen.
+    Surprises are limited from below to log(2), the surprise of the median held-out sample, or to 0 with
+    ``clipped=False``. They are averaged over the ensemble members before the largest are chosen.
 
     The distribution of each component is estimated for each member from the held-out samples of other members, scored
     by the members that held them out.
@@ -94,9 +105,14 @@ class Combined(OutlierScore):
         Number of components that are averaged, the largest for each sample; all if there are fewer. 1 is the maximum
         (Tippett's method of combining p-values), None is the mean of all (Fisher's method).
     damped : bool, default=True
-        Whether local components (``is_local``: all but isolation and feature tails) are damped beyond the 80th
-        percentile. A Combined among ``scores`` has its own parameter ``damped``; the one in the default components gets
-        this value. True is better where more than a few percent of the training set are outliers.
+        Whether local components (``is_local``: all but isolation, feature tails and dependence) are damped beyond the
+        80th percentile. A Combined among ``scores`` has its own parameter ``damped``; the one in the default components
+        gets this value. True is better where more than a few percent of the training set are outliers.
+    clipped : bool, default=True
+        Whether surprises below that of the median held-out sample are replaced by it, and members that were trained on
+        a sample, or on a near copy of it, have no vote. False is better if all training samples are inliers: then
+        samples of dense regions are less outlying than the median, and copies of training samples least of all. For
+        a Combined among ``scores``, see ``damped``.
 
     References
     ----------
@@ -109,12 +125,14 @@ class Combined(OutlierScore):
         "scores": [list, tuple, None],
         "n_largest": [integers(1), None],
         "damped": ["boolean"],
+        "clipped": ["boolean"],
     }
 
-    def __init__(self, scores: Any = None, n_largest: int | None = 2, damped: bool = True):
+    def __init__(self, scores: Any = None, n_largest: int | None = 2, damped: bool = True, clipped: bool = True):
         self.scores = scores
         self.n_largest = n_largest
         self.damped = damped
+        self.clipped = clipped
 
     @property
     def required_terms(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -149,9 +167,16 @@ class Combined(OutlierScore):
 
     def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None) -> State:
         """Learn the state of each component, and the distribution of its scores on held-out samples."""
-        return _joined(
-            (name, component.fit(references, held_out, others)) for name, component in self._components().items()
-        )
+        return self.fit_votes(references, held_out, others)[0]
+
+    def fit_votes(
+        self, references: Evaluation, held_out: Evaluation, others: Tensor | None = None
+    ) -> tuple[State, Tensor]:
+        """Learn the state, and return it with the votes on held-out samples, whose scores are computed only once."""
+        components = self._components()
+        fitted = [component.fit_votes(references, held_out, others) for component in components.values()]
+        states, votes = zip(*fitted, strict=True)
+        return _joined(zip(components, states, strict=True)), torch.cat(votes, dim=-1)
 
     def check_features(self, n_features: int) -> None:
         """Check each component."""
@@ -191,9 +216,9 @@ class Combined(OutlierScore):
         )
 
     def combine(self, votes: Tensor) -> Tensor:
-        """Return the mean of the largest surprises, or a larger lower limit; NaN is replaced by log(2)."""
+        """Return the mean of the largest surprises, or a larger lower limit; NaN is replaced by the lowest surprise."""
         mean, places = self.mean_of_largest(votes), self._extremes()
-        return torch.maximum(mean, _at_least_median(votes[..., places]).amax(dim=-1)) if places else mean
+        return torch.maximum(mean, self._bounded(votes[..., places]).amax(dim=-1)) if places else mean
 
     def evidence(self, votes: Tensor) -> Tensor:
         """Return how unusual samples are by isolation and residual, and by isolation and feature tails.
@@ -215,7 +240,7 @@ class Combined(OutlierScore):
         return found
 
     def mean_of_largest(self, votes: Tensor) -> Tensor:
-        """Return the mean of the largest surprises; NaN is replaced by log(2)."""
+        """Return the mean of the largest surprises; NaN is replaced by the lowest surprise."""
         surprises, n_largest = self._surprises(votes)
         return mean_of(surprises if n_largest == len(surprises) else surprises.topk(n_largest, dim=0).values)
 
@@ -239,8 +264,8 @@ class Combined(OutlierScore):
         """
         even = torch.full_like(features, 1 / features.shape[-1])
         shares = torch.where(votes[..., None].abs() > _SMALLEST_ADDEND, features / votes[..., None], even)
-        weights = self.weights(votes) * _at_least_median(votes)
-        raised = self.combine(votes) / self.mean_of_largest(votes)
+        weights = self.weights(votes) * self._bounded(votes)
+        raised = self.combine(votes) / self.mean_of_largest(votes).clamp(min=_SMALLEST_ADDEND)
         return (weights[..., None] * shares).sum(dim=-2) * raised[..., None]
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
@@ -261,14 +286,14 @@ class Combined(OutlierScore):
 
     def settled(self) -> Combined:
         """Return a copy whose components are resolved once, instead of in each call."""
-        settled = Combined(self.scores, self.n_largest, self.damped)
+        settled = Combined(self.scores, self.n_largest, self.damped, self.clipped)
         settled._resolved = settled._scores()
         return settled
 
     def _scores(self) -> list[OutlierScore]:
         if self._resolved is not None:
             return self._resolved
-        chosen = _default(self.damped) if self.scores is None else self.scores
+        chosen = _default(self.damped, self.clipped) if self.scores is None else self.scores
         if not chosen:
             raise ValueError("Combined needs at least one score, for example Combined(['mahalanobis']).")
         unknown = [score for score in chosen if not (isinstance(score, OutlierScore) or score in PLAIN_SCORES)]
@@ -280,7 +305,9 @@ class Combined(OutlierScore):
         """Return the components by name, each transformed to surprises; a Combined returns surprises already."""
         named = _by_name((name_of(score), score) for score in self._scores())
         return {
-            name: score if isinstance(score, Combined) else _Surprise(score, self.damped and score.is_local)
+            name: score
+            if isinstance(score, Combined)
+            else _Surprise(score, self.damped and score.is_local, self.clipped)
             for name, score in named.items()
         }
 
@@ -288,7 +315,12 @@ class Combined(OutlierScore):
         """Limit votes (..., n_votes) from below, and pair each component with its own."""
         components = list(self._components().values())
         sizes = [len(component.of_extremes) for component in components]
-        return zip(components, _at_least_median(votes).split(sizes, dim=-1), strict=True)
+        return zip(components, self._bounded(votes).split(sizes, dim=-1), strict=True)
+
+    def _bounded(self, votes: Tensor) -> Tensor:
+        """Limit surprises from below, and replace NaN by the limit."""
+        lowest = _MEDIAN_SURPRISE if self.clipped else 0.0
+        return votes.nan_to_num(nan=lowest).clamp(min=lowest)
 
     def _surprises(self, votes: Tensor) -> tuple[Tensor, int]:
         """Return one surprise for each component, (n_components, ...), and the number of them that are averaged."""
@@ -305,40 +337,57 @@ class Combined(OutlierScore):
 class _Surprise:
     """A score transformed to surprises; its state also holds the distribution of its logarithms on held-out samples."""
 
-    def __init__(self, score: OutlierScore, damped: bool):
+    def __init__(self, score: OutlierScore, damped: bool, clipped: bool):
         self.score = score
         self.damped = damped
+        self.clipped = clipped
         self.of_extremes = (False, True) if damped and score.keeps_extremes else (False,)
 
-    def fit(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> State:
-        """Learn the state of the score, and the distribution of its logarithms."""
-        return self._with_tails(self.score.fit(references, held_out, others), held_out, others)
+    def fit_votes(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> tuple[State, Tensor]:
+        """Learn the state and the distribution of the logarithms; return them with the votes on held-out samples."""
+        state = self.score.fit(references, held_out, others)
+        logs = self._logs_of_pieces(held_out, state)
+        state |= self._distribution(of_others(logs, others))
+        return state, self._votes(logs, state)
 
     def rescaled(self, held_out: Evaluation, state: State) -> State:
         """Replace the scales of the score, and the distribution of its logarithms."""
         kept = {key: value for key, value in state.items() if key not in _OF_SURPRISE}
-        return self._with_tails(self.score.rescaled(held_out, kept), held_out, None)
-
-    def _with_tails(self, score_state: State, held_out: Evaluation, others: Tensor | None) -> State:
-        pieces = [self.score(piece, score_state) for piece in held_out.split(_SCORED_AT_ONCE)]
-        logs = of_others(self._log(torch.cat(pieces, dim=1)), others)
-        tail = _tail(logs)
-        tail |= {"lowest": torch.stack([*map(_lowest, logs)]), "excess": _excess(_surprise(logs, tail))}
-        return tail | score_state
+        kept = self.score.rescaled(held_out, kept)
+        return kept | self._distribution(self._logs_of_pieces(held_out, kept))
 
     def votes(self, evaluation: Evaluation, state: State) -> Tensor:
+        """Return the votes of each member, (n_members, n, n_votes)."""
+        return self._votes(self._log(self.score(evaluation, state)), state)
+
+    def _logs_of_pieces(self, held_out: Evaluation, state: State) -> Tensor:
+        return self._log(torch.cat([self.score(piece, state) for piece in held_out.split(SCORED_AT_ONCE)], dim=1))
+
+    def _distribution(self, logs: Tensor) -> State:
+        """Describe each member's logarithms (n_members, n) by those entries of ``_OF_SURPRISE`` that votes need."""
+        state = _tail(logs)
+        if self.clipped:
+            state["lowest"] = torch.stack([*map(_lowest, logs)])
+        if any(self.of_extremes):
+            state["excess"] = _excess(_surprise(logs, state))
+        return state
+
+    def _votes(self, logs: Tensor, state: State) -> Tensor:
         """Negative logarithm of the fraction of normal samples with a score at least as large, optionally damped.
 
-        The second vote, if there is one, is a lower limit of the score of a sample that is far beyond all others. NaN
-        for scores below nearly all held-out scores, which is taken as a sign that the member was trained on the sample
-        or on a near copy of it.
+        The second vote, if there is one, is a lower limit of the score of a sample that is far beyond all others. If
+        clipped, NaN for scores below nearly all held-out scores, which is taken as a sign that the member was trained
+        on the sample or on a near copy of it.
         """
-        logs = self._log(self.score(evaluation, state))
-        surprise, lowest = _surprise(logs, state), state["lowest"][:, None]
+        surprise = _surprise(logs, state)
         votes = [damp(surprise) if self.damped else surprise]
         if any(self.of_extremes):
             votes.append(_MEDIAN_SURPRISE + (surprise - _P90_SURPRISE) / state["excess"][:, None])
-        return torch.stack([vote.masked_fill(logs < lowest - rounding(lowest), torch.nan) for vote in votes], dim=-1)
+        if self.clipped:
+            lowest = state["lowest"][:, None]
+            trained_on = logs < lowest - rounding(lowest)
+            votes = [vote.masked_fill(trained_on, torch.nan) for vote in votes]
+        return torch.stack(votes, dim=-1)
 
     def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
         """Divide each vote among the features, in proportion to the squares of their feature scores.
@@ -396,13 +445,12 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
 
 
 _TAIL = ExponentialTail._fields  # start, scale, base
-_OF_SURPRISE = (*_TAIL, "lowest", "excess")  # entries of a state that are not the score's own
+_OF_SURPRISE = (*_TAIL, "lowest", "excess")  # entries of a state that may be there and are not the score's own
 _MEDIAN_SURPRISE = log(2)  # surprise of the median held-out sample
 _P80_SURPRISE, _P90_SURPRISE = log(5), log(10)  # surprises of percentiles of held-out samples
 _UNUSUAL = -log(0.07), -log(0.015)  # surprises from which on, and up to which, a sample counts more and more
 _MOST_OUTLIERS = 0.02  # fraction of the held-out samples whose excess is limited
 _SMALLEST_EXCESS = 0.75
-_SCORED_AT_ONCE = 1 << 8  # held-out samples of each member, to save memory
 _FEW = 0.01  # fraction of the held-out samples that may be near copies of training samples
 _SMALLEST_ADDEND = 1e-300
 
@@ -437,11 +485,6 @@ def _lowest(logs: Tensor) -> Tensor:
     lowest = logs.min()
     above = logs[logs > lowest + rounding(lowest)]
     return above.quantile(_FEW) if above.numel() else lowest
-
-
-def _at_least_median(votes: Tensor) -> Tensor:
-    """Limit surprises from below to that of the median held-out sample, and replace NaN by it."""
-    return votes.nan_to_num(nan=_MEDIAN_SURPRISE).clamp(min=_MEDIAN_SURPRISE)
 
 
 def _joined(states: Iterable[tuple[str, State]]) -> State:

@@ -11,7 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_autoencoder import AutoencoderOutlierDetector
-from sk_autoencoder.scores import Combined, RankDistance, ResidualDistance, SampleDistance
+from sk_autoencoder.networks import Attention
+from sk_autoencoder.scores import Combined, ResidualDistance, SampleDistance
 
 CLAIM = "novelty=True states that all training samples are inliers"
 
@@ -27,13 +28,19 @@ def fitted(X):
     return AutoencoderOutlierDetector(novelty=True, random_state=0).fit(X)
 
 
-def test_score_is_what_the_docstring_says(X, fitted):
-    of_residual = Combined(["mahalanobis", ResidualDistance(1)], n_largest=None, damped=False)
-    parts = [of_residual, SampleDistance(1, 4096), RankDistance(1), "feature_tails"]
-    written_out = AutoencoderOutlierDetector(
-        outlier_score=Combined(parts, n_largest=3, damped=False), novelty=True, random_state=0
+@pytest.mark.parametrize("has_shape", [False, True], ids=["table", "samples with a shape"])
+def test_score_is_what_the_docstring_says(X, has_shape):
+    X = X[:200]
+    shape = {"network": Attention(sample_shape=(1, 5)), "hidden_layer_sizes": (8,)} if has_shape else {}
+    tree = [] if has_shape else ["dependence_tree"]
+    unchanged = {"damped": False, "clipped": False}
+    of_dependence = Combined(["mahalanobis", ResidualDistance(1), *tree], n_largest=2, **unchanged)
+    parts = [of_dependence, SampleDistance(1, 3072), "relative_distance", "feature_tails"]
+    written_out, fitted = (
+        AutoencoderOutlierDetector(**choice, **shape, max_iter=5, novelty=True, random_state=0).fit(X)
+        for choice in ({"outlier_score": Combined(parts, n_largest=3, **unchanged)}, {})
     )
-    np.testing.assert_array_equal(written_out.fit(X).score_samples(X[:50]), fitted.score_samples(X[:50]))
+    np.testing.assert_array_equal(written_out.score_samples(X[:50]), fitted.score_samples(X[:50]))
     assert "sample_isolation" not in fitted.component_scores(X[:5])
 
 

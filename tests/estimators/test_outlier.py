@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state
 from sk_autoencoder import AutoencoderOutlierDetector, trusted_types
 from sk_autoencoder._rounding import rounding
 from sk_autoencoder.estimators._assembly import Samples
+from sk_autoencoder.inference import Inference
 from sk_autoencoder.networks import Dense
 from sk_autoencoder.objectives import Evaluation, Objective, Reconstruction
 from sk_autoencoder.scores import (
@@ -916,7 +917,7 @@ class NearResidual(SampleDistance):
     ("parameters", "n_steps"),
     [
         pytest.param({}, 150, id="default"),
-        pytest.param({"novelty": True}, 150, id="novelty"),
+        pytest.param({"novelty": True}, 100, id="novelty"),
         pytest.param({"outlier_score": Combined(damped=False)}, 150, id="undamped"),
         pytest.param({"outlier_score": "sample_distance"}, 150, id="without the network"),
         pytest.param({"outlier_score": "code_distance"}, 500, id="code"),
@@ -935,3 +936,20 @@ def test_number_of_steps(parameters, n_steps):
 def test_number_of_epochs_of_a_small_table(score, n_epochs):
     model = AutoencoderOutlierDetector(outlier_score=score, n_components=2, hidden_layer_sizes=(8,)).fit(draw(60, 0))
     assert model.n_iter_ == n_epochs
+
+
+@pytest.mark.parametrize("outlier_score", ["combined", "sample_distance"])
+def test_held_out_samples_are_scored_once_in_fit(outlier_score, monkeypatch):
+    """Of 103 samples, those that folds of equal size leave over are scored again."""
+    rows = []
+    score = Inference.score
+
+    def counted(self, X, *args, **kwargs):
+        rows.append(len(X))
+        return score(self, X, *args, **kwargs)
+
+    monkeypatch.setattr(Inference, "score", counted)
+    X = np.random.default_rng(0).normal(size=(103, 3))
+    detector = AutoencoderOutlierDetector(outlier_score=outlier_score, max_iter=3, random_state=0).fit(X)
+    assert rows == [3]
+    np.testing.assert_array_equal(detector.training_scores_, detector.score_samples(X))

@@ -17,11 +17,13 @@ from sk_autoencoder.scores import (
     SCORES,
     CodeDistance,
     Combined,
+    DependenceTree,
     FeatureTails,
     Mahalanobis,
     RankDistance,
     ReconstructionError,
     ReconstructionIsolation,
+    RelativeDistance,
     ResidualDistance,
     SampleDistance,
     SampleIsolation,
@@ -29,6 +31,7 @@ from sk_autoencoder.scores import (
 )
 from sk_autoencoder.scores.base import city_block
 from sk_autoencoder.scores.combined import damp, name_of
+from sk_autoencoder.scores.distances import _euclidean
 
 N_FEATURES, N_COMPONENTS = 5, 3
 TENSORS = ("code", "reconstruction", "target")
@@ -225,6 +228,157 @@ def test_members_share_what_they_compare_with(score):
             alone = score.fit(known, known)
             for result, expected in zip(results, (score(own, alone), score.feature_scores(own, alone)), strict=True):
                 torch.testing.assert_close(result[member], expected[0], rtol=0, atol=0)
+
+
+class TestRelativeDistance:
+    @pytest.mark.parametrize("exponent", [0, 0.5, 1])
+    @pytest.mark.parametrize("n_neighbors", [1, 5, 25])
+    def test_shared_references(self, n_neighbors, exponent):
+        """References are compared with those of all members, new samples with those of each member."""
+        rng = np.random.default_rng(0)
+        folds = rng.normal(size=(3, 20, N_FEATURES))
+        others = torch.tensor([[1, 2], [0, 2], [0, 1], [1, 2]])
+        target = torch.from_numpy(folds)[others].swapaxes(1, 2).flatten(1, 2)
+        references, rows = found(target, target, target), evaluation(50, 1)
+        same = rows.map(lambda tensor: tensor.expand(4, -1, -1))
+        score = RelativeDistance(n_neighbors, exponent=exponent)
+        state = score.fit(references, references, others)
+
+        pool = folds.reshape(-1, N_FEATURES)
+        seen, known = seen_by_ranks(rows.target[0].numpy(), pool), seen_by_ranks(pool, pool)
+        theirs = np.sort(cdist(known, known), axis=1)[:, 1 : 1 + n_neighbors].mean(axis=1)
+        np.testing.assert_allclose(state["own"].flatten(), theirs, rtol=1e-12)
+        shared = score(same, state)
+        for member, own in enumerate(others.tolist()):
+            places = np.concatenate([np.arange(20) + 20 * fold for fold in own])
+            distances = cdist(seen, known[places])
+            nearest = np.argsort(distances, axis=1)[:, :n_neighbors]
+            mean = np.take_along_axis(distances, nearest, axis=1).mean(axis=1)
+            expected = mean / theirs[places[nearest]].mean(axis=1) ** exponent
+            np.testing.assert_allclose(shared[member], expected, rtol=1e-12)
+        different = same.map(lambda tensor: torch.cat([tensor[:3], tensor[3:] + 1]))
+        torch.testing.assert_close(score(different, state)[:3], shared[:3], rtol=1e-12, atol=0)
+        assert not torch.equal(score(different, state)[3], shared[3])
+
+    def test_members_with_samples_of_their_own(self):
+        """The same samples may be references of several members: they are not compared with each other."""
+        target = REFERENCES.target.expand(2, -1, -1)
+        both = found(target, target, target)
+        new = NEW.map(lambda tensor: tensor.expand(2, -1, -1))
+        state = RelativeDistance().fit(both, both)
+        assert torch.equal(*state["own"])
+        assert state["own"].min() > 0.1
+        assert RelativeDistance()(new, state).isfinite().all()
+
+    @pytest.mark.parametrize("n_references", [1, 3])
+    def test_few_references_and_copies(self, n_references):
+        known = REFERENCES[:, :n_references]
+        scores = scored(RelativeDistance(), known, references=known)
+        assert np.isfinite(scores).all()
+        copies = REFERENCES[:, [0] * 20]
+        near, far = (scored(RelativeDistance(), rows, references=copies) for rows in (copies, NEW))
+        assert near.max() < far.min()
+
+    def test_sample_beside_a_dense_part_is_more_outlying(self):
+        rng = np.random.default_rng(0)
+        parts = rng.normal(size=(300, 2)), 20 + 10 * rng.normal(size=(300, 2))
+        known = torch.from_numpy(np.concatenate(parts))[None]
+        beside = torch.tensor([[[-4.0, -4.0], [60.0, 60.0]]], dtype=torch.float64)
+        plain, local = (
+            scored(RelativeDistance(exponent=exponent), found(*[beside] * 3), references=found(*[known] * 3))
+            for exponent in (0, 1)
+        )
+        assert local[0] / local[1] > plain[0] / plain[1]
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("width", [1, 5, 64, 200])
+    @pytest.mark.parametrize("n_references", [1, 6, 301])
+    def test_nearest(self, n_threads, width, n_references, dtype):
+        """Distances are right, and a row's bits do not depend on the rows beside it."""
+        rows = torch.from_numpy(np.random.default_rng(0).normal(size=(300 + 2 * n_references, width))).to(dtype)
+        references = rows[300:].unflatten(0, (2, n_references))
+        distances, places = _euclidean(rows[:300], references, 5)
+        direct = np.stack([cdist(rows[:300].double(), own.double()) for own in references], axis=1)
+        expected = np.sort(direct, axis=2)[..., :5]
+        tolerance = {"rtol": 1e-4, "atol": 1e-3} if dtype == torch.float32 else {"rtol": 1e-10}
+        np.testing.assert_allclose(np.sort(distances, axis=2), expected, **tolerance)
+        np.testing.assert_allclose(np.take_along_axis(direct, places.numpy(), axis=2), distances, **tolerance)
+        for first, last in ((0, 2), (1, 18), (299, 300)):
+            for part, whole in zip(_euclidean(rows[first:last], references, 5), (distances, places), strict=True):
+                assert torch.equal(part, whole[first:last])
+
+
+class TestDependenceTree:
+    def rows(self, n_rows, seed=0):
+        """Two pairs of features that depend on each other, and one without dependence."""
+        rng = np.random.default_rng(seed)
+        first, second, alone = rng.normal(size=(3, n_rows))
+        return np.stack([first, second, first + 0.1 * rng.normal(size=n_rows), alone, -second], axis=1)
+
+    def fitted(self, target, **parameters):
+        rows = torch.from_numpy(target)[None]
+        return DependenceTree(**parameters).fit(found(rows, rows, rows), HELD_OUT)
+
+    def scores(self, state, target, **parameters):
+        rows = torch.from_numpy(target)[None]
+        return DependenceTree(**parameters)(found(rows, rows, rows), state)[0].numpy()
+
+    def test_edges_are_those_of_dependent_features(self):
+        edges = {tuple(edge) for edge in self.fitted(self.rows(500))["edges"][0].tolist()}
+        assert len(edges) == 4
+        assert {(0, 2), (1, 4)} <= edges
+
+    def test_against_fractions_of_bins(self):
+        target = self.rows(400)[:, [0, 2]]
+        new = self.rows(50, seed=1)[:, [0, 2]]
+        limits = np.sort(target, axis=0)[np.arange(1, 4) * 100]
+        known, seen = ((rows[:, :, None] > limits.T).sum(axis=2) for rows in (target, new))
+        joint = np.zeros((4, 4))
+        np.add.at(joint, tuple(known.T), 1 / 400)
+        independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
+        joint = (400 * joint + 8 * independent) / 408
+        expected = -np.log(joint / independent)[tuple(seen.T)]
+        found_ = self.scores(self.fitted(target, n_bins=4), new, n_bins=4)
+        np.testing.assert_allclose(found_, expected, rtol=1e-12)
+
+    def test_values_that_do_not_belong_together(self):
+        new = self.rows(200, seed=1)
+        broken = new.copy()
+        broken[:, 2] *= -1
+        broken = broken[np.abs(new[:, 0]) > 1]
+        state = self.fitted(self.rows(1000))
+        assert self.scores(state, broken).min() > np.quantile(self.scores(state, new), 0.95)
+
+    @pytest.mark.parametrize("columns", [[3], [3, 3], []])
+    def test_one_feature_has_no_edges_and_constants_say_nothing(self, columns):
+        target = self.rows(100)[:, columns] if columns else np.ones((100, 3))
+        scores = self.scores(self.fitted(target), target)
+        assert np.isfinite(scores).all()
+        if columns != [3, 3]:
+            np.testing.assert_allclose(scores, 0, atol=1e-12)
+
+    @pytest.mark.parametrize("constant", [False, True])
+    def test_values_far_outside_are_less_probable_than_all_others(self, constant):
+        """Of features that are never dependent, so that each pair of bins has samples, and of constants."""
+        target = np.zeros((30, 3)) if constant else self.rows(3000)[:, [3, 3, 3]]
+        state = self.fitted(target)
+        width = np.maximum(np.ptp(target, axis=0), 1)
+        inside, below, above = target.max(axis=0) + 0.9 * width, target.min(axis=0) - 1.1 * width, np.full(3, 1e30)
+        scores = self.scores(state, np.stack([inside, below, above, -above]))
+        assert scores[1:] == pytest.approx([scores[1]] * 3)
+        assert scores[1] > max(self.scores(state, target).max(), scores[0]) + 1
+
+
+def test_clipping_is_at_the_median():
+    """Without clipping, samples that are nearer than most are told apart, down to a surprise of 0."""
+    near = HELD_OUT.map(lambda tensor: 0.01 * tensor)
+    bounds = {True: np.log(2), False: 0.0}
+    for clipped, lowest in bounds.items():
+        score = Combined(["reconstruction"], clipped=clipped)
+        found_ = scored(score, HELD_OUT)
+        assert found_.min() == pytest.approx(lowest, abs=0 if clipped else 0.3)
+        assert (np.mean(found_ == lowest) > 0.4) == clipped
+        assert scored(score, near).max() == pytest.approx(lowest)
 
 
 class TestReconstructionError:
@@ -633,6 +787,7 @@ class TestCombined:
             "sample_isolation",
             "reconstruction_isolation",
             "feature_tails",
+            "dependence_tree",
         }
 
     def test_members_are_averaged_before_the_largest_are_chosen(self):
