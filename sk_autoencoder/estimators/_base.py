@@ -56,7 +56,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 10
+_STATE_VERSION = 11
 
 
 class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):

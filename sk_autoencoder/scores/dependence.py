@@ -105,9 +105,12 @@ def _tree(bins: Tensor) -> Tensor:
     """Return the edges (n_edges, 2) of the tree with the largest absolute correlations of bin numbers (width, n)."""
     if len(bins) == 1:
         return torch.zeros(0, 2, dtype=torch.long, device=bins.device)
-    centered = bins - bins.mean(dim=1, keepdim=True)
-    centered = centered / torch.linalg.vector_norm(centered, dim=1, keepdim=True).clamp(min=1)
-    weights = 1 + (centered @ centered.mT).abs().cpu().numpy()  # a weight of 0 would be no edge
+    # Sums of whole numbers are exact, so that equal correlations are equal on any number of threads.
+    sums = bins.sum(dim=1)
+    covariances = bins.shape[1] * (bins @ bins.mT) - sums[:, None] * sums
+    deviations = covariances.diagonal().clamp(min=1).sqrt()
+    correlations = covariances / deviations[:, None] / deviations
+    weights = 1 + correlations.abs().cpu().numpy()  # a weight of 0 would be no edge
     tree = minimum_spanning_tree(np.triu(-weights, 1)).tocoo()
     edges = np.stack([tree.row, tree.col], axis=1).astype(np.int64)
     return torch.from_numpy(edges).to(bins.device)

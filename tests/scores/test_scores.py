@@ -31,6 +31,7 @@ from sk_autoencoder.scores import (
 )
 from sk_autoencoder.scores.base import city_block
 from sk_autoencoder.scores.combined import damp, name_of
+from sk_autoencoder.scores.dependence import _tree
 from sk_autoencoder.scores.distances import _euclidean
 
 N_FEATURES, N_COMPONENTS = 5, 3
@@ -265,10 +266,10 @@ class TestRelativeDistance:
         target = REFERENCES.target.expand(2, -1, -1)
         both = found(target, target, target)
         new = NEW.map(lambda tensor: tensor.expand(2, -1, -1))
-        state = RelativeDistance().fit(both, both)
+        state = RelativeDistance(1).fit(both, both)
         assert torch.equal(*state["own"])
-        assert state["own"].min() > 0.1
-        assert RelativeDistance()(new, state).isfinite().all()
+        assert state["own"].min() > 0.01
+        assert RelativeDistance(1)(new, state).isfinite().all()
 
     @pytest.mark.parametrize("n_references", [1, 3])
     def test_few_references_and_copies(self, n_references):
@@ -327,6 +328,21 @@ class TestDependenceTree:
         edges = {tuple(edge) for edge in self.fitted(self.rows(500))["edges"][0].tolist()}
         assert len(edges) == 4
         assert {(0, 2), (1, 4)} <= edges
+
+    @pytest.mark.parametrize("seed", range(6), ids=str)
+    def test_rounding_does_not_tell_copies_of_features_apart(self, seed):
+        """The correlations of copies, and of opposite features, are equal on any number of threads."""
+        ranks = np.random.default_rng(seed).permuted(np.tile(np.arange(1024), (30, 1)), axis=1)
+        bins = torch.from_numpy(np.concatenate([ranks, ranks[:20], 1023 - ranks]) // 128).double()
+        before, trees = torch.get_num_threads(), []
+        try:
+            for n_threads in (1, 2, 4):
+                torch.set_num_threads(n_threads)
+                trees.append(_tree(bins))
+        finally:
+            torch.set_num_threads(before)
+        assert torch.equal(trees[0], trees[1])
+        assert torch.equal(trees[0], trees[2])
 
     def test_against_fractions_of_bins(self):
         target = self.rows(400)[:, [0, 2]]
