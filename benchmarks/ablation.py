@@ -105,7 +105,7 @@ def surprises_of(train: np.ndarray, test: np.ndarray, seed: int) -> Surprises:
     """Fit the default's networks once, and return the surprises of all components for the test rows."""
     parts = NETWORK | ROWS | OTHERS
     score, damped = (Combined([*parts.values()], n_largest=None, damped=choice) for choice in (False, True))
-    detector = AutoencoderOutlierDetector(outlier_score=score, random_state=seed).fit(train)
+    detector = AutoencoderOutlierDetector(outlier_score=damped, random_state=seed).fit(train)
 
     def stacked(evaluation: Evaluation, state: State) -> torch.Tensor:
         """(1, n, n_votes * n_members): the detector takes a mean over the first axis."""
