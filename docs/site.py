@@ -20,7 +20,7 @@ from docs.public import PUBLIC
 ORDER = [
     *("basic_and_deep", "linear_and_pca", "denoising", "manifolds", "sparse", "stacked", "convolutional", "scaling"),
     *("variational", "latent_maps", "classifier_codes", "few_labels", "few_targets", "transfer", "search"),
-    *("outliers", "one_class", "thresholds", "time_series", "machines"),
+    *("outliers", "neighborhoods", "one_class", "thresholds", "time_series", "machines"),
     *("recurrent", "attention", "span_masking", "missing_values", "sample_weights"),
 ]
 # Examples that are not listed come last.
