@@ -375,8 +375,8 @@ class TestDependenceTree:
 
     @pytest.mark.parametrize("constant", [False, True])
     def test_values_far_outside_are_less_probable_than_all_others(self, constant):
-        """Of features that are never dependent, so that each pair of bins has samples, and of constants."""
-        target = np.zeros((30, 3)) if constant else self.rows(3000)[:, [3, 3, 3]]
+        """Of independent features, of which each pair of bins has samples, and of constants."""
+        target = np.zeros((30, 3)) if constant else self.rows(3000)[:, [0, 1, 3]]
         state = self.fitted(target)
         width = np.maximum(np.ptp(target, axis=0), 1)
         inside, below, above = target.max(axis=0) + 0.9 * width, target.min(axis=0) - 1.1 * width, np.full(3, 1e30)
