@@ -15,29 +15,30 @@ from sk_autoencoder._validation import is_missing
 from sk_autoencoder._warnings import warn
 
 UNLABELLED = -1
+_UNLABELLED_TEXTS = ("-1", "nan")  # what unknown labels become in an array of strings
 
 
 class BinaryLabelsWarning(UserWarning):
     """Labels are -1 and 1, which are two classes, although -1 usually means unlabelled."""
 
 
-def known_labels(y: Any, n_samples: int | None = None, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
+def known_labels(
+    y: Any, n_samples: int | None = None, name: str = "y", classes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return which samples have a label, (n_samples,), and the labels of these, with one type.
 
-    -1, None, NaN and NA mean that the label is unknown. Labels that are -1 and 1 only are two classes.
+    -1, None, NaN and NA mean that the label is unknown. -1 is a class if it is one of the fitted ``classes``; without
+    these, if all labels are -1 or 1.
     """
     values = _one_dimensional(y, n_samples, name)
-    if values.dtype.kind in "US" and (values == str(UNLABELLED)).any():
-        raise ValueError(
-            f"{name} has the label {str(UNLABELLED)!r} in an array of strings; if it means unlabelled, use an array of "
-            f"objects with the number {UNLABELLED}: {name} = np.where({name} == '-1', None, {name})."
-        )
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise ValueError(f"{name} contains infinity or a value too large for {values.dtype}.")
     missing, negative = _missing(values), _negative(values)
     known = ~(missing | negative)
     others = set(values[known].tolist())
-    if others <= {1} and negative.any() and others:
+    if classes is not None:
+        known = ~missing if UNLABELLED in classes.tolist() else known
+    elif others <= {1} and negative.any() and others:
         warn(
             f"{name} has the labels -1 and 1 only, which are two classes. If -1 means unlabelled, there is one class, "
             "and nothing to learn. If there are more classes, name them 0, 1, ... and unlabelled samples -1.",
@@ -49,12 +50,20 @@ def known_labels(y: Any, n_samples: int | None = None, name: str = "y") -> tuple
         if len({isinstance(label, str) for label in labels}) > 1:
             raise ValueError(f"{name} has strings and other types as labels; use one type of labels.")
         labels = np.array(labels.tolist())
+    for text in _UNLABELLED_TEXTS:
+        if labels.dtype.kind == "U" and (labels == text).any():
+            raise ValueError(
+                f"{name} has the string {text!r} as a label; if it means unlabelled, use None in an array of objects: "
+                f"{name} = np.where({name} == {text!r}, None, {name})."
+            )
     return known, labels
 
 
 def _one_dimensional(y: Any, n_samples: int | None, name: str) -> np.ndarray:
     if y is None:
         raise ValueError(f"This estimator requires {name} to be passed, but the target {name} is None.")
+    if isinstance(y, list | tuple) and np.asarray(y).dtype.kind in "US":
+        y = np.asarray(y, dtype=object)  # NaN stays NaN
     y = column_or_1d(y, warn=True)
     if n_samples is not None and len(y) != n_samples:
         raise ValueError(f"{name} has {len(y)} labels, but there are {n_samples} samples.")
@@ -101,30 +110,36 @@ def encoded_classes(y: Any, n_samples: int, weight: np.ndarray | None) -> tuple[
     return classes, encoded
 
 
-def class_targets(
-    encoded: np.ndarray,
-    classes: np.ndarray,
-    weight: np.ndarray | None,
-    class_weight: Any = None,
-    smoothing: float = 0.0,
-) -> np.ndarray:
-    """Return the weight of each label, and its smoothed probabilities of the classes, (n_samples, 1 + n_classes)."""
-    labelled, n_classes = encoded != UNLABELLED, len(classes)
+def class_factors(encoded: np.ndarray, classes: np.ndarray, weight: np.ndarray | None, class_weight: Any) -> np.ndarray:
+    """Return the factor by which ``class_weight`` multiplies the weight of a label of each class, (n_classes,)."""
+    if isinstance(class_weight, str):  # "balanced"
+        labelled = encoded != UNLABELLED
+        of_class = np.bincount(encoded[labelled], weights=None if weight is None else weight[labelled])
+        return of_class.sum() / (len(classes) * of_class)
+    factors = compute_class_weight(class_weight, classes=classes, y=classes)
+    for label, factor in zip(classes.tolist(), factors.tolist(), strict=True):
+        if not 0 < factor < np.inf:
+            raise ValueError(
+                f"class_weight={class_weight!r} gives class {label!r} the weight {factor:g}, but weights must be "
+                "positive and finite; to leave out the labels of a class, replace them by None in y."
+            )
+    return factors
+
+
+def class_targets(encoded: np.ndarray, factors: np.ndarray, weight: np.ndarray | None, smoothing: float) -> np.ndarray:
+    """Return the weight of each label, and its smoothed probabilities of the classes, (n_samples, 1 + n_classes).
+
+    ``factors`` are those of ``class_factors``.
+    """
+    labelled, n_classes = encoded != UNLABELLED, len(factors)
     of_label = np.where(labelled, 1.0 if weight is None else weight, 0.0)
-    if class_weight is not None:
-        chosen = encoded[labelled]
-        if isinstance(class_weight, str):  # "balanced"
-            shares = np.bincount(chosen, weights=of_label[labelled])
-            factors = shares.sum() / (n_classes * shares)
-        else:
-            factors = compute_class_weight(class_weight, classes=classes, y=classes[chosen])
-        of_label[labelled] *= factors[chosen]
+    of_label[labelled] *= factors[encoded[labelled]]
     probabilities = np.full((len(encoded), n_classes), smoothing / n_classes)
     probabilities[labelled, encoded[labelled]] += 1 - smoothing
     return np.column_stack([of_label, probabilities])
 
 
-def known_targets(y: Any, n_samples: int, name: str = "y") -> np.ndarray:
+def known_targets(y: Any, n_samples: int | None = None, name: str = "y") -> np.ndarray:
     """Return the targets of a regressor in float64, NaN where unknown, (n_samples,)."""
     values = _one_dimensional(y, n_samples, name)
     if values.dtype == object:
@@ -145,22 +160,19 @@ def number_targets(targets: np.ndarray, weight: np.ndarray | None) -> tuple[np.n
             "NaN, known ones are finite numbers."
         )
     values = np.where(known, targets, 0.0)
-    mean = np.average(values, weights=of_target)
-    scale = float(np.sqrt(np.average(np.square(values - mean), weights=of_target))) or 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.average(values, weights=of_target)
+        scale = float(np.sqrt(np.average(np.square(values - mean), weights=of_target))) or 1.0
+    if not np.isfinite(scale):
+        raise ValueError(f"y has values up to {np.abs(values).max():.2g}, too large to be squared; use a larger unit.")
     return np.column_stack([of_target, np.where(known, (values - mean) / scale, 0.0)]), float(mean), scale
 
 
-def known_labels_or_targets(y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return which samples have a label or target, (n_samples,), and these; targets are floats, labels are not.
-
-    Numbers of which some are no integers are targets, of which only NaN are unknown.
-    """
+def are_targets(y: Any) -> bool:
+    """Whether y holds targets of a regression: numbers of which some are no integers."""
     values = _one_dimensional(y, None, "y")
-    numbers_only = values[~_missing(values)]
-    if numbers_only.dtype.kind == "f" and (numbers_only != np.round(numbers_only)).any():
-        return ~_missing(values), numbers_only
-    known, labels = known_labels(values)
-    return known, labels.astype(np.int64) if labels.dtype.kind == "f" else labels
+    known = values[~_missing(values)]
+    return known.dtype.kind == "f" and bool((known != np.round(known)).any())
 
 
 def hold_out_labelled(

@@ -7,12 +7,13 @@ from copy import copy
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_regressor
 from sklearn.metrics import average_precision_score, get_scorer, roc_auc_score
 from sklearn.model_selection import BaseCrossValidator, KFold, StratifiedKFold
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from sk_autoencoder._labels import known_labels_or_targets
+from sk_autoencoder._labels import are_targets, known_labels, known_targets
 from sk_autoencoder._validation import take_rows
 
 __all__ = [
@@ -220,8 +221,17 @@ class LabelledScorer:
         self.scorer = scorer
 
     def __call__(self, estimator: Any, X: Any, y: Any, *, sample_weight: Any = None) -> float:
-        """Score a fitted estimator on the samples whose label is known."""
-        known, labels = known_labels_or_targets(y)
+        """Score a fitted estimator on the samples whose label is known.
+
+        Targets of regressors are unknown if they are NaN; labels of classifiers, if they are -1, None, NaN or NA.
+        """
+        if is_regressor(estimator):
+            targets = known_targets(y)
+            known = ~np.isnan(targets)
+            labels = targets[known]
+        else:
+            known, labels = known_labels(y, classes=getattr(estimator, "classes_", None))
+            labels = _integers(labels)
         if not known.any():
             raise ValueError("There is no sample with a label to score; use LabelledKFold, so that each fold has some.")
         weights = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)[known]}
@@ -280,11 +290,16 @@ def labelled_scorer(scoring: str) -> LabelledScorer:
     return LabelledScorer(get_scorer(scoring))
 
 
+def _integers(labels: np.ndarray) -> np.ndarray:
+    """Return numbers of classes, which are floats where others were NaN, as integers."""
+    return labels.astype(np.int64) if labels.dtype.kind == "f" else labels
+
+
 class LabelledKFold(BaseCrossValidator):
     """Folds of the samples with a label; those without are in all training sets, and in no test set.
 
-    Classes are distributed evenly over the folds. Unknown labels are -1, None, NaN or NA. If the known ones are numbers
-    that are not all integers, they are targets of a regression, and only NaN is unknown.
+    Classes are distributed evenly over the folds; unknown labels are -1, None, NaN or NA. Of the targets of a
+    regression, only NaN is unknown.
 
     Parameters
     ----------
@@ -294,6 +309,9 @@ class LabelledKFold(BaseCrossValidator):
         Whether to shuffle the samples before splitting.
     random_state : int, RandomState instance or None, default=None
         Seed or generator of the shuffling.
+    classifier : bool or None, default=None
+        Whether y has labels of classes (True) or targets of a regression (False). None takes numbers that are not all
+        integers for targets, everything else for classes. Regressions need False if their targets are integers.
 
     Examples
     --------
@@ -306,10 +324,18 @@ class LabelledKFold(BaseCrossValidator):
     [0 2 4 5] [1 3]
     """
 
-    def __init__(self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None):
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = False,
+        random_state: Any = None,
+        classifier: bool | None = None,
+    ):
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.random_state = random_state
+        self.classifier = classifier
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the indices of training and test samples.
@@ -331,12 +357,28 @@ class LabelledKFold(BaseCrossValidator):
             Indices of the samples with a label in the test fold.
         """
         del groups
-        known, labels = known_labels_or_targets(y)
+        classifies = not are_targets(y) if self.classifier is None else self.classifier
+        if classifies:
+            known, labels = known_labels(y)
+            labels = _integers(labels)
+            self._check_classes(labels)
+        else:
+            known = ~np.isnan(known_targets(y))
+            labels = np.zeros(known.sum())
         positions = np.flatnonzero(known)
-        kind = KFold if labels.dtype.kind == "f" else StratifiedKFold
+        kind = StratifiedKFold if classifies else KFold
         folds = kind(self.n_splits, shuffle=self.shuffle, random_state=self.random_state)
         for _, test in folds.split(np.zeros((len(labels), 1)), labels):
             yield np.setdiff1d(np.arange(len(known)), positions[test]), positions[test]
+
+    def _check_classes(self, labels: np.ndarray) -> None:
+        """Raise an error if numbers are as probably targets of a regression."""
+        sizes = np.unique(labels, return_counts=True)[1]
+        if self.classifier is None and labels.dtype.kind in "iu" and len(labels) and np.median(sizes) < self.n_splits:
+            raise ValueError(
+                f"y has {len(sizes)} different integers, most of them fewer than n_splits={self.n_splits} times: pass "
+                "classifier=False if they are targets of a regression, or classifier=True if they are classes."
+            )
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of folds.

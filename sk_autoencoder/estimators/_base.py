@@ -388,6 +388,11 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
 
     def _rows(self, samples: Samples, positions: np.ndarray | None = None, source: Any = None) -> RowDataset:
         X, has_gaps = samples.X, samples.has_gaps
+        if self._assembly.objective.needs_labels and samples.labels is None:
+            raise ValueError(
+                "This autoencoder is part of a fitted classifier or regressor, and its network has a head that learns "
+                "from labels. Train new weights of the autoencoder alone: sklearn.base.clone(autoencoder).fit(X)."
+            )
         device = torch.device(self.net_.device)
         scaler, fill = Scaler(self._affine, device, self._shape.torch_dtype), None
         if has_gaps or self._shape.indicators or self._statistics.absent.any():

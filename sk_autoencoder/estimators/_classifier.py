@@ -8,8 +8,9 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
+from sklearn.utils import check_consistent_length
 
-from sk_autoencoder._labels import UNLABELLED, class_targets, encoded_classes, known_labels
+from sk_autoencoder._labels import UNLABELLED, class_factors, class_targets, encoded_classes, known_labels
 from sk_autoencoder._validation import StrOptions, fit_context, reals
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.estimators._assembly import Samples
@@ -56,8 +57,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         Share of the target probability that is distributed equally over all classes. It may raise the accuracy, but
         makes probabilities less confident.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss of labelled samples. "balanced" are weights in inverse proportion to the
-        summed weights of the labelled samples of each class.
+        Weights of the classes in the loss of labelled samples, positive. "balanced" are weights in inverse proportion
+        to the summed weights of the labelled samples of each class.
     reconstruction_weight : float, default=1.0
         Weight of the autoencoder's loss, with "joint".
     consistency : {"virtual_adversarial", "pseudo_label"}, Consistency or None, default="virtual_adversarial"
@@ -85,7 +86,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
     early_stopping : bool or float, default=False
         Whether to stop when the loss of held-out labelled samples no longer decreases, and to restore the best weights.
         These are ``X_val``, if ``fit`` gets it, otherwise a tenth of the labelled samples, stratified by class,
-        with True, or the given fraction.
+        with True, or the given fraction. ``class_weight`` and ``label_smoothing`` are part of this loss.
     n_iter_no_change : int or "auto", default="auto"
         Number of epochs without improvement after which training stops. "auto" is a tenth of all epochs, at least 10.
     callbacks : list of skorch callbacks or None, default=None
@@ -109,6 +110,12 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         Number of training samples with a label.
     transduction_ : ndarray of shape (n_samples,)
         Labels of the training samples, predicted ones for those without label.
+    loss_curve_ : list of float
+        Loss of the head after each epoch of the training with labels, on samples with label.
+    validation_loss_curve_ : list of float
+        The same for held-out samples; empty without them.
+    best_loss_ : float
+        Smallest validation loss or, without held-out samples, smallest training loss.
     loss_curves_ : dict of list of float
         Training curves of the terms of the loss, "supervised", "consistency" and those of the autoencoder. A term is
         NaN in the epochs in which it is not used.
@@ -302,6 +309,21 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         """
         return np.exp(_log_probabilities(self._outputs(X)))
 
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            Logarithms of ``predict_proba``.
+        """
+        return _log_probabilities(self._outputs(X))
+
     def decision_function(self, X: Any) -> np.ndarray:
         """Compute the logarithms of the probabilities of the classes.
 
@@ -335,24 +357,27 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         score : float
             Fraction of the samples whose class is predicted.
         """
-        known, labels = known_labels(y)
+        found = self.predict(X)
+        check_consistent_length(found, y, sample_weight)
+        known, labels = known_labels(y, classes=self.classes_)
         if not known.any():
             raise ValueError("y has no label: the accuracy needs samples with a known label.")
         weight = None if sample_weight is None else np.asarray(sample_weight)[known]
-        return float(accuracy_score(labels, self.predict(X)[known], sample_weight=weight))
+        return float(accuracy_score(labels, found[known], sample_weight=weight))
 
     def _labels(self, y: Any, n_samples: int, weight: np.ndarray | None) -> np.ndarray:
         self.classes_, encoded = encoded_classes(y, n_samples, weight)
-        return class_targets(encoded, self.classes_, weight, self.class_weight, self.label_smoothing)
+        self._factors = class_factors(encoded, self.classes_, weight, self.class_weight)
+        return class_targets(encoded, self._factors, weight, self.label_smoothing)
 
     def _validation_labels(self, y: Any, n_samples: int, weight: np.ndarray | None) -> np.ndarray:
-        known, labels = known_labels(y, n_samples, "y_val")
+        known, labels = known_labels(y, n_samples, "y_val", self.classes_)
         foreign = np.setdiff1d(labels, self.classes_)
         if foreign.size:
             raise ValueError(f"y_val has classes that y does not have: {foreign.tolist()}.")
         encoded = np.full(n_samples, UNLABELLED)
         encoded[known] = np.searchsorted(self.classes_, labels)
-        return class_targets(encoded, self.classes_, weight)
+        return class_targets(encoded, self._factors, weight, self.label_smoothing)
 
     def _transduced(self, X: Any, labels: np.ndarray) -> np.ndarray:
         found = self.classes_[_log_probabilities(self._outputs_of_rows(X)).argmax(axis=1)]

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder._labels import known_targets, number_targets
@@ -109,6 +110,12 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         Weight of the mean of the networks beside the ridge regressions, from 0 to 1; 1 if no target is held out.
     transduction_ : ndarray of shape (n_samples,)
         Targets of the training samples, predicted ones where they are unknown.
+    loss_curve_ : list of float
+        Loss of the head after each epoch of the training with targets, on samples with target.
+    validation_loss_curve_ : list of float
+        The same for held-out samples; empty without them.
+    best_loss_ : float
+        Smallest validation loss or, without held-out samples, smallest training loss.
     loss_curves_ : dict of list of float
         Training curves of the terms of the loss, "supervised", "consistency" and those of the autoencoder. A term is
         NaN in the epochs in which it is not used.
@@ -126,8 +133,9 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
 
     Notes
     -----
-    scikit-learn's scorers and folds refuse targets that are NaN: in a search, use ``model_selection.LabelledKFold`` and
-    ``labelled_scorer``. ``score`` ignores samples without target.
+    scikit-learn's scorers and folds refuse targets that are NaN: in a search, use ``model_selection.LabelledKFold``,
+    with ``classifier=False`` if all targets are integers, and ``labelled_scorer``. ``score`` ignores samples without
+    target.
 
     With k networks and at least 2 k targets, each network has its own ridge regression of the scaled features
     (``RidgeCV``). Both hold out one of k folds of the targets, and the network learns what the ridge regression leaves
@@ -286,6 +294,7 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
             R2: 1 for perfect predictions, 0 for predictions that are all the mean.
         """
         found = self.predict(X)
+        check_consistent_length(found, y, sample_weight)
         targets = known_targets(y, len(found))
         known = ~np.isnan(targets)
         if not known.any():

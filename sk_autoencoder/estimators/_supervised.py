@@ -24,7 +24,7 @@ from sk_autoencoder._validation import (
     layer_sizes,
     reals,
 )
-from sk_autoencoder.estimators import _assembly, _auto
+from sk_autoencoder.estimators import _assembly, _auto, _changes
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._callbacks import BaseWithCallbacks
@@ -32,7 +32,7 @@ from sk_autoencoder.estimators._transformer import AutoencoderTransformer
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives.base import Batch
 from sk_autoencoder.objectives.consistency import CONSISTENCIES, Consistency
-from sk_autoencoder.objectives.supervised import Supervised
+from sk_autoencoder.objectives.supervised import Supervised, is_of_head
 from sk_autoencoder.training.checkpoint import attach
 from sk_autoencoder.training.devices import mixed_precision, resolve_device
 
@@ -99,9 +99,24 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return self.autoencoder_.n_iter_
 
     @property
+    def loss_curve_(self) -> list[float]:
+        """Loss of the head after each epoch of the training with labels, on samples with a label."""
+        return self.autoencoder_.loss_curve_
+
+    @property
+    def validation_loss_curve_(self) -> list[float]:
+        """The same for held-out samples; empty without them."""
+        return self.autoencoder_.validation_loss_curve_
+
+    @property
+    def best_loss_(self) -> float | None:
+        """Smallest validation loss or, without held-out samples, smallest training loss."""
+        return self.autoencoder_.best_loss_
+
+    @property
     def loss_curves_(self) -> dict[str, list[float]]:
         """Training curve of each term of the loss."""
-        return {"supervised": self.autoencoder_.loss_curve_} | self.autoencoder_.loss_curves_
+        return {"supervised": self.loss_curve_} | self.autoencoder_.loss_curves_
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
         X = check_rows(self, X, reset=True)
@@ -125,7 +140,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
             model._validate_params()
             model._fit(training._replace(labels=None))
             fitted = True
-        model.set_params(objective=objective)
+        own, model.objective = model.objective, objective
         for name in _TRAINING:
             setattr(model, name, getattr(self, name))
         model.checkpoint = checkpoint
@@ -136,7 +151,11 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         if not all_known and not self._classifies:
             model._training_steps = _auto.FEW_TARGETS_STEPS
         self.autoencoder_ = model
-        model._train_on(training, validation)
+        try:
+            model._train_on(training, validation)
+        finally:
+            model.objective = own
+            model._given = _changes.given(model)
 
     def _validation(self, X_val: Any, y_val: Any, weight: Any) -> Samples | None:
         if X_val is None:
@@ -253,10 +272,11 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         model._plan = _assembly.training_plan(model, assembly, shape, mixed_precision(model.precision, device), seed)
         net = model._new_net(device)
         of_old = old.of_member(old.state_dict(), 0)
+        kept = [name for name in of_old if not is_of_head(name)]  # a fitted classifier's autoencoder has a head
         for member in range(shape.n_members):
-            for name, new in net.module_.of_member(net.module_.state_dict(), member).items():
-                if name in of_old:
-                    new.copy_(of_old[name])
+            of_new = net.module_.of_member(net.module_.state_dict(), member)
+            for name in kept:
+                of_new[name].copy_(of_old[name])
         if checkpoint:
             attach(checkpoint, net)
         model.net_ = net

@@ -233,6 +233,7 @@ class Objective(Part):
     has_prior: ClassVar[bool] = False  # whether codes are trained to look like draws from the standard normal
     keeps_codes: ClassVar[bool] = False  # whether the encoder is frozen
     uses_uncorrupted: ClassVar[bool] = False  # whether batches have ``uncorrupted``
+    needs_labels: ClassVar[bool] = False  # whether training samples must have labels
     monitored: ClassVar[str | None] = None  # term that loss curves and early stopping follow; None: the whole loss
 
     def extend(self, network: Autoencoder) -> None:

@@ -120,6 +120,7 @@ class Supervised(Objective):
     )
 
     uses_uncorrupted = True
+    needs_labels = True
 
     @property
     def keeps_codes(self) -> bool:  # type: ignore[override]
@@ -162,7 +163,7 @@ class Supervised(Objective):
         if self.n_unfrozen_layers is not None:
             n_free = min(n_free, self.n_unfrozen_layers)
         free = {name for layer in layers[len(layers) - n_free :] for name in layer}
-        others = (name for name, _ in network.named_parameters() if not name.startswith(f"{_NAME}_"))
+        others = (name for name, _ in network.named_parameters() if not is_of_head(name))
         return {name: self.encoder_rate if name in free else 0.0 for name in others}
 
     def __call__(self, network: Autoencoder, batch: Batch, loss: Loss) -> Evaluation:
@@ -242,7 +243,7 @@ class Supervised(Objective):
 
     def _supervised(self, network: Autoencoder, found: Tensor, batch: Batch) -> Tensor:
         """Return the mean loss of the samples with labels, (m,)."""
-        assert batch.labels is not None, "this objective needs labels"
+        assert batch.labels is not None
         weight, target, held_out_of = batch.labels.tensor_split([1, 1 + self.n_outputs], dim=-1)
         weight = weight[..., 0]
         if held_out_of.shape[-1] and network.training:
@@ -253,6 +254,11 @@ class Supervised(Objective):
         else:
             error = (found + self.linear(network, uncorrupted(batch)) - target).square().mean(dim=-1)
         return (weight * error).sum(dim=1) / weight.sum(dim=1).clamp(min=torch.finfo(weight.dtype).tiny)
+
+
+def is_of_head(name: str) -> bool:
+    """Whether a weight or buffer of the network belongs to the head."""
+    return name.startswith(f"{_NAME}_")
 
 
 def encoder_layers(network: Autoencoder) -> list[list[str]]:

@@ -80,6 +80,7 @@ def test_the_classes_are_found(groups, training):
     assert model.n_labelled_ == 15
     assert model.classes_.tolist() == [0, 1, 2]
     assert log_loss(y, model.predict_proba(X)) < (0.7 if training == "frozen" else 0.3)
+    np.testing.assert_allclose(model.predict_log_proba(X), np.log(model.predict_proba(X)), rtol=1e-10, atol=1e-12)
     np.testing.assert_array_equal(model.transduction_[:15], y[:15])
     np.testing.assert_array_equal(model.transduction_[15:], model.predict(X)[15:])
 
@@ -274,8 +275,9 @@ def test_minus_one_and_one_are_two_classes_with_a_warning(groups):
         lambda names, known: pd.Series(np.where(known, names, None)).astype("category"),
         lambda names, known: pd.Series(np.where(known, names, None), dtype="string"),
         lambda names, known: pl.Series(np.where(known, names, None).tolist()),
+        lambda names, known: [name if one else float("nan") for name, one in zip(names.tolist(), known, strict=True)],
     ],
-    ids=["None", "-1", "NaN", "category", "string", "polars"],
+    ids=["None", "-1", "NaN", "category", "string", "polars", "list"],
 )
 def test_unlabelled_names(groups, labels):
     X, y, few = groups
@@ -303,8 +305,9 @@ def test_unlabelled_numbers(groups, labels):
 
 def test_labels_that_are_no_classes(groups):
     X, y, _ = groups
-    with pytest.raises(ValueError, match="'-1' in an array of strings"):
-        classifier().fit(X, [*y.astype("U2")[:-1].tolist(), "-1"])
+    for text in ("-1", "nan"):
+        with pytest.raises(ValueError, match=f"the string '{text}' as a label"):
+            classifier().fit(X, [*y.astype("U2")[:-1].tolist(), text])
     with pytest.raises(ValueError, match="strings and other types"):
         classifier().fit(X, np.where(y == 0, "a", y.astype(object)))
     with pytest.raises(ValueError, match="Unknown label type"):
@@ -350,8 +353,45 @@ def test_scores_ignore_unlabelled_samples(groups):
     assert labelled_scorer("neg_log_loss")(model, X, few) == -log_loss(y[known], model.predict_proba(X[known]))
     with pytest.raises(ValueError, match="no label"):
         model.score(X, np.full(240, -1))
+    part = np.flatnonzero(y == 1)[:20]
+    unknown = np.where(np.arange(20) < 10, 1, -1)  # not two classes, as the model has others
+    assert model.score(X[part], unknown) == model.score(X[part[:10]], y[part[:10]])
+    assert labelled_scorer("accuracy")(model, X[part], unknown) == model.score(X[part[:10]], y[part[:10]])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.score(X, y[:5])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.score(X, y, sample_weight=np.ones(3))
     with pytest.raises(ValueError, match="no sample with a label"):
         labelled_scorer("accuracy")(model, X, np.full(240, None))
+
+
+def test_minus_one_is_the_class_that_it_was_in_fit(groups):
+    X, y, _ = groups
+    with pytest.warns(BinaryLabelsWarning):
+        model = classifier(max_iter=5).fit(X, np.where(y > 0, 1, -1))
+    part = X[y == 0]
+    expected = (model.predict(part) == -1).mean()
+    assert model.score(part, np.full(len(part), -1)) == expected
+    assert labelled_scorer("accuracy")(model, part, np.full(len(part), -1)) == expected
+
+
+def test_integers_as_targets(numbers):
+    """Targets of -1 are targets: in the scorer, and in folds that are told so."""
+    X, y, _ = numbers
+    y = np.round((y - y.mean()) / y.std())
+    model = regressor(max_iter=5).fit(X, y)
+    assert (y == -1).any()
+    assert labelled_scorer("r2")(model, X, y) == model.score(X, y)
+    tested = [test for _, test in LabelledKFold(3, classifier=False).split(X, y)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(tested)), np.arange(240))
+    with pytest.raises(ValueError, match="classifier=False"):
+        next(LabelledKFold(3).split(X, np.arange(240.0)))
+    few = np.where(np.arange(240) < 20, np.arange(240), np.nan)
+    assert [len(test) for _, test in LabelledKFold(4, classifier=False).split(X, few)] == [5, 5, 5, 5]
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.score(X, y, sample_weight=np.ones(3))
+    with pytest.raises(ValueError, match="too large to be squared"):
+        regressor().fit(X, y * 1e300)
 
 
 @pytest.mark.parametrize("unknown", [-1, None, np.nan])
@@ -415,6 +455,24 @@ def test_a_frozen_autoencoder_keeps_its_bits(groups, training):
     assert np.array_equal(model.transform(X), codes) == (training == "frozen")
     np.testing.assert_array_equal(model.autoencoder_._affine.center, fitted._affine.center)
     assert clone(model).autoencoder.estimator is fitted
+
+
+@pytest.mark.parametrize("training", WAYS)
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_the_autoencoder_of_a_fitted_estimator_is_one_without_head(groups, make, training):
+    """It gives its weights to another estimator, with another number of classes, and its clone is fitted alone."""
+    X, y, _ = groups
+    first = AutoencoderClassifier(SMALL, max_iter=5, random_state=0).fit(X, y)
+    encoder, expected = first.autoencoder_, first.transform(X)
+    other = make(max_iter=1).set_params(autoencoder=FrozenEstimator(encoder), training=training).fit(X, y > 0)
+    if training == "frozen":
+        np.testing.assert_array_equal(other.transform(X), expected)
+    np.testing.assert_array_equal(first.transform(X), expected)
+    alone = clone(encoder).set_params(max_iter=2, learning_rate_init=0.01)
+    assert alone.objective == SMALL.objective
+    assert alone.fit(X).n_iter_ == 2
+    with pytest.raises(ValueError, match="part of a fitted classifier"):
+        encoder.partial_fit(X)
 
 
 @pytest.mark.parametrize("training", ["frozen", "finetune"])
@@ -558,11 +616,21 @@ def test_early_stopping(groups, make):
     given = make(early_stopping=True, n_iter_no_change=3, learning_rate="constant").fit(
         X[:200], target(few[:200]), X_val=X[200:], y_val=target(y[200:])
     )
-    assert min(given.autoencoder_.validation_loss_curve_) == given.autoencoder_.best_loss_
+    assert min(given.validation_loss_curve_) == given.best_loss_
+    assert given.loss_curve_ == given.loss_curves_["supervised"]
     with pytest.raises(ValueError, match="without y_val"):
         make().fit(X, target(few), X_val=X)
     with pytest.raises(ValueError, match="need X_val"):
         make().fit(X, target(few), y_val=y)
+
+
+def test_validation_loss_has_the_weights_of_the_classes(groups):
+    X, y, _ = groups
+    model = classifier(max_iter=2, class_weight={0: 1, 1: 100, 2: 1}, label_smoothing=0.5).fit(X, y)
+    np.testing.assert_array_equal(model._validation_labels(y, 240, None), model._labels(y, 240, None))
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match=f"gives class 1 the weight {wrong}, but weights must be positive"):
+            classifier(class_weight={0: 1, 1: wrong}).fit(X, y)
 
 
 @pytest.mark.parametrize("make", [classifier, regressor])
