@@ -31,7 +31,7 @@ from sk_autoencoder.estimators._callbacks import BaseWithCallbacks, check_callba
 from sk_autoencoder.estimators._identity import training_identity
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
-from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
+from sk_autoencoder.networks import NETWORKS, Autoencoder, Network, NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.networks.bounds import Bounds, InputBounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
@@ -56,7 +56,7 @@ from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _AUTO = StrOptions({"auto"})
-_STATE_VERSION = 11
+_STATE_VERSION = 12
 
 
 class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
@@ -260,7 +260,8 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
 
     def _add_members(self) -> None:
         """Copy the weights to a net with more members; the state of the solver, which all members share, is reset."""
-        old, self.net_ = self.net_, self._new_net(torch.device(self.net_.device))
+        device = torch.device(self.net_.device)
+        old, self.net_ = self.net_, self._new_net(self._assembly, self._shape, self._plan, device)
         self.net_.history.extend(old.history)
         for member in range(old.module_.shape.n_members):
             pairs = (net.module_.of_member(net.module_.state_dict(), member).values() for net in (self.net_, old))
@@ -315,26 +316,33 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
         checkpoint = self._open_checkpoint(training, validation, statistics) if save else None
         if checkpoint and checkpoint.begun:
             seed = checkpoint.seed
-        self._assembly, self._shape, self._given = assembly, shape, _changes.given(self)
-        mixed = mixed_precision(self.precision, device)
-        self._plan = _assembly.training_plan(self, assembly, shape, mixed, seed)
-        self._affine, self._statistics = affine, replace(statistics, weight=None)
-        self._bounds = _assembly.input_bounds(self, assembly, affine, statistics)
-        self._streams = False  # whether partial_fit was called
-        self._completes = False  # whether the network was trained to replace missing values
-        net = self._new_net(device)
+        plan = _assembly.training_plan(self, assembly, shape, mixed_precision(self.precision, device), seed)
+        bounds = _assembly.input_bounds(self, assembly, affine, statistics)
+        net = self._new_net(assembly, shape, plan, device)
         if assembly.network.layerwise_pretraining and not net.module_.stages():
             raise ValueError(f"layerwise_pretraining=True is not supported by network={self.network!r}.")
         if checkpoint:
             attach(checkpoint, net)
+        # Set when nothing can fail any more, so that attributes always belong to the same training.
+        self._assembly, self._shape, self._plan, self._given = assembly, shape, plan, _changes.given(self)
+        self._affine, self._statistics, self._bounds = affine, replace(statistics, weight=None), bounds
+        self._streams = False  # whether partial_fit was called
+        self._completes = False  # whether the network was trained to replace missing values
         self.net_, self.stage_loss_curves_ = net, []
 
     def _open_checkpoint(
-        self, training: Samples, validation: Samples | None, statistics: ColumnStatistics
+        self,
+        training: Samples,
+        validation: Samples | None,
+        statistics: ColumnStatistics,
+        start: Autoencoder | None = None,
     ) -> Checkpoint:
-        """Open the checkpoint, and check that an existing file belongs to this training."""
+        """Open the checkpoint, and check that an existing file belongs to this training.
+
+        ``start`` is a fitted network that the training begins with.
+        """
         self._check_checkpoint()
-        return Checkpoint(self.checkpoint, training_identity(self, training, statistics, validation))
+        return Checkpoint(self.checkpoint, training_identity(self, training, statistics, validation, start))
 
     def _check_checkpoint(self) -> None:
         """Raise an error for parameters that checkpoints do not support."""
@@ -349,15 +357,16 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
             if given:
                 raise ValueError(f"checkpoint requires {name}; change it, or use checkpoint=None.")
 
-    def _new_net(self, device: torch.device) -> AutoencoderNet:
-        """Create an initialized net for the current shape and plan."""
-        shape, plan = self._shape, self._plan
+    def _new_net(
+        self, assembly: Assembly, shape: NetworkShape, plan: TrainingPlan, device: torch.device
+    ) -> AutoencoderNet:
+        """Create an initialized net."""
         generators = weight_generators(plan.seed, shape.n_members)
-        module = self._assembly.network.build(shape, generators)
-        extend(module, self._assembly.objective, generators)
+        module = assembly.network.build(shape, generators)
+        extend(module, assembly.objective, generators)
         net = AutoencoderNet(
             module.to(device),
-            self._assembly.objective,
+            assembly.objective,
             plan=plan,
             lr=float(self.learning_rate_init),
             callbacks=self._callbacks(),
@@ -508,6 +517,6 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
         super().__setstate__(rest)
         if arrays is not None:
             _stored.check_sizes(self, arrays["weights"])
-            self.net_ = self._new_net(available_device(self.device))
+            self.net_ = self._new_net(self._assembly, self._shape, self._plan, available_device(self.device))
             load_net_state(self.net_, arrays)
             self._finish()

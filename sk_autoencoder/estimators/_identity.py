@@ -13,20 +13,28 @@ import numpy as np
 from sk_autoencoder._parts import Part
 from sk_autoencoder._validation import plain
 from sk_autoencoder.estimators._assembly import Samples
+from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.scaling import ColumnStatistics, column_statistics
 from sk_autoencoder.training.rows import dense
 
 # Parameters that do not affect the weights, or may differ between the processes that share a checkpoint.
-_IRRELEVANT = ("checkpoint", "callbacks", "verbose", "device", "contamination", "outlier_score", "whiten")
+_IRRELEVANT = ("checkpoint", "callbacks", "verbose", "device", "contamination", "whiten")
 _N_ROWS = 256
 _LONGEST_TEXT = 200
 _DEPTH = 4  # maximum depth of nested functions and objects, which may contain themselves
 
 
 def training_identity(
-    estimator: Any, training: Samples, statistics: ColumnStatistics, validation: Samples | None
+    estimator: Any,
+    training: Samples,
+    statistics: ColumnStatistics,
+    validation: Samples | None,
+    start: Autoencoder | None = None,
 ) -> dict[str, str]:
-    """Return a string for each parameter, and digests of the training and validation samples, of groups and labels."""
+    """Return a string for each parameter, and digests of the training and validation samples, of groups and labels.
+
+    ``start`` is a fitted network that the training begins with.
+    """
     parameters = {
         name: _text(type(value) if isinstance(value, Part) else value)  # parameters of parts have their own entries
         for name, value in estimator.get_params(deep=True).items()
@@ -35,7 +43,9 @@ def training_identity(
     X_val = "None" if validation is None else _digest(validation.X, column_statistics(validation.X, validation.weight))
     groups = "None" if training.groups is None else _hash(repr(training.groups.tolist()))
     labels = _hash(repr([_bytes(samples) for samples in (training, validation)]))
-    return parameters | {"X": _digest(training.X, statistics), "X_val": X_val, "groups": groups, "labels": labels}
+    weights = "None" if start is None else _hash(repr([w.cpu().numpy().tobytes() for w in start.state_dict().values()]))
+    digests = {"X_val": X_val, "groups": groups, "labels": labels, "weights of the fitted autoencoder": weights}
+    return parameters | {"X": _digest(training.X, statistics)} | digests
 
 
 def _bytes(samples: Samples | None) -> bytes:

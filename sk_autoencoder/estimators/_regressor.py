@@ -24,6 +24,7 @@ from sk_autoencoder.objectives.supervised import Supervised
 from sk_autoencoder.solvers import Solver
 
 _PENALTIES = np.logspace(-2, 3, 16)  # of the ridge regression
+_FEWEST_FOR_RIDGE = 2  # targets
 _MOST_COMBINED = 2048  # targets from which ridge regressions and the weight of the networks are learned
 
 
@@ -337,7 +338,9 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
         X, weight, target, held_out_of = _combined(training)
         objective, module = model._assembly.objective, model.net_.module_
         inputs = model._inference.apply(lambda _, batch: batch.corrupted, X, module.shape.n_inputs, np.float64)[0]
-        learned = (held_out_of != member for member in range(self.n_estimators))
+        learned = [held_out_of != member for member in range(self.n_estimators)]
+        if min(part.sum() for part in learned) < _FEWEST_FOR_RIDGE:  # early stopping holds out the others
+            return
         ridges = [RidgeCV(_PENALTIES).fit(inputs[part], target[part], weight[part]) for part in learned]
         objective.set_linear(
             module, np.array([ridge.coef_ for ridge in ridges]), np.array([ridge.intercept_ for ridge in ridges])

@@ -144,7 +144,8 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         for name in _TRAINING:
             setattr(model, name, getattr(self, name))
         model.checkpoint = checkpoint
-        all_known = self.n_labelled_ == training.X.shape[0]
+        assert training.labels is not None
+        all_known = bool((training.labels[:, 0] > 0).all())
         if model.learning_rate_init == "auto":
             model.learning_rate_init = _auto.ALL_LABELS_RATE if all_known else _auto.FEW_LABELS_RATE
         self._add_head(model, training, validation, fitted, source)
@@ -184,14 +185,24 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
                 )
             check_is_fitted(given)
             _check_same_features(given, self)
+            self._check_support(given)
             return copy.deepcopy(given), True
         model = self._default() if self.autoencoder is None else clone(self.autoencoder)
-        if _assembly.assemble(model).objective.trim:
-            raise ValueError("trim is not supported with labels; use an objective with trim=0.0.")
+        self._check_support(model)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(model, name, getattr(self, name))
         return model, False
+
+    def _check_support(self, model: AutoencoderTransformer) -> None:
+        """Raise an error for parameters of the autoencoder that are not supported with a head."""
+        if _assembly.assemble(model).objective.trim:
+            raise ValueError("trim is not supported with labels; use an objective with trim=0.0.")
+        if model.whiten and self.n_estimators > 1:
+            raise ValueError(
+                f"whiten=True is not supported with n_estimators={self.n_estimators} networks; use whiten=False or "
+                "n_estimators=1. The input of the head is standardized in any case."
+            )
 
     def _default(self) -> AutoencoderTransformer:
         return AutoencoderTransformer(64)
@@ -241,10 +252,11 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         else:
             self._extend(model, training, validation, source)
         if not model.net_.history:  # no checkpoint was restored
-            self._prepare_head(model, training)
+            positions, _ = model._split(training, hold_out=validation is None and model._validates)
+            self._prepare_head(model, training if positions is None else _at(training, positions))
 
     def _prepare_head(self, model: AutoencoderTransformer, training: Samples) -> None:
-        """Standardize the input of the head on training samples."""
+        """Standardize the input of the head on training samples, without those held out for early stopping."""
         part = slice(None, None, -(-training.X.shape[0] // _N_STANDARDIZED))
         objective, module = model._assembly.objective, model.net_.module_
         read = partial(_features, objective=objective)
@@ -265,12 +277,13 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         model._assembly, model._shape = assembly, shape
         checkpoint = None
         if model.checkpoint is not None:
-            checkpoint = model._open_checkpoint(training, validation, model._statistics)
+            start = old if isinstance(self.autoencoder, FrozenEstimator) else None
+            checkpoint = model._open_checkpoint(training, validation, model._statistics, start)
         seed = source.randint(_LARGEST_SEED)
         if checkpoint and checkpoint.begun:
             seed = checkpoint.seed
         model._plan = _assembly.training_plan(model, assembly, shape, mixed_precision(model.precision, device), seed)
-        net = model._new_net(device)
+        net = model._new_net(assembly, shape, model._plan, device)
         of_old = old.of_member(old.state_dict(), 0)
         kept = [name for name in of_old if not is_of_head(name)]  # a fitted classifier's autoencoder has a head
         for member in range(shape.n_members):
@@ -353,6 +366,12 @@ def _features(network: Autoencoder, batch: Batch, objective: Supervised) -> torc
 def _with_labels(samples: Samples, labels: np.ndarray) -> Samples:
     used = slice(None) if samples.given is None else samples.given > 0
     return samples._replace(labels=labels[used])
+
+
+def _at(samples: Samples, positions: np.ndarray) -> Samples:
+    """Select samples; which of the user's samples are not in X is left out."""
+    X, weight, labels = (None if values is None else values[positions] for values in (*samples[:2], samples.labels))
+    return samples._replace(X=X, weight=weight, labels=labels, given=None)
 
 
 def _check_same_features(given: AutoencoderTransformer, estimator: Any) -> None:

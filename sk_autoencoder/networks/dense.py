@@ -129,7 +129,8 @@ class DenseAutoencoder(Autoencoder):
         back = reversed(self.encoder_weights) if self.tied_weights else self.decoder_weights
         self._decoder = list(zip(back, self.decoder_biases, strict=True))
         self._listed_layers: tuple[list[Layer], ...] = ()  # without and with logits
-        if self.repeats_operations:
+        # The upper stage of layer-wise pretraining leaves out the outputs of a variational encoder besides the code.
+        if self.repeats_operations and self.encoder_weights[-1].shape[2] == self.shape.n_encoded:
             encoder = self._layers(self._encoder, self.code_activation, transposed=False)
             ends = (self.shape.out_activation, "identity")
             decoders = [self._layers(self._decoder, end, transposed=self.tied_weights) for end in ends]

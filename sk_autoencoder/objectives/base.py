@@ -85,13 +85,13 @@ class Batch:
         foreach_copy(self.tensors, other.tensors)
 
     def gather(self, index: Tensor) -> Batch:
-        """Select other samples for each member, with positions (n_members, n_selected)."""
+        """Select other samples for each member, with positions (n_members, n_selected); ``labelled`` stays as it is."""
 
         def chosen(tensor: Tensor) -> Tensor:
             wide = index.view(*index.shape, *[1] * (tensor.ndim - 2)).expand(-1, -1, *tensor.shape[2:])
             return tensor.gather(1, wide)
 
-        return self.map(chosen)
+        return replace(replace(self, labelled=None).map(chosen), labelled=self.labelled)
 
     def split(self, size: int, progress: Callable[[], float] | None = None) -> Iterator[Batch]:
         """Yield consecutive parts of ``size`` samples; the last may be smaller. ``progress`` is called for each."""

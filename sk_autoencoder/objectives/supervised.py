@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -158,7 +159,7 @@ class Supervised(Objective):
         """Return the factors of the encoder's learning rate."""
         if self.training == "joint":
             return {}
-        layers = encoder_layers(network)
+        layers = encoder_layers(network, self.features)
         n_free = {"frozen": 0, "finetune": len(layers)}[self.training]
         if self.n_unfrozen_layers is not None:
             n_free = min(n_free, self.n_unfrozen_layers)
@@ -261,11 +262,11 @@ def is_of_head(name: str) -> bool:
     return name.startswith(f"{_NAME}_")
 
 
-def encoder_layers(network: Autoencoder) -> list[list[str]]:
+def encoder_layers(network: Autoencoder, features: Callable[[Autoencoder, Tensor], Tensor]) -> list[list[str]]:
     """Return the names of the encoder's weights by layer, from the lowest.
 
-    These are the weights that the code depends on. The number of a layer is the first number in a name; weights without
-    a number belong to the last layer.
+    These are the weights that ``features(network, rows)`` depends on, the code or a lower layer. The number of a
+    layer is the first number in a name; weights without a number belong to the last layer.
     """
     named = dict(network.named_parameters())
     shape = network.shape
@@ -274,14 +275,14 @@ def encoder_layers(network: Autoencoder) -> list[list[str]]:
     )
     was_training = network.training
     with torch.enable_grad():
-        code = network.eval().encode(rows)
-        gradients = torch.autograd.grad(code.sum(), list(named.values()), allow_unused=True)
+        found = features(network.eval(), rows)
+        gradients = torch.autograd.grad(found.sum(), list(named.values()), allow_unused=True)
     network.train(was_training)
     used = [name for name, gradient in zip(named, gradients, strict=True) if gradient is not None]
     numbers = {name: re.search(r"\d+", re.sub(r"^encoders\.\d+", "", name)) for name in used}
-    numbered = sorted({int(found[0]) for found in numbers.values() if found})
+    numbered = sorted({int(number[0]) for number in numbers.values() if number})
     last = numbered[-1] if numbered else 0
     of_layer: dict[int, list[str]] = {number: [] for number in numbered or [0]}
-    for name, found in numbers.items():
-        of_layer[int(found[0]) if found else last].append(name)
+    for name, number in numbers.items():
+        of_layer[int(number[0]) if number else last].append(name)
     return list(of_layer.values())

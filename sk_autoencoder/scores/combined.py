@@ -335,7 +335,11 @@ class Combined(OutlierScore):
 
 
 class _Surprise:
-    """A score transformed to surprises; its state also holds the distribution of its logarithms on held-out samples."""
+    """A score transformed to surprises.
+
+    Its state holds that of the score, with the prefix ``_OWN``, and the distribution of its logarithms on held-out
+    samples.
+    """
 
     def __init__(self, score: OutlierScore, damped: bool, clipped: bool):
         self.score = score
@@ -345,26 +349,25 @@ class _Surprise:
 
     def fit_votes(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> tuple[State, Tensor]:
         """Learn the state and the distribution of the logarithms; return them with the votes on held-out samples."""
-        state = self.score.fit(references, held_out, others)
-        logs = self._logs_of_pieces(held_out, state)
-        state |= self._distribution(of_others(logs, others))
+        own = self.score.fit(references, held_out, others)
+        logs = self._logs_of_pieces(held_out, own)
+        state = _joined([(_OWN, own)]) | self._distribution(of_others(logs, others))
         return state, self._votes(logs, state)
 
     def rescaled(self, held_out: Evaluation, state: State) -> State:
         """Replace the scales of the score, and the distribution of its logarithms."""
-        kept = {key: value for key, value in state.items() if key not in _OF_SURPRISE}
-        kept = self.score.rescaled(held_out, kept)
-        return kept | self._distribution(self._logs_of_pieces(held_out, kept))
+        own = self.score.rescaled(held_out, _substate(state, _OWN))
+        return _joined([(_OWN, own)]) | self._distribution(self._logs_of_pieces(held_out, own))
 
     def votes(self, evaluation: Evaluation, state: State) -> Tensor:
         """Return the votes of each member, (n_members, n, n_votes)."""
-        return self._votes(self._log(self.score(evaluation, state)), state)
+        return self._votes(self._log(self.score(evaluation, _substate(state, _OWN))), state)
 
-    def _logs_of_pieces(self, held_out: Evaluation, state: State) -> Tensor:
-        return self._log(torch.cat([self.score(piece, state) for piece in held_out.split(SCORED_AT_ONCE)], dim=1))
+    def _logs_of_pieces(self, held_out: Evaluation, own: State) -> Tensor:
+        return self._log(torch.cat([self.score(piece, own) for piece in held_out.split(SCORED_AT_ONCE)], dim=1))
 
     def _distribution(self, logs: Tensor) -> State:
-        """Describe each member's logarithms (n_members, n) by those entries of ``_OF_SURPRISE`` that votes need."""
+        """Describe each member's logarithms (n_members, n) by what votes need."""
         state = _tail(logs)
         if self.clipped:
             state["lowest"] = torch.stack([*map(_lowest, logs)])
@@ -398,7 +401,7 @@ class _Surprise:
         votes = self.votes(evaluation, state)
         if not self.score.explains_features:
             return votes.new_zeros(*votes.shape, evaluation.target.shape[-1])
-        addends = self.score.feature_scores(evaluation, state).clamp(min=_SMALLEST_ADDEND)
+        addends = self.score.feature_scores(evaluation, _substate(state, _OWN)).clamp(min=_SMALLEST_ADDEND)
         addends = (addends / addends.amax(dim=-1, keepdim=True)).square()
         return votes[..., None] * (addends / addends.sum(dim=-1, keepdim=True))[..., None, :]
 
@@ -420,7 +423,7 @@ class _Surprise:
 
     def components(self, evaluation: Evaluation, state: State, name: str) -> dict[str, Tensor]:
         """Return the score before it is transformed to a surprise."""
-        return self.score.components(evaluation, state, name)
+        return self.score.components(evaluation, _substate(state, _OWN), name)
 
     def _log(self, values: Tensor) -> Tensor:
         return values if self.score.is_log_scale else values.clamp(min=ROUNDING).log()
@@ -445,7 +448,7 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
 
 
 _TAIL = ExponentialTail._fields  # start, scale, base
-_OF_SURPRISE = (*_TAIL, "lowest", "excess")  # entries of a state that may be there and are not the score's own
+_OWN = "score"  # prefix of the entries of a state that are the score's own
 _MEDIAN_SURPRISE = log(2)  # surprise of the median held-out sample
 _P80_SURPRISE, _P90_SURPRISE = log(5), log(10)  # surprises of percentiles of held-out samples
 _UNUSUAL = -log(0.07), -log(0.015)  # surprises from which on, and up to which, a sample counts more and more

@@ -20,7 +20,7 @@ from sk_autoencoder.training.net import AutoencoderNet
 from sk_autoencoder.training.state import load_net_state, net_state
 
 _FILE = "training.npz"
-_FORMAT = 4
+_FORMAT = 5
 _ADVICE = "Delete it to train from the start, or name another directory in checkpoint."
 # Attributes of the stopping rule that are stored, besides the best weights.
 _RULE = ("best_", "stale_", "stopped_")

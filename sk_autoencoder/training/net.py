@@ -66,6 +66,7 @@ class AutoencoderNet(NeuralNet):
     """
 
     epochs_restored_ = 0  # epochs that a restored checkpoint has already trained
+    schedule_: Schedule = staticmethod(constant)  # of the last training
     foreign_rate_: float | None  # learning rate set by a callback, which overrides the schedule
 
     completes_: bool = False  # set by ``train``
@@ -105,9 +106,11 @@ class AutoencoderNet(NeuralNet):
             by_factor.setdefault(factor, []).append(parameter)
             if factor == 0:
                 parameter.requires_grad_(False)
+        if not by_factor:
+            raise ValueError("The network has no weights that can be trained.")
         (first, parameters), *others = by_factor.items()
         self.optimizer_ = self._make_optimizer(parameters)
-        self.optimizer_.param_groups[0].update(factor=first, lr=self.lr * first)
+        self.optimizer_.param_groups[0].update(factor=first, lr=self.lr * first, initial_lr=self.lr * first)
         for factor, parameters in others:
             rates = {"lr": self.lr * factor, "initial_lr": self.lr * factor, "factor": factor}
             self.optimizer_.add_param_group({"params": parameters, **rates})
@@ -127,8 +130,8 @@ class AutoencoderNet(NeuralNet):
         self.initialize_callbacks()
         for group in self.optimizer_.param_groups:
             settings = self._make_optimizer(group["params"]).param_groups[0]
-            group.update({name: value for name, value in settings.items() if name != "params"})
-            group["lr"] *= group["factor"]
+            group.update({name: value for name, value in settings.items() if name not in ("params", "factor")})
+            group["lr"] = group["initial_lr"] = self.lr * group["factor"]
 
     def train(
         self,
@@ -143,9 +146,13 @@ class AutoencoderNet(NeuralNet):
     ) -> None:
         """Train for ``epochs``, less those of a restored checkpoint; Ctrl-C is raised again after ``on_train_end``.
 
-        With ``endless`` (``partial_fit``), the number of steps is unknown, and the progress is 1. ``completes`` says
-        whether missing values of the input are replaced by their reconstruction, in training late only.
+        With ``endless`` (``partial_fit``), the number of steps is unknown, the progress is 1, and the rate is that of
+        the beginning if a schedule has changed it before. ``completes`` says whether missing values of the input are
+        replaced by their reconstruction, in training late only.
         """
+        if endless and self.schedule_ is not constant:
+            for group in self.optimizer_.param_groups:
+                group["lr"] = self.lr * group["factor"]
         self.batch_size, self.max_epochs = batch_size, epochs
         self.train_split = None if validation is None else predefined_split(validation)
         done, self.epochs_restored_ = self.epochs_restored_, 0
@@ -253,6 +260,13 @@ class AutoencoderNet(NeuralNet):
         batch = self._completed(batch)
         with torch.set_grad_enabled(training):
             return self.module_(batch.corrupted).transpose(0, 1)
+
+    def _set_training(self, training: bool = True) -> None:
+        """Switch between training and inference; modules of a frozen encoder always infer, so that codes are kept."""
+        super()._set_training(training)
+        if training and self.criterion_.keeps_codes:
+            for module in self.module_.children():
+                module.eval()
 
     def _step(self, batch: Batch) -> Evaluation:
         self._follow_schedule()

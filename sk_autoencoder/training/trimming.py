@@ -26,6 +26,7 @@ class Trimming:
         self.slow = copy.deepcopy(network).requires_grad_(False).eval()
         self._weights: list[Tensor] = list(network.parameters())
         self._averages: list[Tensor] = list(self.slow.parameters())
+        self._pairs = list(zip(self.slow.buffers(), network.buffers(), strict=True))
         self._steps = 0
 
     def __call__(self, batch: Batch, objective: Objective, loss: Loss) -> Batch:
@@ -40,7 +41,9 @@ class Trimming:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Update the moving average of the weights; its decay increases during the first steps."""
+        """Update the moving average of the weights; its decay increases during the first steps. Copy the buffers."""
         self._steps += 1
         slowness = min(_SLOWNESS, self._steps / (10 + self._steps))
         foreach_lerp(self._averages, self._weights, 1 - slowness)
+        for own, current in self._pairs:  # running means of batch normalization
+            own.copy_(current)

@@ -10,7 +10,7 @@ import skorch.callbacks
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.corruptions import Masking
 from sk_autoencoder.losses import Huber
-from sk_autoencoder.networks import Dense
+from sk_autoencoder.networks import Convolutional, Dense
 from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.scaling import Robust, Standard
 from sk_autoencoder.solvers import SGD, Adam
@@ -148,6 +148,13 @@ class TestRefusal:
         with pytest.raises(ValueError, match="checkpoint requires warm_start=False; change it, or"):
             model.fit(rows)
 
+    def test_a_network_that_cannot_be_built_leaves_the_model_as_it_was(self, rows):
+        model = AutoencoderTransformer(2, max_iter=2, random_state=0).fit(rows)
+        codes = model.transform(rows)
+        with pytest.raises(ValueError, match="odd kernel_size"):
+            model.set_params(network=Convolutional(kernel_size=4)).fit(rows)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).transform(rows), codes)
+
     def test_what_is_wrong_leaves_the_model_as_it_was(self, rows):
         model = _trained(AutoencoderOutlierDetector, rows).set_params(n_estimators=3, callbacks=["wrong"])
         with pytest.raises(ValueError, match="is not a skorch callback"):
@@ -226,6 +233,23 @@ class TestGoesOn:
         model = AutoencoderTransformer(2, random_state=0).partial_fit(rows)
         model.set_params(alpha=0.5, learning_rate_init=1e-3).partial_fit(rows)
         assert (_group(model)["weight_decay"], _group(model)["lr"]) == (0.5, 1e-3)
+
+    def test_partial_fit_after_a_schedule(self, rows):
+        """The rate is small at the end of a schedule; partial_fit has that of the parameter, in a copy, too."""
+        fitted = AutoencoderTransformer(2, max_iter=20, random_state=0).fit(rows)
+        assert _group(fitted)["lr"] < 1e-4
+        for model in (fitted, pickle.loads(pickle.dumps(fitted))):
+            assert _group(model.partial_fit(rows))["lr"] == 0.005
+
+    def test_factors_of_the_rate(self, rows):
+        class SlowDecoder(Reconstruction):
+            def learning_rates(self, network):
+                return {name: 0.1 for name, _ in network.named_parameters() if name.startswith("decoder")}
+
+        model = _trained(AutoencoderTransformer, rows, objective=SlowDecoder(), learning_rate="constant").fit(rows)
+        for name in ("lr", "initial_lr"):
+            rates = [group[name] for group in model.net_.optimizer_.param_groups]
+            np.testing.assert_allclose(rates, [0.005, 0.0005])
 
     def test_partial_fit_keeps_callbacks_while_nothing_changes(self, rows):
         model = AutoencoderTransformer(2, callbacks=[Watching()], random_state=0).partial_fit(rows)

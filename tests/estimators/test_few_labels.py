@@ -28,6 +28,7 @@ from sk_autoencoder import (
     BinaryLabelsWarning,
     trusted_types,
 )
+from sk_autoencoder._labels import hold_out_labelled
 from sk_autoencoder.model_selection import LabelledKFold, labelled_scorer
 from sk_autoencoder.networks import Custom, Dense
 from sk_autoencoder.objectives import CONSISTENCIES, OBJECTIVES, Reconstruction, VirtualAdversarial
@@ -504,6 +505,58 @@ def test_autoencoders_that_do_not_fit(groups):
 # Case 7: unlabelled samples that hurt.
 
 
+def test_what_is_not_supported_with_a_head(groups):
+    X, _, few = groups
+    trimmed = clone(SMALL).set_params(objective=Reconstruction(trim=0.1)).fit(X)
+    with pytest.raises(ValueError, match="trim is not supported"):
+        AutoencoderClassifier(FrozenEstimator(trimmed)).fit(X, few)
+    white = clone(SMALL).set_params(whiten=True)
+    for autoencoder in (white, FrozenEstimator(clone(white).fit(X))):
+        with pytest.raises(ValueError, match="whiten=True is not supported with n_estimators=2"):
+            AutoencoderClassifier(autoencoder, n_estimators=2).fit(X, few)
+    codes = AutoencoderClassifier(white, max_iter=5, random_state=0).fit(X, few).transform(X)
+    np.testing.assert_allclose(np.cov(codes.T), np.eye(3), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 240 samples of X have no observed value")
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_an_empty_sample_does_not_make_labels_few(groups, make):
+    X, y, _ = groups
+    gap = np.where(np.arange(240)[:, None] == 7, np.nan, X)
+    automatic = {"max_iter": "auto"} if make is regressor else {"max_iter": 2, "learning_rate_init": "auto"}
+    whole, partial = make(**automatic).fit(X, y), make(**automatic).fit(gap, y)
+    assert partial.n_iter_ == whole.n_iter_
+    assert partial.autoencoder_.learning_rate_init == whole.autoencoder_.learning_rate_init
+
+
+def test_running_means_of_a_frozen_encoder_are_kept(groups):
+    X, y, _ = groups
+    encoder = clone(SMALL).set_params(network=Custom(normalized, normalized)).fit(X)
+    model = AutoencoderClassifier(FrozenEstimator(encoder), training="frozen", max_iter=5, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.transform(X), encoder.transform(X))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_ridge_regressions_do_not_know_what_early_stopping_holds_out(numbers):
+    X, y, _ = numbers
+    noisy = y + 20 * np.random.default_rng(0).normal(size=240)
+    settings = {"n_estimators": 2, "max_iter": 2, "early_stopping": 0.5}
+    model = regressor(**settings).fit(X, noisy)
+    labels = np.column_stack([np.ones(240), noisy])
+    _, held_out = hold_out_labelled(labels, 0.5, model.autoencoder_._plan.seed, classifies=False)
+    other = regressor(**settings).fit(X, np.where(np.isin(np.arange(240), held_out), noisy[::-1], noisy))
+    assert np.isin(np.arange(240), held_out).sum() == 120
+    linear, of_other = (_coefficients(fitted) for fitted in (model, other))
+    np.testing.assert_allclose(linear, of_other * other._scale / model._scale, rtol=1e-6)
+    few = np.where(np.arange(240) < 5, y, np.nan)
+    with_one = regressor(n_estimators=2, max_iter=2, early_stopping=0.8).fit(X, few)  # too few for a regression
+    assert not _coefficients(with_one).any()
+
+
+def _coefficients(model):
+    return model.net_.module_.get_buffer("head_linear").numpy()
+
+
 def test_unlabelled_samples_can_be_left_out_of_the_loss(groups):
     X, _, few = groups
     alone = classifier(consistency=None, reconstruction_weight=0.0, max_iter=20).fit(X, few)
@@ -672,6 +725,9 @@ def test_layers_of_the_encoder(groups):
     pretrained = clone(SMALL).set_params(random_state=tuned.autoencoder_.random_state).fit(X)
     pairs = zip(tuned.net_.module_.encoder_weights, pretrained.net_.module_.encoder_weights, strict=True)
     assert [bool((one == other).all()) for one, other in pairs] == [True, True, False]
+    tuned = classifier(training="finetune", n_encoder_layers=2, n_unfrozen_layers=1).fit(X, few)
+    pairs = zip(tuned.net_.module_.encoder_weights, pretrained.net_.module_.encoder_weights, strict=True)
+    assert [bool((one == other).all()) for one, other in pairs] == [True, False, True]
 
 
 @pytest.mark.parametrize("training", WAYS)

@@ -327,10 +327,10 @@ class TestRefused:
     )
     def test_more_dimensions(self, shape, advice, kind, model, rows):
         message = (
-            f"Found array with dim {len(shape)}, while dim <= 2 is required by AutoencoderTransformer. X has shape "
+            rf"Found array with dim {len(shape)}.*AutoencoderTransformer.*\. X has shape {re.escape(str(shape))}, but"
         )
         for method in (model.fit, clone(model).fit(rows).transform):
-            with pytest.raises(ValueError, match=re.escape(message + f"{shape}, but")) as caught:
+            with pytest.raises(ValueError, match=message) as caught:
                 method(kind(np.zeros(shape)))
             assert "write X.reshape(len(X), -1)" in str(caught.value)
             assert advice in str(caught.value)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -227,7 +228,7 @@ def test_logistic_regression_converges_on_digits():
         for whiten in (False, True)
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", ConvergenceWarning)
         n_iter = LogisticRegression().fit(white, y).n_iter_[0]
     assert n_iter < LogisticRegression(max_iter=1000).fit(plain, y).n_iter_[0] / 2
 

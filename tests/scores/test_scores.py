@@ -682,7 +682,28 @@ class TestFeatureTails:
         np.testing.assert_allclose(scored(FeatureTails(), rows, references=rows), -np.log([0.9] * 9 + [0.1]))
 
 
+class Divided(ReconstructionError):
+    """Divides by a number of its state, which has any name."""
+
+    def __init__(self, key="divisor"):
+        super().__init__(None)
+        self.key = key
+
+    def fit(self, references, held_out, others=None):
+        return {self.key: torch.full((len(held_out.target),), 7.0, dtype=torch.float64)}
+
+    def __call__(self, evaluation, state):
+        return super().__call__(evaluation, {}) / state[self.key][:, None]
+
+
 class TestCombined:
+    @pytest.mark.parametrize("key", ["start", "scale", "base", "lowest", "excess", "score", "a.b"])
+    def test_names_in_the_state_of_a_component_are_its_own(self, key):
+        np.testing.assert_array_equal(scored(Combined([Divided(key)])), scored(Combined([Divided()])))
+        np.testing.assert_array_equal(
+            *(Combined([Divided(k)]).components(NEW, fitted(Combined([Divided(k)])))["Divided"] for k in (key, "d"))
+        )
+
     def test_needs_what_a_component_needs(self):
         assert set(Combined().required_terms) == {"reconstruction"}
         assert Combined(["code_distance"]).required_terms == ()

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 import skorch.callbacks
 import torch
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 
-from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
+from sk_autoencoder import AutoencoderClassifier, AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.networks import Custom, Dense
 from sk_autoencoder.objectives import Reconstruction
 from sk_autoencoder.training import checkpoint, files
@@ -206,6 +207,19 @@ class TestRefused:
     def test_other_parameters(self, choice, name, model, rows, tmp_path):
         with pytest.raises(ValueError, match=f"{tmp_path}.*training.npz belongs to another training: {name}.* differ"):
             model.set_params(**choice).fit(rows)
+
+    def test_another_score_which_decides_the_number_of_epochs(self, rows, tmp_path):
+        model = AutoencoderOutlierDetector(max_iter=2, checkpoint=tmp_path, random_state=0).fit(rows)
+        with pytest.raises(ValueError, match="outlier_score differ"):
+            model.set_params(outlier_score="reconstruction").fit(rows)
+
+    def test_another_frozen_autoencoder(self, rows, tmp_path):
+        labels = np.arange(len(rows)) % 2
+        for seed, refusal in ((0, nullcontext()), (1, pytest.raises(ValueError, match="weights of the fitted"))):
+            encoder = AutoencoderTransformer(2, max_iter=2, random_state=seed).fit(rows).set_params(random_state=None)
+            model = AutoencoderClassifier(FrozenEstimator(encoder), max_iter=2, checkpoint=tmp_path, random_state=0)
+            with refusal:
+                model.fit(rows, labels)
 
     def test_other_rows(self, model, rows):
         changed = rows.copy()

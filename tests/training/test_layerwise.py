@@ -9,6 +9,7 @@ from sklearn.base import clone
 
 from sk_autoencoder import AutoencoderOutlierDetector, AutoencoderTransformer
 from sk_autoencoder.networks import Dense, NetworkShape
+from sk_autoencoder.objectives import OBJECTIVES
 from sk_autoencoder.training import split_epochs
 from sk_autoencoder.training.seeding import weight_generators
 
@@ -38,6 +39,12 @@ class TestStages:
         module = build(Dense(tied_weights=tied_weights))
         shared = [parameter for stage in module.stages() for parameter in stage.parameters()]
         assert {id(parameter) for parameter in shared} == {id(parameter) for parameter in module.parameters()}
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_each_objective(objective, rows):
+    model = AutoencoderTransformer(3, objective=objective, max_iter=6, **SIZES).fit(rows)
+    assert [len(curve) for curve in model.stage_loss_curves_] == [1, 1, 1]
 
 
 def test_stages_of_an_encoder_wider_than_the_code():

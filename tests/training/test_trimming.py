@@ -2,9 +2,10 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from sk_autoencoder.losses import SquaredError
-from sk_autoencoder.networks import Dense, NetworkShape
+from sk_autoencoder.networks import Custom, Dense, NetworkShape
 from sk_autoencoder.objectives import Batch, Reconstruction
 from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.trimming import Trimming
@@ -53,6 +54,18 @@ def test_the_average_is_quick_at_first_and_later_slow():
     assert shares[0] > 0.8
     assert 0.2 < shares[20] < 0.5
     assert 0.005 < shares[1999] < 0.02
+
+
+def test_running_means_are_copied():
+    def layers(n_in, n_out):
+        return nn.Sequential(nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out))
+
+    net = Custom(layers, layers).build(NetworkShape(3, 2, 2, (), "silu", "identity"), weight_generators(0, 1))
+    trimming = Trimming(net, 0.1)
+    net.train()(torch.randn(1, 10, 3, generator=torch.Generator("cpu").manual_seed(0)) + 5)
+    assert any(not torch.equal(*pair) for pair in zip(trimming.slow.buffers(), net.buffers(), strict=True))
+    trimming.follow()
+    assert all(torch.equal(*pair) for pair in zip(trimming.slow.buffers(), net.buffers(), strict=True))
 
 
 def test_the_average_follows_slowly():
