@@ -274,6 +274,14 @@ def _with_nan(X: Any) -> Any:
     return X
 
 
+def as_numbers(X: Any, name: str) -> np.ndarray:
+    """Convert samples that are drawn to float64; missing objects become NaN."""
+    if issparse(X):
+        raise ValueError(f"{name} is sparse and cannot be drawn; pass {name}.toarray().")
+    options = {"ensure_all_finite": False, "ensure_2d": False, "allow_nd": True, "ensure_min_samples": 0}
+    return check_array(_with_nan(X), dtype=np.float64, ensure_min_features=0, input_name=name, **options)
+
+
 def check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, finite: bool = True, **options: Any) -> np.ndarray:
     """Validate samples: numeric, finite, 2-D, and with the features seen in fit; float32 and CSR are preserved.
 

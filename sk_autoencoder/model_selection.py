@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_regressor
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import average_precision_score, get_scorer, roc_auc_score
 from sklearn.model_selection import BaseCrossValidator, KFold, StratifiedKFold
 from sklearn.utils import check_array, column_or_1d
@@ -15,6 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from sk_autoencoder._labels import are_targets, known_labels, known_targets
 from sk_autoencoder._validation import take_rows
+from sk_autoencoder._warnings import warn
 
 __all__ = [
     "LabelledKFold",
@@ -27,16 +29,18 @@ __all__ = [
 ]
 
 
-def outlier_mask(y: Any, outlier_label: int | None = None) -> np.ndarray:
-    """Convert labels to a boolean mask of the outliers; raise an error if their meaning is ambiguous."""
-    if y is None:
-        raise ValueError("Scoring a detector needs labels: pass y with 1 for normal samples and -1 for outliers.")
-    y = column_or_1d(check_array(y, ensure_2d=False, dtype=None))
-    values = set(np.unique(y).tolist())
-    if not (values <= {-1, 1} or values <= {0, 1}):
-        raise ValueError(f"Labels must be 1 and -1 (outliers), or 0 and 1 (outliers), got {sorted(values)}.")
+def outlier_mask(y: Any, outlier_label: int | None = None, both: bool = True) -> np.ndarray:
+    """Convert labels to a boolean mask of the outliers; raise an error if their meaning is ambiguous.
+
+    ``both`` requires samples of both kinds.
+    """
+    y, values = _checked_labels(y)
     if len(values) < 2:
-        raise ValueError(f"Labels must contain normal samples and outliers, but all labels are {values.pop()}.")
+        if both:
+            raise ValueError(f"Labels must contain normal samples and outliers, but all labels are {values.pop()}.")
+        if outlier_label is None and values == {1}:
+            raise ValueError("All labels are 1, which is normal beside -1 and an outlier beside 0; pass outlier_label.")
+        return y == (outlier_label if outlier_label is not None else -1)
     if outlier_label is not None:
         if outlier_label not in values:
             raise ValueError(f"outlier_label={outlier_label} does not occur among the labels {sorted(values)}.")
@@ -50,13 +54,25 @@ def outlier_mask(y: Any, outlier_label: int | None = None) -> np.ndarray:
     return mask
 
 
+def _checked_labels(y: Any) -> tuple[np.ndarray, set[int]]:
+    """Return the labels of normal samples and outliers as an array, and their values."""
+    if y is None:
+        raise ValueError("Scoring a detector needs labels: pass y with 1 for normal samples and -1 for outliers.")
+    y = column_or_1d(check_array(y, ensure_2d=False, dtype=None))
+    values = set(np.unique(y).tolist())
+    if not (values <= {-1, 1} or values <= {0, 1}):
+        raise ValueError(f"Labels must be 1 and -1 (outliers), or 0 and 1 (outliers), got {sorted(values)}.")
+    return y, values
+
+
 class OutlierScorer:
     """Scorer that compares outlier scores with labels, for the parameter ``scoring`` of GridSearchCV.
 
     Parameters
     ----------
     metric : callable
-        ``metric(is_outlier, outlier_scores)``, such as ``roc_auc_score``.
+        ``metric(is_outlier, outlier_scores)``, such as ``roc_auc_score``. For a metric of predictions, use
+        scikit-learn's ``make_scorer(f1_score, pos_label=-1)`` with labels 1 and -1.
     outlier_label : {-1, 0, 1} or None, default=None
         The label of outliers. None is -1 if the labels are 1 and -1 (scikit-learn's convention), and 1 if they are 0
         and 1 (the convention of many benchmarks). With None, an error is raised if most samples are outliers, because
@@ -80,7 +96,15 @@ class OutlierScorer:
         self._requested: bool | str | None = None
 
     def __call__(self, estimator: Any, X: Any, y: Any, *, sample_weight: Any = None) -> float:
-        """Score a fitted detector on labelled samples, with optional weights (n_samples,) that the metric uses."""
+        """Score a fitted detector on labelled samples, with optional weights (n_samples,) that the metric uses.
+
+        The score is NaN, with an ``UndefinedMetricWarning``, if all labels are equal.
+        """
+        if not callable(self.metric):
+            raise TypeError(f"metric={self.metric!r} must be a function, such as sklearn.metrics.roc_auc_score.")
+        if len(_checked_labels(y)[1]) == 1:
+            warn("All labels are equal, so that the score is not defined.", UndefinedMetricWarning)
+            return float("nan")
         mask = outlier_mask(y, self.outlier_label)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return float(self.metric(mask, -np.asarray(estimator.score_samples(X)), **weights))
@@ -116,7 +140,8 @@ class OutlierScorer:
         return request
 
     def __repr__(self) -> str:
-        return f"OutlierScorer({self.metric.__name__}, outlier_label={self.outlier_label})"
+        name = getattr(self.metric, "__name__", repr(self.metric))
+        return f"OutlierScorer({name}, outlier_label={self.outlier_label})"
 
 
 outlier_roc_auc = OutlierScorer(roc_auc_score)
@@ -126,7 +151,8 @@ outlier_average_precision = OutlierScorer(average_precision_score)
 class OneClassKFold(BaseCrossValidator):
     """Stratified folds for one-class learning: outliers are removed from the training sets, but not from the test sets.
 
-    Normal samples and outliers are each distributed evenly over the folds.
+    Normal samples and outliers are each distributed evenly over the folds. A search fits its best estimator to all
+    samples that it gets, also to the outliers: use ``refit=False``, and fit the detector to the normal samples.
 
     Parameters
     ----------

@@ -1,10 +1,12 @@
 """Scorers and one-class folds: which labels mean what, and which are refused."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_validate
 
@@ -88,9 +90,6 @@ class TestScorers:
         ("y", "message"),
         [
             (None, "needs labels: pass y with 1 for normal samples and -1"),
-            (np.ones(16), "contain normal samples and outliers, but all labels are 1"),
-            (np.zeros(16), "contain normal samples and outliers, but all labels are 0"),
-            (np.full(16, -1), "contain normal samples and outliers, but all labels are -1"),
             (np.arange(16) % 3, "must be 1 and -1 .* or 0 and 1"),
             (np.arange(16) % 3 - 1, "must be 1 and -1 .* or 0 and 1"),
             (np.where(STRANGE, -1, 0), "must be 1 and -1 .* or 0 and 1"),
@@ -105,6 +104,21 @@ class TestScorers:
                 scorer(FirstColumn(), X, y)
         with pytest.raises(ValueError, match=message):
             next(OneClassKFold(n_splits=2).split(X, y))
+
+    @pytest.mark.parametrize("label", [-1, 0, 1])
+    def test_labels_of_one_kind(self, label, X):
+        """As scikit-learn's scorers do, whose search, halving search and learning curve score the training sets."""
+        y = np.full(16, label)
+        for scorer in SCORERS:
+            with pytest.warns(UndefinedMetricWarning, match="All labels are equal"):
+                assert np.isnan(scorer(FirstColumn(), X, y))
+        with pytest.raises(ValueError, match=f"contain normal samples and outliers, but all labels are {label}"):
+            next(OneClassKFold(n_splits=2).split(X, y))
+
+    def test_metrics(self, X):
+        assert "functools.partial" in repr(OutlierScorer(partial(roc_auc_score, max_fpr=0.1)))
+        with pytest.raises(TypeError, match="metric='roc_auc' must be a function"):
+            OutlierScorer("roc_auc")(FirstColumn(), X, np.where(STRANGE, -1, 1))
 
     def test_label_that_does_not_occur(self, X):
         with pytest.raises(ValueError, match=r"outlier_label=-1 does not occur among the labels \[0, 1\]"):

@@ -9,24 +9,38 @@ from sklearn.utils.validation import check_is_fitted
 
 def check_detector(estimator: Any, *methods: str) -> None:
     """Check that an estimator is fitted and has the given attributes of an outlier detector."""
-    missing = _missing(estimator, methods)
-    if missing:
-        raise ValueError(f"{type(estimator).__name__} has no {missing}: it is not an outlier detector.")
+    check_is_fitted(estimator)
+    for name in methods:
+        if not hasattr(estimator, name):
+            raise ValueError(f"{lack(estimator, name)} It is needed to draw an outlier detector.")
 
 
 def check_transformer(caller: str, estimator: Any, *methods: str) -> None:
     """Check that an estimator is fitted and has the given methods; ``caller`` is the display named in the error."""
-    missing = _missing(estimator, methods)
-    if missing:
-        raise TypeError(
-            f"{caller} draws latent codes, but {type(estimator).__name__} has no {missing}; use a transformer such as "
-            "AutoencoderTransformer, or use OutlierScoreDisplay and OutlierReconstructionDisplay for a detector."
-        )
-
-
-def _missing(estimator: Any, methods: tuple[str, ...]) -> str:
     check_is_fitted(estimator)
-    return " and no ".join(name for name in methods if not hasattr(estimator, name))
+    for name in methods:
+        if not hasattr(estimator, name):
+            raise TypeError(
+                f"{caller} draws latent codes. {lack(estimator, name)} Use a transformer such as "
+                "AutoencoderTransformer, or OutlierScoreDisplay and OutlierReconstructionDisplay for a detector."
+            )
+
+
+def lack(estimator: Any, name: str) -> str:
+    """Return a sentence that says that an estimator has no such attribute, and which of its parts may have it."""
+    kind, cause = type(estimator).__name__, ""
+    try:
+        getattr(estimator, name)
+    except AttributeError as error:  # of a method that depends on parameters, which says why
+        _, found, cause = str(error).partition(f"no attribute {name!r}: ")
+        cause = f": {cause.rstrip('.')}" if found else ""
+    if hasattr(estimator, "steps"):
+        cause += "; of a fitted pipeline, draw pipeline[-1] with pipeline[:-1].transform(X)"
+    elif hasattr(estimator, "best_estimator_"):
+        cause += "; of a search, draw best_estimator_"
+    elif hasattr(estimator, "autoencoder_"):
+        cause += "; of a classifier or regressor, draw autoencoder_"
+    return f"{kind} has no {name}{cause}."
 
 
 def active_first(estimator: Any) -> int:

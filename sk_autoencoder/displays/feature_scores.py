@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sk_autoencoder._validation import as_numbers
 from sk_autoencoder.displays import verdict
-from sk_autoencoder.displays.checks import row_labels
+from sk_autoencoder.displays.checks import lack, row_labels
 from sk_autoencoder.displays.style import pyplot, tidy
 
 _REST = "0.75"
@@ -125,18 +126,13 @@ class FeatureScoresDisplay:
         """
         check_is_fitted(detector)
         if not hasattr(detector, "feature_scores"):
-            score = getattr(detector, "outlier_score", None)
-            cause = "" if score is None else f": outlier_score={score!r} cannot be divided among features"
-            raise ValueError(
-                f"{type(detector).__name__} has no feature_scores{cause}. AutoencoderOutlierDetector has them with "
-                "outlier_score='combined', 'reconstruction' or 'mahalanobis'."
-            )
+            raise ValueError(f"{lack(detector, 'feature_scores')} They are needed to draw an explanation.")
         row = _one_row(X, index)
         is_outlier, evidence = verdict.verdicts(detector, row)
         name = "" if _is_single(X) else f"{(row_labels(row) or [f'sample {index}'])[0]}: "
         display = cls(
             detector.feature_scores(row)[0],
-            values=np.asarray(row)[0],
+            values=as_numbers(row, "X")[0],
             expected=detector.reconstruct(row)[0] if hasattr(detector, "reconstruct") else None,
             feature_names=getattr(detector, "feature_names_in_", None),
             title=f"{name}{verdict.word(is_outlier[0])}, {evidence[0]}",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sk_autoencoder.displays.checks import lack
 from sk_autoencoder.displays.style import DATA, LEARNT, REFERENCE, pyplot, tidy
 
 # A logarithmic axis over a smaller ratio of its ends has too few tick labels.
@@ -89,7 +90,7 @@ class LossCurveDisplay:
         """
         check_is_fitted(estimator)
         if not hasattr(estimator, "loss_curve_"):
-            raise ValueError(f"{type(estimator).__name__} has no loss_curve_ to draw.")
+            raise ValueError(lack(estimator, "loss_curve_"))
         validation = list(getattr(estimator, "validation_loss_curve_", None) or [])
         watched = validation or list(estimator.loss_curve_)
         display = cls(estimator.loss_curve_, validation, best_epoch=int(np.argmin(watched)) + 1 if watched else None)

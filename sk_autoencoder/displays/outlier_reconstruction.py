@@ -9,7 +9,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from sk_autoencoder.displays import verdict
-from sk_autoencoder.displays.checks import row_labels
+from sk_autoencoder.displays.checks import lack, row_labels
 from sk_autoencoder.displays.panels import Layers, Panels, as_pictures, checked, reconstruction
 from sk_autoencoder.displays.style import DATA, LEARNT, OUTLIER
 
@@ -129,7 +129,7 @@ class OutlierReconstructionDisplay:
         """
         check_is_fitted(detector)
         if not (hasattr(detector, "reconstruct") or hasattr(detector, "inverse_transform")):
-            raise ValueError(f"{type(detector).__name__} has no reconstruct, which this display needs.")
+            raise ValueError(f"{lack(detector, 'reconstruct')} It is needed to draw reconstructions.")
         X = X[:n_samples]
         is_outlier, evidence = verdict.verdicts(detector, X)
         reconstructed = reconstruction(detector, X)

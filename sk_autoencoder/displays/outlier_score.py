@@ -110,9 +110,11 @@ class OutlierScoreDisplay:
             If it has no ``score_samples`` or ``offset_``, or if the meaning of the labels is ambiguous.
         """
         check_detector(detector, "score_samples", "offset_")
-        is_outlier = None if y is None else outlier_mask(y, outlier_label)
+        is_outlier = None if y is None else outlier_mask(y, outlier_label, both=False)
         scores = -np.asarray(detector.score_samples(X))
-        return cls(scores, threshold=-float(detector.offset_), is_outlier=is_outlier).plot(ax=ax, **kwargs)
+        return cls(scores, threshold=-float(np.asarray(detector.offset_).item()), is_outlier=is_outlier).plot(
+            ax=ax, **kwargs
+        )
 
     def plot(self, ax: Any = None, *, bins: Any = "auto", **kwargs: Any) -> OutlierScoreDisplay:
         """Draw.

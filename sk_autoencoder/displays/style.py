@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from sk_autoencoder._validation import as_numbers
+
 # Colours with the same meaning in all displays.
 DATA = "#4d4d4d"  # input
 LEARNT = "tab:blue"  # reconstructions and latent codes, the training loss, normal samples
@@ -33,7 +35,7 @@ def tidy(ax: Any, *, grid: str | None = None) -> None:
 
 def rows_of_numbers(X: Any, name: str, missing: bool = False) -> np.ndarray:
     """Convert to a 2-D float array (n_samples, n_features) of finite values or, with ``missing``, NaN."""
-    rows = np.asarray(X, dtype=np.float64)
+    rows = as_numbers(X, name)
     if rows.ndim != 2:
         raise ValueError(f"{name} must be 2-D, (n_samples, n_columns), but has shape {rows.shape}.")
     if not (np.isfinite(rows) | (missing & np.isnan(rows))).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -25,7 +26,12 @@ from sk_autoencoder._validation import (
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._copies import as_copies, repeated
-from sk_autoencoder.estimators._novelty import DISTINCT, warn_of_outliers
+from sk_autoencoder.estimators._fit_warnings import (
+    DISTINCT,
+    warn_of_copies,
+    warn_of_low_threshold,
+    warn_of_outliers,
+)
 from sk_autoencoder.estimators._voting import BaseVotingDetector, offset_of
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
@@ -35,7 +41,7 @@ from sk_autoencoder.scores import SCORES, OutlierScore
 from sk_autoencoder.scores.base import State
 from sk_autoencoder.scores.combined import name_of
 from sk_autoencoder.solvers import Solver
-from sk_autoencoder.thresholds import THRESHOLDS, Evidence, Threshold
+from sk_autoencoder.thresholds import THRESHOLDS, Evidence, Quantile, Threshold
 
 
 def _explains_no_features(estimator: AutoencoderOutlierDetector) -> str | None:
@@ -97,13 +103,15 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         Whether all training samples are inliers, as in novelty detection in the sense of scikit-learn's user guide.
         True selects other defaults: "combined" has other components, without isolation, damping and clipping, which
         only contaminated training sets need, and the threshold "auto" is "conformal", so that at most 5 % of new
-        inliers are called outliers. An explicit score or threshold is not changed. All methods remain available, unlike
-        with the parameter of that name of ``LocalOutlierFactor``. ``fit`` warns if the scores of held-out training
-        samples contradict it.
+        inliers are called outliers. ``max_iter="auto"`` is 100 steps. An explicit score or threshold is not changed.
+        All methods remain available, unlike with the parameter of that name of ``LocalOutlierFactor``. ``fit`` warns if
+        the scores of held-out training samples contradict it.
     n_estimators : int, default=5
         Number of ensemble members, whose scores are averaged. They differ in initial weights, mini-batches, noise and
         held-out samples. There are as many folds as members, but at most 5. A single member holds out a fifth of the
-        samples; then all training samples are scored by this member, also those that it was trained on.
+        samples; then all training samples are scored by this member, also those that it was trained on. So a float
+        ``contamination`` flags more new samples than training samples; ``fit`` warns if they are more than twice as
+        many.
     network : {"dense", "convolutional", "recurrent", "attention"} or Network, default="dense"
         Architecture of encoder and decoder. Objects have further parameters, for example
         ``Dense(tied_weights=True, dropout=0.2)``, ``Dense(layerwise_pretraining=True)``,
@@ -154,7 +162,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         Number of samples in a mini-batch. "auto" is ``min(128, n_samples)``.
     max_iter : int or "auto", default="auto"
         Number of epochs. "auto" is the number for 500 optimizer steps, at most 100 epochs, or for 150 steps, at most 40
-        epochs, if most components of ``outlier_score`` do not use the network, as in "combined". More steps give more
+        epochs, if most components of ``outlier_score`` do not use the network, as in "combined" (100 steps with
+        ``novelty=True``). More steps give more
         accurate expected values (``reconstruct``). If the network needs more than 3 million multiplications per sample
         (dense by default: above about 2300 features), the number of steps is reduced in inverse proportion, to at least
         100, with a warning.
@@ -385,10 +394,10 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         y : Ignored
             Not used, present for API consistency by convention.
         sample_weight : array-like of shape (n_samples,) or None, default=None
-            Weights of the training samples, not negative: a weight of 2 has the effect of a second copy of the sample,
-            also on scores and thresholds. If the mean of the positive weights is less than 1, they are divided by it
-            where samples are counted. Samples with weight 0 are left out, and scored like new samples. None means equal
-            weights.
+            Weights of the training samples, not negative: a weight of 2 has the effect of a second copy of the sample
+            in the same fold, also on scores and thresholds. If the mean of the positive weights is less than 1, they
+            are divided by it where samples are counted. Samples with weight 0 are left out, and scored like new
+            samples. None means equal weights.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features) or None, default=None
             Validation samples. Their loss is computed after each epoch, and ``restore_best`` uses it. They must be
             transformed in the same way as X; if they differ strongly from X, there is a warning. In a pipeline, use
@@ -429,6 +438,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         score.check_features(X.shape[1])
         threshold = self._threshold(self.contamination)
         self._check_folds(training)
+        if groups is None and self._n_members() > 1:
+            warn_of_copies(training.X)
         from_scratch = not self._continues()
         earlier = None if from_scratch else self._training_samples
         self._fit(training, X_val, sample_weight_val)
@@ -436,6 +447,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         self._calibrate(X, training, from_scratch, earlier)
         scores = repeated(-self.training_scores_, self._copies)
         self.offset_ = offset_of(threshold, scores, self.calibration_scores_, Evidence(*self._evidence))
+        if isinstance(threshold, Quantile) and self._training_samples is None:
+            warn_of_low_threshold(threshold.contamination, self.calibration_scores_, -self.offset_)
         if self.novelty and self._distinct(training.X) > DISTINCT:
             warn_of_outliers(self.calibration_scores_, self._score.is_log_scale)
         return self
@@ -561,6 +574,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
             The detector with the new ``offset_``.
         """
         check_is_fitted(self)
+        if isinstance(X, str | Threshold | numbers.Real):
+            raise TypeError(f"recalibrate takes samples first; write recalibrate(contamination={X!r}).")
         contamination = self.contamination if contamination is None else contamination
         threshold = self._threshold(contamination)
         if X is None:

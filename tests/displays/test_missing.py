@@ -2,8 +2,10 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
+from scipy.sparse import csr_array
 
 from sk_autoencoder import (
     AutoencoderOutlierDetector,
@@ -55,6 +57,27 @@ def test_features(model, X):
     [text] = [text for text in texts if "missing" in text]
     assert text.startswith(f"x{missing} missing")
     assert display.bars_[texts.index(text)].get_width() == 0
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names, but")
+@pytest.mark.parametrize("kind", ["nullable", "objects", "lists"])
+def test_kinds_of_missing_values(kind, model, X):
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    given = {"nullable": frame.convert_dtypes(), "objects": frame.astype(object).where(frame.notna(), None)}
+    given["lists"] = given["objects"].to_numpy().tolist()
+    names = [label.get_text() for label in FeatureScoresDisplay.from_estimator(model, X).ax_.get_yticklabels()]
+    drawn = FeatureScoresDisplay.from_estimator(model, given[kind])
+    assert [label.get_text() for label in drawn.ax_.get_yticklabels()] == names
+    display = OutlierReconstructionDisplay.from_estimator(model, given[kind], n_samples=3)
+    line = display.axes_[0].lines[0].get_ydata()
+    np.testing.assert_array_equal(line, X[0])
+
+
+def test_sparse_samples_cannot_be_drawn(model, X):
+    sparse = csr_array(np.nan_to_num(X))
+    for display in (FeatureScoresDisplay, OutlierReconstructionDisplay, ReconstructionDisplay):
+        with pytest.raises(ValueError, match=r"X is sparse and cannot be drawn; pass X\.toarray\(\)"):
+            display.from_estimator(model, sparse)
 
 
 def test_infinity_cannot_be_drawn():

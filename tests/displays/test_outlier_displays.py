@@ -12,6 +12,9 @@ from sklearn.datasets import load_wine
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
 
 from sk_autoencoder import (
     AutoencoderOutlierDetector,
@@ -165,8 +168,14 @@ class TestOutlierScoreDisplay:
 
     def test_what_cannot_be_drawn_is_named(self, wine):
         X, _ = wine
-        with pytest.raises(ValueError, match="KMeans has no score_samples and no offset_"):
+        with pytest.raises(ValueError, match=r"KMeans has no score_samples\. It is needed"):
             OutlierScoreDisplay.from_estimator(KMeans(2, n_init=1).fit(X), X)
+        pipeline = make_pipeline(StandardScaler(), IsolationForest(n_estimators=2)).fit(X)
+        with pytest.raises(ValueError, match=r"draw pipeline\[-1\] with pipeline\[:-1\]\.transform\(X\)\."):
+            OutlierScoreDisplay.from_estimator(pipeline, X)
+        OutlierScoreDisplay.from_estimator(pipeline[-1], pipeline[:-1].transform(X))
+        with pytest.raises(ValueError, match="normal beside -1 and an outlier beside 0; pass outlier_label"):
+            OutlierScoreDisplay.from_estimator(pipeline[-1], X.to_numpy(), np.ones(len(X)))
         with pytest.raises(NotFittedError):
             OutlierScoreDisplay.from_estimator(AutoencoderOutlierDetector(), X)
         for wrong in ([], [np.nan], [[1.0]]):
@@ -176,6 +185,18 @@ class TestOutlierScoreDisplay:
             OutlierScoreDisplay([1.0]).plot()
         with pytest.raises(ValueError, match="inconsistent numbers"):
             OutlierScoreDisplay([1.0], is_outlier=[True, False]).plot()
+
+    def test_labels_of_one_kind(self, wine):
+        X = wine[0].to_numpy()
+        forest = IsolationForest(n_estimators=2).fit(X)
+        for y, outlier_label, n_outliers in ((0, None, 0), (-1, None, len(X)), (1, -1, 0), (1, 1, len(X))):
+            display = OutlierScoreDisplay.from_estimator(forest, X, np.full(len(X), y), outlier_label=outlier_label)
+            assert display.is_outlier.sum() == n_outliers
+
+    def test_detector_with_an_offset_in_an_array(self, wine):
+        X = wine[0].to_numpy()
+        forest = OneClassSVM().fit(X)
+        assert OutlierScoreDisplay.from_estimator(forest, X).threshold == -forest.offset_[0]
 
 
 class TestFeatureScoresDisplay:
@@ -260,9 +281,11 @@ class TestFeatureScoresDisplay:
     def test_what_cannot_be_drawn_is_named(self, detector, wine):
         X, _ = wine
         blind = AutoencoderOutlierDetector(outlier_score="code_distance", **QUICK).fit(X)
-        with pytest.raises(ValueError, match="has no feature_scores: outlier_score='code_distance' cannot be divided"):
+        with pytest.raises(
+            ValueError, match="has no feature_scores: outlier_score='code_distance' has no contributions"
+        ):
             FeatureScoresDisplay.from_estimator(blind, X)
-        with pytest.raises(ValueError, match=r"IsolationForest has no feature_scores\. Auto"):
+        with pytest.raises(ValueError, match=r"IsolationForest has no feature_scores\. They are"):
             FeatureScoresDisplay.from_estimator(IsolationForest(n_estimators=2).fit(X), X)
         with pytest.raises(NotFittedError):
             FeatureScoresDisplay.from_estimator(AutoencoderOutlierDetector(), X)
@@ -368,7 +391,7 @@ class TestOutlierReconstructionDisplay:
         X = digits[0][:3]
         with pytest.raises(ValueError, match="IsolationForest has no reconstruct"):
             OutlierReconstructionDisplay.from_estimator(IsolationForest(n_estimators=2).fit(X), X)
-        with pytest.raises(ValueError, match="PCA has no predict: it is not an outlier detector"):
+        with pytest.raises(ValueError, match=r"PCA has no predict\. It is needed to draw an outlier detector"):
             OutlierReconstructionDisplay.from_estimator(PCA(2).fit(X), X)
         with pytest.raises(NotFittedError):
             OutlierReconstructionDisplay.from_estimator(AutoencoderOutlierDetector(), X)

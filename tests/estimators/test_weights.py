@@ -240,6 +240,7 @@ class TestDetector:
         found = detector().fit(rows, sample_weight=np.full(120, 7.0)).decision_function(rows)
         np.testing.assert_array_equal(found, expected)
 
+    @pytest.mark.filterwarnings("ignore:.* of the training samples are equal to another one")
     @pytest.mark.parametrize("score", ["combined", "mahalanobis", "sample_isolation", "feature_tails", "code_distance"])
     def test_scores_agree_with_repetition_in_the_mean(self, score, rows, weights):
         """The mean over five seeds differs by less than half a standard deviation of the scores."""
