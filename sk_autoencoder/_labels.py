@@ -33,7 +33,7 @@ def known_labels(
     values = _one_dimensional(y, n_samples, name)
     if values.dtype.kind == "f" and np.isinf(values).any():
         raise ValueError(f"{name} contains infinity or a value too large for {values.dtype}.")
-    missing, negative = _missing(values), _negative(values)
+    missing, negative = missing_labels(values), _negative(values)
     known = ~(missing | negative)
     others = set(values[known].tolist())
     if classes is not None:
@@ -70,7 +70,8 @@ def _one_dimensional(y: Any, n_samples: int | None, name: str) -> np.ndarray:
     return y
 
 
-def _missing(values: np.ndarray) -> np.ndarray:
+def missing_labels(values: np.ndarray) -> np.ndarray:
+    """Return which labels (n,) are None, NaN or NA."""
     if values.dtype.kind == "f":
         return np.isnan(values)
     if values.dtype != object:
@@ -143,7 +144,7 @@ def known_targets(y: Any, n_samples: int | None = None, name: str = "y") -> np.n
     """Return the targets of a regressor in float64, NaN where unknown, (n_samples,)."""
     values = _one_dimensional(y, n_samples, name)
     if values.dtype == object:
-        values = np.where(_missing(values), np.nan, values)
+        values = np.where(missing_labels(values), np.nan, values)
     targets = values.astype(np.float64)
     if np.isinf(targets).any():
         raise ValueError(f"{name} contains infinity or a value too large for {targets.dtype}.")
@@ -171,7 +172,7 @@ def number_targets(targets: np.ndarray, weight: np.ndarray | None) -> tuple[np.n
 def are_targets(y: Any) -> bool:
     """Whether y holds targets of a regression: numbers of which some are no integers."""
     values = _one_dimensional(y, None, "y")
-    known = values[~_missing(values)]
+    known = values[~missing_labels(values)]
     return known.dtype.kind == "f" and bool((known != np.round(known)).any())
 
 

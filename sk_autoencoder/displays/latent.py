@@ -9,11 +9,13 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import type_of_target
 
+from sk_autoencoder._labels import missing_labels
 from sk_autoencoder.displays.checks import check_transformer, map_names
 from sk_autoencoder.displays.style import LEARNT, pyplot, rows_of_numbers, tidy
 
 # Number of colours in matplotlib's "tab20".
 _MOST_CLASSES = 20
+_UNKNOWN = "0.75"  # grey
 _SPREAD = 0.32  # half the height of the strip of a class for 1-D codes
 
 
@@ -31,7 +33,8 @@ class LatentDisplay:
     codes : array-like of shape (n_samples, 1) or (n_samples, 2)
         Latent codes.
     labels : array-like of shape (n_samples,) or None, default=None
-        Labels that determine the colours: classes get a legend, continuous values a colour bar.
+        Labels that determine the colours: classes get a legend, continuous values a colour bar. Samples whose label is
+        missing (None, NaN or NA) are grey.
     names : tuple of str, default=("Component 1", "Component 2")
         Labels of the axes.
 
@@ -84,7 +87,7 @@ class LatentDisplay:
         X : array-like of shape (n_samples, n_features)
             Samples.
         y : array-like of shape (n_samples,) or None, default=None
-            Labels that determine the colours.
+            Labels that determine the colours; None, NaN and NA are missing.
         reducer : transformer or None, default=None
             Reduces codes with more than two components to two, for example ``sklearn.manifold.TSNE()``; a clone of it
             is fitted on the codes.
@@ -145,8 +148,16 @@ class LatentDisplay:
                 f"Codes have {codes.shape[1]} components, but only 1 or 2 can be drawn: pass a reducer to "
                 "from_estimator, for example reducer=sklearn.manifold.TSNE(random_state=0), or select two components."
             )
-        labels = None if self.labels is None else np.asarray(self.labels).reshape(-1)
-        check_consistent_length(codes, labels)
+        labels, known = None, np.ones(len(codes), dtype=bool)
+        if self.labels is not None:
+            labels = np.asarray(self.labels).reshape(-1)
+            check_consistent_length(codes, labels)
+            known = ~missing_labels(labels)
+            labels = labels[known]
+            if not len(labels):
+                raise ValueError("No sample has a label; use labels=None (y=None).")
+            if labels.dtype == object:
+                labels = np.array(labels.tolist())
         plt = pyplot("LatentDisplay")
         if ax is None:
             _, ax = plt.subplots(figsize=(6.0, 5.0), layout="constrained")
@@ -157,6 +168,11 @@ class LatentDisplay:
         ax.set_xlabel(self.names[0])
         style = {"s": float(np.clip(20000 / len(codes), 5, 28)), "linewidths": 0, "alpha": 0.75} | kwargs
 
+        unknown, codes = codes[~known], codes[known]
+        is_map = codes.shape[1] == 2
+        if labels is not None and len(unknown) and (is_map or _are_classes(labels)):  # otherwise, the y-axis has labels
+            y = unknown[:, 1] if is_map else _spread(len(unknown)) - 1  # a strip below those of classes
+            self._scatter(unknown[:, 0], y, style | {"color": _UNKNOWN, "label": "no label"})
         if labels is None and codes.shape[1] == 1:
             self.artists_ = list(ax.hist(codes[:, 0], **({"bins": "auto", "color": LEARNT} | kwargs))[2])
             ax.set_ylabel("Samples")
@@ -188,7 +204,9 @@ class LatentDisplay:
             y = of_class[:, 1] if codes.shape[1] == 2 else position + _spread(len(of_class))
             self._scatter(of_class[:, 0], y, {"color": [colour], "label": str(label)} | style)
         if codes.shape[1] == 1:
-            self.ax_.set_yticks(np.arange(len(classes)), [str(label) for label in classes])
+            below = ["no label"] if len(self.artists_) > len(classes) else []
+            names = [*below, *(str(label) for label in classes)]
+            self.ax_.set_yticks(np.arange(len(classes) + len(below)) - len(below), names)
             self.ax_.set_ylabel(title or "Class")
             return
         self.ax_.set_ylabel(self.names[1])

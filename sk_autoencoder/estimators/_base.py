@@ -28,10 +28,10 @@ from sk_autoencoder.donors import Completion, Means
 from sk_autoencoder.estimators import _assembly, _auto, _changes, _course, _stored
 from sk_autoencoder.estimators._assembly import Assembly, Samples
 from sk_autoencoder.estimators._callbacks import BaseWithCallbacks, check_callbacks, check_storable, copied
-from sk_autoencoder.estimators._identity import training_identity
+from sk_autoencoder.estimators._identity import check_checkpoint, open_checkpoint
 from sk_autoencoder.inference import Inference
 from sk_autoencoder.losses import LOSSES, Loss
-from sk_autoencoder.networks import NETWORKS, Autoencoder, Network, NetworkShape
+from sk_autoencoder.networks import NETWORKS, Network, NetworkShape
 from sk_autoencoder.networks.activations import ACTIVATIONS
 from sk_autoencoder.networks.bounds import Bounds, InputBounds
 from sk_autoencoder.objectives import OBJECTIVES, Objective
@@ -50,7 +50,7 @@ from sk_autoencoder.training import (
     split_epochs,
 )
 from sk_autoencoder.training.callbacks import ProgressBar, Stopping
-from sk_autoencoder.training.checkpoint import Checkpoint, attach
+from sk_autoencoder.training.checkpoint import attach
 from sk_autoencoder.training.devices import available_device, mixed_precision, resolve_device
 from sk_autoencoder.training.seeding import weight_generators
 from sk_autoencoder.training.state import load_net_state, net_state
@@ -212,7 +212,7 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
         elif sample_weight_val is not None:
             raise ValueError("sample_weight_val was given without X_val.")
         if self._continues():
-            self._check_checkpoint()
+            check_checkpoint(self)
             self._renew(X)
         else:
             with threads(X.shape[0] * X.shape[1], 1):
@@ -273,6 +273,11 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
         X = samples.X
         if not self.__sklearn_is_fitted__():
             with threads(X.shape[0] * X.shape[1], 1):
+                if not column_statistics(X).varies.any():
+                    raise ValueError(
+                        f"The first call of partial_fit decides the units of the features, but got {X.shape[0]} "
+                        "sample(s), in which no feature varies; begin with more samples that are representative."
+                    )
                 self._prepare(samples, None)
         elif _changes.changed(self._given, _changes.given(self)):
             self._renew(X)
@@ -313,7 +318,7 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
         indicators = _assembly.indicated_columns(self, assembly, training, statistics)
         shape = _assembly.network_shape(self, assembly, X.shape[1], indicators)
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        checkpoint = self._open_checkpoint(training, validation, statistics) if save else None
+        checkpoint = open_checkpoint(self, training, statistics, validation) if save else None
         if checkpoint and checkpoint.begun:
             seed = checkpoint.seed
         plan = _assembly.training_plan(self, assembly, shape, mixed_precision(self.precision, device), seed)
@@ -329,33 +334,6 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
         self._streams = False  # whether partial_fit was called
         self._completes = False  # whether the network was trained to replace missing values
         self.net_, self.stage_loss_curves_ = net, []
-
-    def _open_checkpoint(
-        self,
-        training: Samples,
-        validation: Samples | None,
-        statistics: ColumnStatistics,
-        start: Autoencoder | None = None,
-    ) -> Checkpoint:
-        """Open the checkpoint, and check that an existing file belongs to this training.
-
-        ``start`` is a fitted network that the training begins with.
-        """
-        self._check_checkpoint()
-        return Checkpoint(self.checkpoint, training_identity(self, training, statistics, validation, start))
-
-    def _check_checkpoint(self) -> None:
-        """Raise an error for parameters that checkpoints do not support."""
-        if self.checkpoint is None:
-            return
-        parts = _assembly.assemble(self)
-        for name, given in (
-            ("warm_start=False", self.warm_start),
-            ("layerwise_pretraining=False in the network", parts.network.layerwise_pretraining),
-            ("trim=0.0 in the objective", parts.objective.trim),
-        ):
-            if given:
-                raise ValueError(f"checkpoint requires {name}; change it, or use checkpoint=None.")
 
     def _new_net(
         self, assembly: Assembly, shape: NetworkShape, plan: TrainingPlan, device: torch.device

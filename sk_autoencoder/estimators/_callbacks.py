@@ -7,17 +7,19 @@ from collections import Counter
 from typing import Any
 
 from sk_autoencoder._validation import ParameterizedEstimator
-from sk_autoencoder.training.callbacks import Callback
+from sk_autoencoder.training.callbacks import Callback, unsupported
 
 
 def check_callbacks(callbacks: list[Any] | None) -> None:
-    """Check that a list holds skorch callbacks, their classes, or pairs of a name and one of these."""
+    """Check that a list holds supported skorch callbacks, their classes, or pairs of a name and one of these."""
     for position, entry in enumerate(callbacks or []):
         if not _is_callback(_held(entry)):
             raise ValueError(
                 f"callbacks[{position}]={entry!r} is not a skorch callback; write for example "
                 "callbacks=[skorch.callbacks.LRScheduler()], or a pair (name, callback)."
             )
+        if reason := unsupported(_held(entry)):
+            raise ValueError(f"callbacks[{position}]={type(_held(entry)).__name__}(...) {reason}.")
 
 
 def copied(callbacks: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Identity of a training: its parameters and samples as short strings that are equal in all processes."""
+"""Checkpoint of a training, and its identity: parameters and samples as strings that are equal in all processes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from sk_autoencoder._parts import Part
 from sk_autoencoder._validation import plain
-from sk_autoencoder.estimators._assembly import Samples
+from sk_autoencoder.estimators._assembly import Samples, assemble
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.scaling import ColumnStatistics, column_statistics
+from sk_autoencoder.training.checkpoint import Checkpoint
 from sk_autoencoder.training.rows import dense
 
 # Parameters that do not affect the weights, or may differ between the processes that share a checkpoint.
@@ -24,17 +25,43 @@ _LONGEST_TEXT = 200
 _DEPTH = 4  # maximum depth of nested functions and objects, which may contain themselves
 
 
-def training_identity(
+def open_checkpoint(
     estimator: Any,
     training: Samples,
     statistics: ColumnStatistics,
     validation: Samples | None,
     start: Autoencoder | None = None,
-) -> dict[str, str]:
-    """Return a string for each parameter, and digests of the training and validation samples, of groups and labels.
+) -> Checkpoint:
+    """Open the checkpoint, and check that an existing file belongs to this training.
 
     ``start`` is a fitted network that the training begins with.
     """
+    check_checkpoint(estimator)
+    return Checkpoint(estimator.checkpoint, training_identity(estimator, training, statistics, validation, start))
+
+
+def check_checkpoint(estimator: Any) -> None:
+    """Raise an error for parameters that checkpoints do not support."""
+    if estimator.checkpoint is None:
+        return
+    parts = assemble(estimator)
+    for name, given in (
+        ("warm_start=False", estimator.warm_start),
+        ("layerwise_pretraining=False in the network", parts.network.layerwise_pretraining),
+        ("trim=0.0 in the objective", parts.objective.trim),
+    ):
+        if given:
+            raise ValueError(f"checkpoint requires {name}; change it, or use checkpoint=None.")
+
+
+def training_identity(
+    estimator: Any,
+    training: Samples,
+    statistics: ColumnStatistics,
+    validation: Samples | None,
+    start: Autoencoder | None,
+) -> dict[str, str]:
+    """Return a string for each parameter, and digests of all samples, of groups, labels and weights to start with."""
     parameters = {
         name: _text(type(value) if isinstance(value, Part) else value)  # parameters of parts have their own entries
         for name, value in estimator.get_params(deep=True).items()

@@ -28,6 +28,7 @@ from sk_autoencoder.estimators import _assembly, _auto, _changes
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
 from sk_autoencoder.estimators._callbacks import BaseWithCallbacks
+from sk_autoencoder.estimators._identity import open_checkpoint
 from sk_autoencoder.estimators._transformer import AutoencoderTransformer
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.objectives.base import Batch
@@ -278,7 +279,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         checkpoint = None
         if model.checkpoint is not None:
             start = old if isinstance(self.autoencoder, FrozenEstimator) else None
-            checkpoint = model._open_checkpoint(training, validation, model._statistics, start)
+            checkpoint = open_checkpoint(model, training, model._statistics, validation, start)
         seed = source.randint(_LARGEST_SEED)
         if checkpoint and checkpoint.begun:
             seed = checkpoint.seed

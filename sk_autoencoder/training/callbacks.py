@@ -5,16 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from skorch.callbacks import Callback, LRScheduler, PassthroughScoring
+from skorch.callbacks import BatchScoring, Callback, Checkpoint, EpochScoring, LRScheduler, PassthroughScoring
 from torch import Tensor
 from tqdm import tqdm
 
 from sk_autoencoder._torch import foreach_copy
 
-__all__ = ["Callback", "LRScheduler", "MeanOfChunks", "ProgressBar", "StopTraining", "Stopping"]
+__all__ = ["Callback", "LRScheduler", "MeanOfChunks", "ProgressBar", "StopTraining", "Stopping", "unsupported"]
 
 
 _MONITORED = "valid_member_loss"
+
+
+def unsupported(callback: Any) -> str | None:
+    """Return why a callback of skorch cannot be used, and what to use instead; None if it can."""
+    if isinstance(callback, BatchScoring) or (isinstance(callback, EpochScoring) and callback.use_caching):
+        return (
+            "reads targets and predictions of mini-batches, which an autoencoder does not have; watch the losses that "
+            "are recorded (with X_val, valid_loss), or use EpochScoring(scoring, use_caching=False) with a function "
+            "scoring(net, X, y) of the net"
+        )
+    if isinstance(callback, Checkpoint) and callback.load_best and callback.f_criterion is not None:
+        return "loads weights of the objective, which has none; use f_criterion=None, or early_stopping=True instead"
+    return None
 
 
 class StopTraining(Exception):  # noqa: N818 - no error, a signal

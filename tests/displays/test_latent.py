@@ -1,5 +1,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -22,6 +23,33 @@ def test_classes_get_one_colour_and_one_legend_entry_each(fitted, digits, drawn)
     np.testing.assert_allclose(positions(display), np.concatenate([codes[y == label] for label in range(10)]))
     assert display.colorbar_ is None
     drawn(display.figure_)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_samples_without_label_are_grey(n_components, missing, fitted, digits):
+    X, y = digits
+    known = np.arange(len(y)) % 3 > 0
+    display = LatentDisplay.from_estimator(fitted[n_components], X, np.where(known, y.astype(object), missing))
+    codes = fitted[n_components].transform(X)
+    grey, *classes = display.artists_
+    assert grey.get_label() == "no label"
+    np.testing.assert_allclose(grey.get_offsets()[:, 0], codes[~known, 0])
+    assert [artist.get_label() for artist in classes] == [str(label) for label in range(10)]
+    if n_components == 1:
+        assert display.ax_.get_yticklabels()[0].get_text() == "no label"
+        assert np.abs(grey.get_offsets()[:, 1] + 1).max() < 0.5
+
+
+def test_unknown_targets(fitted, digits):
+    X, _ = digits
+    known, targets = np.arange(len(X)) % 3 > 0, X.mean(axis=1) + 0.01
+    for n_components, n_artists in ((1, 1), (2, 2)):
+        display = LatentDisplay.from_estimator(fitted[n_components], X, np.where(known, targets, np.nan))
+        assert len(display.artists_) == n_artists
+        assert len(display.artists_[-1].get_offsets()) == known.sum()
+    with pytest.raises(ValueError, match="No sample has a label"):
+        LatentDisplay.from_estimator(fitted[2], X, np.full(len(X), None))
 
 
 def test_continuous_labels_get_a_colour_bar(fitted, digits, drawn):

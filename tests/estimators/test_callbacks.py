@@ -223,6 +223,33 @@ def test_what_is_no_callback_is_refused_before_training(other, model, rows):
     assert not hasattr(model, "net_")
 
 
+def _constant(net, X, y=None):
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ("callback", "advice"),
+    [
+        (skorch.callbacks.EpochScoring(_constant, name="own"), r"EpochScoring\(\.\.\.\) reads .* use_caching=False"),
+        (("own", skorch.callbacks.BatchScoring(_constant)), r"BatchScoring\(\.\.\.\) reads .* use_caching=False"),
+        (skorch.callbacks.Checkpoint(load_best=True), r"use f_criterion=None, or early_stopping=True"),
+    ],
+    ids=["epochs", "batches", "checkpoint"],
+)
+def test_callbacks_of_skorch_that_cannot_work(callback, advice, model, rows):
+    with pytest.raises(ValueError, match=advice):
+        model.set_params(callbacks=[callback]).fit(rows)
+    assert not hasattr(model, "net_")
+
+
+def test_what_is_advised_instead(model, rows, tmp_path):
+    scoring = skorch.callbacks.EpochScoring(_constant, name="own", on_train=True, use_caching=False)
+    best = skorch.callbacks.Checkpoint(dirname=tmp_path, monitor="train_loss_best", load_best=True, f_criterion=None)
+    history = model.set_params(callbacks=[scoring, best]).fit(rows).net_.history
+    assert history[:, "own"] == [1.0] * len(history)
+    assert (tmp_path / "params.pt").exists()
+
+
 def test_callback_given_as_a_class(model, rows):
     assert _found(model.set_params(callbacks=[Counter]).fit(rows), Counter).calls_["epoch"] == 4
 
