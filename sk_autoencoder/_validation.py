@@ -16,6 +16,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import _safe_indexing, assert_all_finite, get_tags
 from sklearn.utils._missing import is_pandas_na
+from sklearn.utils._optional_dependencies import check_pandas_support
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
@@ -25,8 +26,10 @@ __all__ = [
     "Interval",
     "ParameterizedEstimator",
     "StrOptions",
+    "as_numbers",
     "available_unless",
     "check_groups",
+    "check_pandas_support",
     "check_parameters",
     "check_rows",
     "check_validation_rows",

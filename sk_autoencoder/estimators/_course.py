@@ -43,7 +43,7 @@ def epochs(estimator: Any, n_rows: int, batch_size: int) -> int:
         warn(
             f"With {module.shape.n_features} features and hidden_layer_sizes={module.shape.hidden_layer_sizes}, the "
             f"network needs {each:,} multiplications per sample: max_iter='auto' is {reduced} epochs instead of "
-            f"{usual} for at most {_auto.MULTIPLICATIONS:,}. Set max_iter to train longer.",
+            f"{usual} for at most {_auto.MULTIPLICATIONS:,}. Set max_iter of the estimator to train longer.",
         )
     return reduced
 

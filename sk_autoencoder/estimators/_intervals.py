@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from sk_autoencoder._validation import check_pandas_support
+
 _SENSORS_SHOWN = 5
 COLUMNS = ("group", "start", "end", "duration", "kind", "peak", "p_value", "sensors", "shares")
 
@@ -55,6 +57,4 @@ def largest_shares(contributions: np.ndarray, names: np.ndarray) -> tuple[tuple[
 
 def interval_table(rows: list[tuple[Any, ...]]) -> Any:
     """Return a DataFrame of intervals."""
-    from pandas import DataFrame
-
-    return DataFrame(rows, columns=list(COLUMNS))
+    return check_pandas_support("anomalous_intervals").DataFrame(rows, columns=list(COLUMNS))

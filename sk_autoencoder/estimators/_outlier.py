@@ -491,7 +491,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseVotingDetector):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Negative outlier scores, averaged over the members; lower for outliers.
+            Negative outlier scores, averaged over the members (those of "combined" for each component); lower for
+            outliers.
         """
         X = self._check(X)
         return self._score_samples(X, self._voters(X))

@@ -42,8 +42,8 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
     window_size : int, tuple of int or "auto", default="auto"
         Steps of a window. With several sizes, one detector is fitted for each. "auto" is the median over the sensors of
         their period, the lag of the highest peak of the autocorrelation that is at least 0.3, but at least 48 and at
-        most 256; 48 if no sensor has a period. It is at most an eighth of the training steps, and the length of the
-        shortest group.
+        most 256; 48 if no sensor has a period. It is at most an eighth of the training steps and the length of the
+        shortest group, and such that windows of each fold can be held out.
     step : int, default=1
         Steps between the starts of training windows.
     score_step : int, default=1
@@ -139,7 +139,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
 
     **Thresholds of dependent scores.** Scores of neighbouring steps are nearly equal. So a threshold has a share of
     false steps, not of false alarms, and there are no p-values of steps. ``anomalous_intervals`` has p-values of
-    intervals: the share of held-out blocks of one window with at least as high a peak.
+    intervals: ``(1 + k) / (1 + n)`` if k of n held-out blocks of one window have at least as high a peak.
 
     **Sensors.** ``sensor_scores`` do not depend on ``estimator``. In each window of the largest size a sensor has three
     numbers: its level (the mean m of its scaled values, as ``sign(m) * log(1 + |m|)``), and the logarithms of its
@@ -426,7 +426,8 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
             - "kind": "point" for at most as many steps as share a window with an outlier of one step, ``2 * size - 1``
               for windows of ``size`` steps, or ``size`` with ``aggregation="last"``; otherwise "interval".
             - "peak": largest outlier score, ``-score_samples``.
-            - "p_value": share of held-out blocks of one window with at least this peak.
+            - "p_value": share of held-out blocks of one window with at least this peak, this one counted as well. So it
+              is at least 1 / (1 + number of blocks), 0.1 with 9 blocks.
             - "sensors", "shares": up to five sensors with the largest shares of ``sensor_scores`` in the interval, and
               these shares.
         """

@@ -1,6 +1,7 @@
 """The detector of time series: what a step's score depends on, what is held out, and the ways in for machines."""
 
 import pickle
+import sys
 import warnings
 
 import numpy as np
@@ -529,6 +530,17 @@ class TestIntervals:
         assert largest.sensors[0] == 2
         assert largest.start <= 100 < 139 <= largest.end
         assert largest.p_value == found.p_value.min()
+
+    def test_smallest_p_value(self):
+        model = detector().fit(series(600))
+        found = model.anomalous_intervals(series(300, seed=1) + 100)
+        assert found.p_value.tolist() == [1 / (1 + len(model._block_peaks))] * len(found)
+
+    def test_without_pandas(self, monkeypatch):
+        model = detector().fit(series(600))
+        monkeypatch.setitem(sys.modules, "pandas", None)
+        with pytest.raises(ImportError, match="anomalous_intervals requires pandas"):
+            model.anomalous_intervals(self.faulty())
 
     @pytest.mark.parametrize("options", [*VIEWS.values(), {"aggregation": "last", "score_step": 5}])
     def test_shares_are_those_of_sensor_scores(self, options):
