@@ -38,7 +38,8 @@ def _objective_lacks(method: str) -> Callable[[Any], str | None]:
     """Return a function that checks whether the objective of an estimator has a method."""
 
     def reason(estimator: BaseLatentSpace) -> str | None:
-        choice = estimator.objective
+        fitted = getattr(estimator, "_assembly", None)
+        choice = estimator.objective if fitted is None else fitted.objective
         if hasattr(OBJECTIVES.get(choice) if isinstance(choice, str) else choice, method):
             return None
         return f"objective={choice!r} has no {method}; use objective='variational'."

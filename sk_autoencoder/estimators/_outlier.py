@@ -45,11 +45,12 @@ from sk_autoencoder.thresholds import THRESHOLDS, Evidence, Quantile, Threshold
 
 
 def _explains_no_features(estimator: AutoencoderOutlierDetector) -> str | None:
-    score = SCORES[estimator.outlier_score]() if isinstance(estimator.outlier_score, str) else estimator.outlier_score
+    choice = getattr(estimator, "_score", estimator.outlier_score)  # that of the fit, if there was one
+    score = SCORES[choice]() if isinstance(choice, str) else choice
     if score.explains_features:
         return None
     names = ", ".join(repr(name) for name, kind in SCORES.items() if kind().explains_features)
-    return f"outlier_score={estimator.outlier_score!r} has no contributions of features; these have: {names}."
+    return f"outlier_score={name_of(score)!r} has no contributions of features; these have: {names}."
 
 
 def _labels(decisions: np.ndarray) -> np.ndarray:

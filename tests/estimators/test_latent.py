@@ -1,5 +1,6 @@
 """What a transformer does with the space of its codes: posteriors, likelihoods, new rows and ways between rows."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -68,11 +69,12 @@ class TestPosterior:
         with pytest.raises(AttributeError) as caught:
             plain.posterior(plane(3))
         assert str(caught.value) == (
-            "This 'AutoencoderTransformer' has no attribute 'posterior': objective='reconstruction' has no posterior; "
+            "This 'AutoencoderTransformer' has no attribute 'posterior': objective=Reconstruction() has no posterior; "
             "use objective='variational'."
         )
         assert not hasattr(plain, "score_samples")
         assert hasattr(AutoencoderTransformer(objective=Variational()), "score_samples")
+        assert not hasattr(copy.copy(plain).set_params(objective="variational"), "score_samples")  # fitted without
 
 
 class TestLikelihood:

@@ -340,6 +340,12 @@ class TestFeatureScores:
         assert hasattr(fitted[name], "feature_scores") == (name not in WITHOUT_FEATURES)
         assert hasattr(detector(outlier_score=score), "feature_scores") == (name not in WITHOUT_FEATURES)
 
+    def test_available_as_the_detector_was_fitted(self, X):
+        model = detector(outlier_score="code_distance").fit(X).set_params(outlier_score="combined")
+        assert not hasattr(model, "feature_scores")
+        model = detector().fit(X).set_params(outlier_score="code_distance")
+        np.testing.assert_allclose(model.feature_scores(X).sum(axis=1), -model.score_samples(X))
+
     def test_not_available_on_codes(self, X):
         assert not hasattr(detector(outlier_score=Combined(["code_distance"])), "feature_scores")
         message = (
