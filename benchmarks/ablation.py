@@ -27,7 +27,7 @@ from sk_autoencoder import AutoencoderOutlierDetector
 from sk_autoencoder.objectives import Evaluation
 from sk_autoencoder.scores import Combined, OutlierScore, RankDistance, ResidualDistance, SampleDistance
 from sk_autoencoder.scores.base import State
-from sk_autoencoder.scores.combined import damp
+from sk_autoencoder.scores.surprises import damp
 
 NETWORK: dict[str, str | OutlierScore] = {"mahalanobis": "mahalanobis", "residual_distance": ResidualDistance(1)}
 ROWS: dict[str, str | OutlierScore] = {

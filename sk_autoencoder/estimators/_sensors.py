@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from sklearn.covariance import ledoit_wolf
@@ -25,33 +27,39 @@ def descriptions(windows: np.ndarray) -> np.ndarray:
     return np.concatenate([np.sign(level) * np.log1p(np.abs(level)), *np.log(np.add(squares, _LEAST_VARIANCE))], axis=1)
 
 
-def learnt(described: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Learn from descriptions of windows, (n, 3 * n_sensors), what ``improbabilities`` needs: location and axes.
+class SensorModel(NamedTuple):
+    """Distribution of the descriptions of the sensors in training windows.
 
     Products of deviations and axes are, for each sensor, independent normal deviates under a normal distribution
     given the other sensors: one of the level given the levels, two of the others given these.
     """
-    location, width = described.mean(axis=0), described.shape[1]
-    n_sensors, axes = width // 3, np.zeros((width, width))
-    spread = np.maximum(described.std(axis=0), np.repeat(_LEAST_SPREADS, n_sensors))
-    scaled = (described - location) / spread
-    for columns in (np.arange(n_sensors)[None], np.arange(n_sensors, width).reshape(2, n_sensors)):
-        used = columns.ravel()
-        correlations, _ = ledoit_wolf(scaled[:, used], assume_centered=True)
-        np.fill_diagonal(correlations, 1 + _RIDGE)
-        precision = np.linalg.inv(correlations)
-        for own in columns.T:
-            place = own - used[0]
-            root = np.linalg.cholesky(np.linalg.inv(precision[np.ix_(place, place)]))
-            axes[np.ix_(used, own)] = precision[:, place] @ root
-    return location, axes / spread[:, None]
 
+    location: np.ndarray  # (3 * n_sensors,)
+    axes: np.ndarray  # (3 * n_sensors, 3 * n_sensors)
 
-def improbabilities(described: np.ndarray, location: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Return the absolute deviate of the level and the squares of the others, added, (n, n_sensors).
+    @classmethod
+    def learn(cls, described: np.ndarray) -> SensorModel:
+        """Learn from descriptions of windows, (n, 3 * n_sensors)."""
+        location, width = described.mean(axis=0), described.shape[1]
+        n_sensors, axes = width // 3, np.zeros((width, width))
+        spread = np.maximum(described.std(axis=0), np.repeat(_LEAST_SPREADS, n_sensors))
+        scaled = (described - location) / spread
+        for columns in (np.arange(n_sensors)[None], np.arange(n_sensors, width).reshape(2, n_sensors)):
+            used = columns.ravel()
+            correlations, _ = ledoit_wolf(scaled[:, used], assume_centered=True)
+            np.fill_diagonal(correlations, 1 + _RIDGE)
+            precision = np.linalg.inv(correlations)
+            for own in columns.T:
+                place = own - used[0]
+                root = np.linalg.cholesky(np.linalg.inv(precision[np.ix_(place, place)]))
+                axes[np.ix_(used, own)] = precision[:, place] @ root
+        return cls(location, axes / spread[:, None])
 
-    The level counts less, since levels change slowly: a training series has few independent values of them.
-    """
-    deviates = row_product(torch.from_numpy(described - location)[None], torch.from_numpy(axes)[None])[0].numpy()
-    level, spread, roughness = np.split(deviates, 3, axis=1)
-    return np.abs(level) + np.square(spread) + np.square(roughness)
+    def improbabilities(self, described: np.ndarray) -> np.ndarray:
+        """Return the absolute deviate of the level and the squares of the others, added, (n, n_sensors).
+
+        The level counts less, since levels change slowly: a training series has few independent values of them.
+        """
+        deviations, axes = (torch.from_numpy(values)[None] for values in (described - self.location, self.axes))
+        level, spread, roughness = np.split(row_product(deviations, axes)[0].numpy(), 3, axis=1)
+        return np.abs(level) + np.square(spread) + np.square(roughness)

@@ -14,6 +14,7 @@ from sk_autoencoder._validation import HasMethods, StrOptions, available_unless,
 from sk_autoencoder.estimators._intervals import find_intervals, interval_table, largest_shares, p_value
 from sk_autoencoder.estimators._parts_of_series import Parts
 from sk_autoencoder.estimators._series import Series, Windows
+from sk_autoencoder.estimators._series_scales import in_scale
 from sk_autoencoder.estimators._stream import SeriesStream, StreamResult
 from sk_autoencoder.estimators._windowed import SCALINGS, BaseWindowDetector, chunks
 from sk_autoencoder.thresholds import THRESHOLDS, Threshold
@@ -398,7 +399,7 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
                     sums[covered] += values[:, :, place]
                     n_windows[covered] += 1
             total += sums / n_windows[:, None]
-        center, spread = self._group_scale(series)
+        center, spread = self._scales.of_steps(series)
         return series.in_order_of_x((total / len(self._views) * spread + center).astype(series.dtype))
 
     def anomalous_intervals(self, X: Any, *, groups: Any = None, min_steps: int = 1, within: int = 1) -> Any:
@@ -486,11 +487,11 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         X, ids = self._check(X, groups)
         series = Series.of(X, ids)
         self._check_lengths(series)
-        if self.group_scaling:
-            self._learn_groups(series, np.ones(len(X), dtype=bool))
-        series = self._scaled(series)
-        self._rescale(series)
         everything = np.ones(len(X), dtype=bool)
+        if self._scales.by_group:
+            self._scales = self._scales.renewed(series, everything)
+        series = self._scales.apply(series)
+        self._rescale(series)
         self._set_thresholds(
             series, self._of_windows(series, self._outlier_scores), everything, None, self._threshold()
         )
@@ -516,11 +517,12 @@ class TimeSeriesOutlierDetector(OutlierMixin, BaseWindowDetector):
         """
         check_is_fitted(self)
         one_step = np.empty((1, self.n_features_in_))
-        center, spread = self._group_scale(Series(one_step, np.array([group], dtype=object), np.array([0, 1]), None))
+        of_group = Series(one_step, np.array([group], dtype=object), np.array([0, 1]), None)
+        center, spread = self._scales.of_steps(of_group)
         size = max(self.window_sizes_)
 
         def score(steps: np.ndarray, n_scored: int) -> StreamResult:
-            scaled = self._in_scale(steps, center, spread)
+            scaled = in_scale(steps, center, spread)
 
             firsts = (np.arange(n_scored) + size - own for own, _ in self._views)
             windows = [self._windows(view, scaled, starts) for view, starts in enumerate(firsts)]

@@ -7,6 +7,8 @@ from sk_autoencoder.estimators._assembly import Assembly
 from sk_autoencoder.estimators._classifier import AutoencoderClassifier
 from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector
 from sk_autoencoder.estimators._regressor import AutoencoderRegressor
+from sk_autoencoder.estimators._sensors import SensorModel
+from sk_autoencoder.estimators._series_scales import SeriesScales
 from sk_autoencoder.estimators._time_series import TimeSeriesOutlierDetector
 from sk_autoencoder.estimators._training_samples import TrainingSamples
 from sk_autoencoder.estimators._transformer import AutoencoderTransformer
@@ -28,7 +30,10 @@ _ESTIMATORS = (
 )
 _WITHOUT_A_NAME = (Hampel, Quantile, Supervised)
 # Other types in the state of fitted estimators.
-_HELD = (Affine, Assembly, Axes, Bounds, ColumnStatistics, NetworkShape, TrainingPlan, TrainingSamples)
+_HELD = (
+    *(Affine, Assembly, Axes, Bounds, ColumnStatistics, NetworkShape, SensorModel, SeriesScales, TrainingPlan),
+    TrainingSamples,
+)
 
 
 def trusted_types() -> list[str]:

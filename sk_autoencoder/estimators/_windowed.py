@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABCMeta
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from sk_autoencoder.estimators._default_of_windows import default_detector, rate
 from sk_autoencoder.estimators._intervals import block_peaks
 from sk_autoencoder.estimators._outlier import AutoencoderOutlierDetector
 from sk_autoencoder.estimators._parts_of_series import HELD_OUT, Parts, largest_size, usable_starts
-from sk_autoencoder.estimators._sensors import descriptions, improbabilities, learnt
+from sk_autoencoder.estimators._sensors import SensorModel, descriptions
 from sk_autoencoder.estimators._series import Series, Windows, automatic_size, to_steps
+from sk_autoencoder.estimators._series_scales import SeriesScales, moments
 from sk_autoencoder.estimators._voting import offset_of
 from sk_autoencoder.networks import NETWORKS
-from sk_autoencoder.scaling import column_statistics
 from sk_autoencoder.thresholds import THRESHOLDS, Auto, Quantile, Threshold, exponential_tail
 
 _CELLS_AT_ONCE = 1 << 21  # of windows that are scored at once
@@ -63,12 +62,8 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
     _unit: np.ndarray  # (n_sensors,) standard deviations of scaled steps
     _tails: np.ndarray  # (n_views, 3) start, scale and base of the exponential tail of each detector's scores
     _block_peaks: np.ndarray  # sorted largest outlier scores of held-out blocks of one window
-    _sensor_location: np.ndarray  # (3 * n_sensors,) see ``learnt`` in _sensors.py
-    _sensor_axes: np.ndarray  # (3 * n_sensors, 3 * n_sensors)
-    # Centers and spreads of the sensors, (n_groups + 1, n_sensors): of groups, with group_scaling, and of all together.
-    _scaled_ids: list[Any]
-    _centers: np.ndarray
-    _spreads: np.ndarray
+    _sensors: SensorModel
+    _scales: SeriesScales
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "offset_")
@@ -212,50 +207,22 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         edges[starts] += 1
         edges[starts + size] -= 1  # starts are distinct
         used = np.cumsum(edges[:-1]) > 0
-        self._scaled_ids = []
-        self._centers, self._spreads = (moment[None] for moment in _moments(series.steps[used]))
+        of_groups = None
         if self.group_scaling:
             trained_on = np.bincount(series.of_step, used) > 0
             # A group that is held out of training has no scale but its own.
-            self._learn_groups(series, np.where(trained_on[series.of_step], used, ~excluded))
-        series = self._scaled(series)
-        _, self._unit = _moments(series.steps[used])
+            of_groups = np.where(trained_on[series.of_step], used, ~excluded)
+        self._scales = SeriesScales.learn(series, used, of_groups)
+        series = self._scales.apply(series)
+        _, self._unit = moments(series.steps[used])
         return series
-
-    def _learn_groups(self, series: Series, used: np.ndarray) -> None:
-        """Learn or replace center and spread of each group with used steps."""
-        learnt = dict(zip(self._scaled_ids, zip(self._centers, self._spreads, strict=False), strict=False))
-        for group, first, end in zip(series.ids.tolist(), series.bounds[:-1], series.bounds[1:], strict=True):
-            if used[first:end].any():
-                learnt[group] = _moments(series.steps[first:end][used[first:end]])
-        pooled = self._centers[-1], self._spreads[-1]
-        self._scaled_ids = list(learnt)
-        centers, spreads = zip(*learnt.values(), pooled, strict=True)
-        self._centers, self._spreads = np.array(centers), np.array(spreads)
-
-    def _group_scale(self, series: Series) -> tuple[np.ndarray, np.ndarray]:
-        """Return center and spread of each step, (n_steps, n_sensors); of all, (n_sensors,), if groups share them."""
-        if not self.group_scaling:
-            return self._centers[-1], self._spreads[-1]
-        places = {group: place for place, group in enumerate(self._scaled_ids)}
-        ids = series.ids.tolist()
-        if unknown := [group for group in ids if group not in places]:
-            warn(f"The groups {unknown} were not in the training set; they get the scale of all groups together.")
-        of_group = np.array([places.get(group, len(places)) for group in ids])[series.of_step]
-        return self._centers[of_group], self._spreads[of_group]
-
-    def _in_scale(self, steps: np.ndarray, center: np.ndarray, spread: np.ndarray) -> np.ndarray:
-        return (steps - center) / spread  # in float64, so that equal numbers of other types have equal scores
-
-    def _scaled(self, series: Series) -> Series:
-        return replace(series, steps=self._in_scale(series.steps, *self._group_scale(series)))
 
     def _series(self, X: Any, groups: Any) -> Series:
         """Validate and scale series that are scored."""
         check_is_fitted(self)
         series = Series.of(*self._check(X, groups))
         self._check_lengths(series)
-        return self._scaled(series)
+        return self._scales.apply(series)
 
     # Training
 
@@ -353,11 +320,11 @@ class BaseWindowDetector(ParameterizedEstimator, metaclass=ABCMeta):
         """Learn the distribution of what describes the sensors in training windows of the largest size."""
         size = max(self.window_sizes_)
         starts = next(own for (other, _), own in zip(self._views, trained, strict=True) if other == size)
-        self._sensor_location, self._sensor_axes = learnt(self._descriptions(Windows(series.steps, starts, size)))
+        self._sensors = SensorModel.learn(self._descriptions(Windows(series.steps, starts, size)))
 
     def _of_sensors(self, windows: Windows) -> np.ndarray:
         """How improbable each sensor is in windows of the largest size, (n_windows, n_sensors)."""
-        return improbabilities(self._descriptions(windows), self._sensor_location, self._sensor_axes)
+        return self._sensors.improbabilities(self._descriptions(windows))
 
     def _sensor_scores(self, series: Series, needed: np.ndarray | None = None) -> np.ndarray:
         """Scores of sensors in the order of the series, (n_steps, n_sensors); only needed ones are valid, if given."""
@@ -487,12 +454,6 @@ def _weight_of_folds(parts: Parts, trained: np.ndarray, size: int) -> float:
 
 def _corrected(by_all: np.ndarray, by_others: np.ndarray, weight: float) -> np.ndarray:
     return by_all + weight * (by_others - by_all)
-
-
-def _moments(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and standard deviations of sensors; of a constant one, a hundredth of its value, but not 0."""
-    statistics = column_statistics(steps)
-    return statistics.mean, np.where(statistics.varies, np.sqrt(statistics.variance), statistics.scale)
 
 
 def _scores_of(score_samples: Callable[[np.ndarray], np.ndarray], windows: Windows) -> np.ndarray:

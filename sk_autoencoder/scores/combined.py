@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from math import log
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 from sk_autoencoder._parts import resolve
-from sk_autoencoder._rounding import ROUNDING, rounding
 from sk_autoencoder._validation import integers
 from sk_autoencoder.blocks import mean_of, mean_of_votes
 from sk_autoencoder.objectives import Evaluation
-from sk_autoencoder.scores.base import SCORED_AT_ONCE, SMALLEST_SPREAD, OutlierScore, State, of_others
+from sk_autoencoder.scores.base import OutlierScore, State
 from sk_autoencoder.scores.dependence import DependenceTree
 from sk_autoencoder.scores.distances import (
     CodeDistance,
@@ -25,9 +23,9 @@ from sk_autoencoder.scores.distances import (
 )
 from sk_autoencoder.scores.isolation import ReconstructionIsolation, SampleIsolation
 from sk_autoencoder.scores.residual import Mahalanobis, ReconstructionError, SensorError
+from sk_autoencoder.scores.surprises import MEDIAN_SURPRISE, SMALLEST_ADDEND, Surprise, joined, substate
 from sk_autoencoder.scores.tails import FeatureTails
 from sk_autoencoder.scores.variational import Divergence, NegativeELBO
-from sk_autoencoder.thresholds import ExponentialTail, exponential_tail
 
 T = TypeVar("T")
 
@@ -176,7 +174,7 @@ class Combined(OutlierScore):
         components = self._components()
         fitted = [component.fit_votes(references, held_out, others) for component in components.values()]
         states, votes = zip(*fitted, strict=True)
-        return _joined(zip(components, states, strict=True)), torch.cat(votes, dim=-1)
+        return joined(zip(components, states, strict=True)), torch.cat(votes, dim=-1)
 
     def check_features(self, n_features: int) -> None:
         """Check each component."""
@@ -185,8 +183,8 @@ class Combined(OutlierScore):
 
     def rescaled(self, held_out: Evaluation, state: State) -> State:
         """Replace the scales of each component, and the distribution of its scores."""
-        return _joined(
-            (name, component.rescaled(held_out, _substate(state, name)))
+        return joined(
+            (name, component.rescaled(held_out, substate(state, name)))
             for name, component in self._components().items()
         )
 
@@ -201,7 +199,7 @@ class Combined(OutlierScore):
         A component has its surprise, and where it ``keeps_extremes`` and is damped, a lower limit of the score.
         """
         return torch.cat(
-            [component.votes(evaluation, _substate(state, name)) for name, component in self._components().items()],
+            [component.votes(evaluation, substate(state, name)) for name, component in self._components().items()],
             dim=-1,
         )
 
@@ -209,7 +207,7 @@ class Combined(OutlierScore):
         """Divide each vote among the features."""
         return torch.cat(
             [
-                component.feature_votes(evaluation, _substate(state, name))
+                component.feature_votes(evaluation, substate(state, name))
                 for name, component in self._components().items()
             ],
             dim=-2,
@@ -263,9 +261,9 @@ class Combined(OutlierScore):
         explain it better: the nearest residual or sample of an outlier may be that of another outlier.
         """
         even = torch.full_like(features, 1 / features.shape[-1])
-        shares = torch.where(votes[..., None].abs() > _SMALLEST_ADDEND, features / votes[..., None], even)
+        shares = torch.where(votes[..., None].abs() > SMALLEST_ADDEND, features / votes[..., None], even)
         weights = self.weights(votes) * self._bounded(votes)
-        raised = self.combine(votes) / self.mean_of_largest(votes).clamp(min=_SMALLEST_ADDEND)
+        raised = self.combine(votes) / self.mean_of_largest(votes).clamp(min=SMALLEST_ADDEND)
         return (weights[..., None] * shares).sum(dim=-2) * raised[..., None]
 
     def feature_scores(self, evaluation: Evaluation, state: State) -> Tensor:
@@ -281,7 +279,7 @@ class Combined(OutlierScore):
         return _by_name(
             pair
             for component_name, component in self._components().items()
-            for pair in component.components(evaluation, _substate(state, component_name), component_name).items()
+            for pair in component.components(evaluation, substate(state, component_name), component_name).items()
         )
 
     def settled(self) -> Combined:
@@ -301,17 +299,17 @@ class Combined(OutlierScore):
             raise ValueError(f"Combined takes score objects and names among {sorted(PLAIN_SCORES)}, got {unknown!r}.")
         return [resolve(PLAIN_SCORES, score).settled() for score in chosen]
 
-    def _components(self) -> dict[str, Combined | _Surprise]:
+    def _components(self) -> dict[str, Combined | Surprise]:
         """Return the components by name, each transformed to surprises; a Combined returns surprises already."""
         named = _by_name((name_of(score), score) for score in self._scores())
         return {
             name: score
             if isinstance(score, Combined)
-            else _Surprise(score, self.damped and score.is_local, self.clipped)
+            else Surprise(score, self.damped and score.is_local, self.clipped)
             for name, score in named.items()
         }
 
-    def _split_bounded(self, votes: Tensor) -> Iterator[tuple[Combined | _Surprise, Tensor]]:
+    def _split_bounded(self, votes: Tensor) -> Iterator[tuple[Combined | Surprise, Tensor]]:
         """Limit votes (..., n_votes) from below, and pair each component with its own."""
         components = list(self._components().values())
         sizes = [len(component.of_extremes) for component in components]
@@ -319,7 +317,7 @@ class Combined(OutlierScore):
 
     def _bounded(self, votes: Tensor) -> Tensor:
         """Limit surprises from below, and replace NaN by the limit."""
-        lowest = _MEDIAN_SURPRISE if self.clipped else 0.0
+        lowest = MEDIAN_SURPRISE if self.clipped else 0.0
         return votes.nan_to_num(nan=lowest).clamp(min=lowest)
 
     def _surprises(self, votes: Tensor) -> tuple[Tensor, int]:
@@ -334,106 +332,6 @@ class Combined(OutlierScore):
         return [place for place, is_limit in enumerate(self.of_extremes) if is_limit]
 
 
-class _Surprise:
-    """A score transformed to surprises.
-
-    Its state holds that of the score, with the prefix ``_OWN``, and the distribution of its logarithms on held-out
-    samples.
-    """
-
-    def __init__(self, score: OutlierScore, damped: bool, clipped: bool):
-        self.score = score
-        self.damped = damped
-        self.clipped = clipped
-        self.of_extremes = (False, True) if damped and score.keeps_extremes else (False,)
-
-    def fit_votes(self, references: Evaluation, held_out: Evaluation, others: Tensor | None) -> tuple[State, Tensor]:
-        """Learn the state and the distribution of the logarithms; return them with the votes on held-out samples."""
-        own = self.score.fit(references, held_out, others)
-        logs = self._logs_of_pieces(held_out, own)
-        state = _joined([(_OWN, own)]) | self._distribution(of_others(logs, others))
-        return state, self._votes(logs, state)
-
-    def rescaled(self, held_out: Evaluation, state: State) -> State:
-        """Replace the scales of the score, and the distribution of its logarithms."""
-        own = self.score.rescaled(held_out, _substate(state, _OWN))
-        return _joined([(_OWN, own)]) | self._distribution(self._logs_of_pieces(held_out, own))
-
-    def votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Return the votes of each member, (n_members, n, n_votes)."""
-        return self._votes(self._log(self.score(evaluation, _substate(state, _OWN))), state)
-
-    def _logs_of_pieces(self, held_out: Evaluation, own: State) -> Tensor:
-        return self._log(torch.cat([self.score(piece, own) for piece in held_out.split(SCORED_AT_ONCE)], dim=1))
-
-    def _distribution(self, logs: Tensor) -> State:
-        """Describe each member's logarithms (n_members, n) by what votes need."""
-        state = _tail(logs)
-        if self.clipped:
-            state["lowest"] = torch.stack([*map(_lowest, logs)])
-        if any(self.of_extremes):
-            state["excess"] = _excess(_surprise(logs, state))
-        return state
-
-    def _votes(self, logs: Tensor, state: State) -> Tensor:
-        """Negative logarithm of the fraction of normal samples with a score at least as large, optionally damped.
-
-        The second vote, if there is one, is a lower limit of the score of a sample that is far beyond all others. If
-        clipped, NaN for scores below nearly all held-out scores, which is taken as a sign that the member was trained
-        on the sample or on a near copy of it.
-        """
-        surprise = _surprise(logs, state)
-        votes = [damp(surprise) if self.damped else surprise]
-        if any(self.of_extremes):
-            votes.append(_MEDIAN_SURPRISE + (surprise - _P90_SURPRISE) / state["excess"][:, None])
-        if self.clipped:
-            lowest = state["lowest"][:, None]
-            trained_on = logs < lowest - rounding(lowest)
-            votes = [vote.masked_fill(trained_on, torch.nan) for vote in votes]
-        return torch.stack(votes, dim=-1)
-
-    def feature_votes(self, evaluation: Evaluation, state: State) -> Tensor:
-        """Divide each vote among the features, in proportion to the squares of their feature scores.
-
-        Squares emphasize few large feature scores over many small ones. Negative feature scores, which a quadratic form
-        may have, count as 0. All contributions are 0 if the score does not explain features.
-        """
-        votes = self.votes(evaluation, state)
-        if not self.score.explains_features:
-            return votes.new_zeros(*votes.shape, evaluation.target.shape[-1])
-        addends = self.score.feature_scores(evaluation, _substate(state, _OWN)).clamp(min=_SMALLEST_ADDEND)
-        addends = (addends / addends.amax(dim=-1, keepdim=True)).square()
-        return votes[..., None] * (addends / addends.sum(dim=-1, keepdim=True))[..., None, :]
-
-    def unusual(self, votes: Tensor) -> dict[type[OutlierScore], Tensor]:
-        """Return where damped surprises are between two limits, 0 to 1, by the kind of the component."""
-        damped = votes[..., 0] if self.damped else damp(votes[..., 0])
-        low, high = damp(votes.new_tensor(_UNUSUAL))
-        return {type(self.score): ((damped - low) / (high - low)).clamp(0, 1)}
-
-    def mean_of_largest(self, votes: Tensor) -> Tensor:
-        """Return the only surprise."""
-        return votes[..., 0]
-
-    def weights(self, votes: Tensor) -> Tensor:
-        """Return 1 for the surprise."""
-        weights = torch.zeros_like(votes)
-        weights[..., 0] = 1
-        return weights
-
-    def components(self, evaluation: Evaluation, state: State, name: str) -> dict[str, Tensor]:
-        """Return the score before it is transformed to a surprise."""
-        return self.score.components(evaluation, _substate(state, _OWN), name)
-
-    def _log(self, values: Tensor) -> Tensor:
-        return values if self.score.is_log_scale else values.clamp(min=ROUNDING).log()
-
-
-def damp(surprise: Tensor) -> Tensor:
-    """Damp surprises s above b = log(5) to ``b + log(1 + s - b)``."""
-    return surprise.clamp(max=_P80_SURPRISE) + (surprise - _P80_SURPRISE).clamp(min=0).log1p()
-
-
 def name_of(score: OutlierScore) -> str:
     """Return the name of a score in the registry, or that of its class."""
     return next((name for name, kind in PLAIN_SCORES.items() if type(score) is kind), type(score).__name__)
@@ -445,56 +343,3 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     for position, (name, value) in enumerate(pairs):
         named[f"{name}_{position}" if name in named else name] = value
     return named
-
-
-_TAIL = ExponentialTail._fields  # start, scale, base
-_OWN = "score"  # prefix of the entries of a state that are the score's own
-_MEDIAN_SURPRISE = log(2)  # surprise of the median held-out sample
-_P80_SURPRISE, _P90_SURPRISE = log(5), log(10)  # surprises of percentiles of held-out samples
-_UNUSUAL = -log(0.07), -log(0.015)  # surprises from which on, and up to which, a sample counts more and more
-_MOST_OUTLIERS = 0.02  # fraction of the held-out samples whose excess is limited
-_SMALLEST_EXCESS = 0.75
-_FEW = 0.01  # fraction of the held-out samples that may be near copies of training samples
-_SMALLEST_ADDEND = 1e-300
-
-
-def _tail(logs: Tensor) -> State:
-    """Fit an ``ExponentialTail`` to each member's logarithms (n_members, n); return its fields, each (n_members,)."""
-    tails = [exponential_tail(member_logs) for member_logs in logs.cpu().numpy()]
-    parameters = torch.tensor(tails, dtype=torch.float64, device=logs.device)
-    parameters[:, 1].clamp_(min=SMALLEST_SPREAD)  # the scale
-    return dict(zip(_TAIL, parameters.T.contiguous(), strict=True))
-
-
-def _surprise(logs: Tensor, state: State) -> Tensor:
-    """Transform logarithms (n_members, n) to surprises, by the ``ExponentialTail`` of each member."""
-    start, scale, base = (state[name][:, None] for name in _TAIL)
-    return (logs - start) / scale + base
-
-
-def _excess(surprises: Tensor) -> Tensor:
-    """Estimate each member's mean excess over log(10) of those surprises (n_members, n) that exceed it, (n_members,).
-
-    Larger values than the 98th percentile are replaced by it. The sum is divided by what it would be for an exponential
-    distribution with mean 1.
-    """
-    excesses = (surprises - _P90_SURPRISE).clamp(min=0)
-    excesses = excesses.minimum(excesses.quantile(1 - _MOST_OUTLIERS, dim=1, keepdim=True))
-    return (excesses.mean(dim=1) / (0.1 - _MOST_OUTLIERS)).clamp(min=_SMALLEST_EXCESS)
-
-
-def _lowest(logs: Tensor) -> Tensor:
-    """Return a low quantile of a member's held-out logarithms (n,), without those tied with the minimum."""
-    lowest = logs.min()
-    above = logs[logs > lowest + rounding(lowest)]
-    return above.quantile(_FEW) if above.numel() else lowest
-
-
-def _joined(states: Iterable[tuple[str, State]]) -> State:
-    """Join the states of components, whose entries get their names."""
-    return {f"{name}.{key}": value for name, state in states for key, value in state.items()}
-
-
-def _substate(state: State, name: str) -> State:
-    """Return the entries of the state that belong to a component, without its name."""
-    return {key.partition(".")[2]: value for key, value in state.items() if key.partition(".")[0] == name}

@@ -619,7 +619,9 @@ class TestParameters:
         X = np.arange(1000.0)[:, None] + np.zeros(3)
         X[::2] -= 4  # no counter
         model = detector(Recorder(), max_samples=40, validation_fraction=0).fit(X)
-        starts = np.round(model.estimator_.X_[:, 0] * model._spreads[0, 0] + model._centers[0, 0]).astype(int)
+        starts = np.round(model.estimator_.X_[:, 0] * model._scales.spreads[0, 0] + model._scales.centers[0, 0]).astype(
+            int
+        )
         starts += np.where(starts % 2 == 0, 4, 0)
         ends = np.linspace(0, 1000 - SIZE + 1, 41).astype(int)
         assert ((ends[:-1] <= starts) & (starts < ends[1:])).all()

@@ -30,9 +30,10 @@ from sk_autoencoder.scores import (
     SensorError,
 )
 from sk_autoencoder.scores.base import city_block
-from sk_autoencoder.scores.combined import damp, name_of
+from sk_autoencoder.scores.combined import name_of
 from sk_autoencoder.scores.dependence import _tree
 from sk_autoencoder.scores.distances import _euclidean
+from sk_autoencoder.scores.surprises import damp
 
 N_FEATURES, N_COMPONENTS = 5, 3
 TENSORS = ("code", "reconstruction", "target")
