@@ -31,6 +31,7 @@ __all__ = [
     "mean_of",
     "mean_of_votes",
     "padded",
+    "rounded_up",
     "row_product",
     "rows_of_block",
 ]
@@ -253,9 +254,14 @@ def _few_rows(product: Product, dtype: torch.dtype, n_rows: int) -> _RowIndepend
     return _RowIndependence(lambda: results_of_few(product, dtype, n_rows))
 
 
-def padded(matrix: Tensor) -> Tensor:
-    """Append zeros to rows and columns, (..., n_in, n_out), up to a multiple of ``MULTIPLE``."""
-    n_in, n_out = matrix.shape[-2:]
+def rounded_up(width: int) -> int:
+    """Round up to a multiple of ``MULTIPLE``, so that all samples have the same alignment in memory."""
+    return width + -width % MULTIPLE
+
+
+def padded(matrix: Tensor, rows: bool = True) -> Tensor:
+    """Append zeros to columns, and to ``rows``, of (..., n_in, n_out), up to a multiple of ``MULTIPLE``."""
+    n_in, n_out = matrix.shape[-2] if rows else 0, matrix.shape[-1]
     if n_in % MULTIPLE == n_out % MULTIPLE == 0:  # F.pad copies even if there is nothing to pad
         return matrix
     return F.pad(matrix, (0, -n_out % MULTIPLE, 0, -n_in % MULTIPLE))

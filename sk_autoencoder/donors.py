@@ -67,7 +67,7 @@ class Donors:
         return flat.view(rows.shape)
 
 
-Completion = Means | Donors
+Filling = Means | Donors
 
 
 def choose_donors(rows: np.ndarray, typical: np.ndarray) -> np.ndarray:

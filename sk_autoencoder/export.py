@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sk_autoencoder.networks.base import completed, filled, with_indicators
+from sk_autoencoder.networks.base import filled, refined, with_indicators
 
 
 class Scale(nn.Module):
@@ -52,7 +52,7 @@ class Indicated(nn.Module):
         return with_indicators(self.values(rows), ~rows.isnan(), self.columns)
 
 
-class Completed(nn.Module):
+class Refined(nn.Module):
     """Replace the missing values of a network's input, which are filled, by their reconstruction, several times."""
 
     def __init__(self, values: nn.Module, network: nn.Module):
@@ -61,7 +61,7 @@ class Completed(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the input of the network."""
-        return completed(self.network, self.values(rows), ~rows.isnan())
+        return refined(self.network, self.values(rows), ~rows.isnan())
 
 
 class Unscale(nn.Module):

@@ -17,10 +17,10 @@ from sk_autoencoder._threads import ENCODING, SCORING, threads
 from sk_autoencoder._validation import own_modes
 from sk_autoencoder._warnings import warn
 from sk_autoencoder.blocks import cut, joined, mean_of_votes, row_product, rows_of_block
-from sk_autoencoder.donors import Completion
+from sk_autoencoder.donors import Filling
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
-from sk_autoencoder.networks.base import completed, with_indicators
+from sk_autoencoder.networks.base import refined, with_indicators
 from sk_autoencoder.networks.bounds import InputBounds
 from sk_autoencoder.objectives import Batch, Evaluation, Objective
 from sk_autoencoder.scaling import LARGEST_CELL, Affine
@@ -58,7 +58,7 @@ class Inference:
     """A fitted network with its scaling and, for a detector, its score's state; safe to call from several threads.
 
     ``check`` is the estimator's: it is given raw rows in which a scaled cell is huge or no number, and may refuse them.
-    ``complete`` replaces missing values of scaled samples; if it ``refines``, the network then replaces them by their
+    ``fill`` replaces missing values of scaled samples; if it ``refines``, the network then replaces them by their
     reconstruction.
     """
 
@@ -67,7 +67,7 @@ class Inference:
         network: Autoencoder,
         affine: Affine,
         bounds: InputBounds | None,
-        complete: Completion,
+        fill: Filling,
         device: torch.device,
         check: Callable[[np.ndarray], None],
     ):
@@ -77,7 +77,7 @@ class Inference:
         self._turns: list[tuple[Tensor, ...]] = []
         self._drops = False  # whether the change of axes discards components
         self._scaler = Scaler(affine, device, self.shape.torch_dtype)
-        self.complete = complete
+        self.fill = fill
         self._scale = torch.tensor(affine.scale, dtype=torch.float64, device=device)
         self._center = torch.tensor(affine.center, dtype=torch.float64, device=device)
         self._on_cpu = device.type == "cpu"
@@ -305,10 +305,10 @@ class Inference:
     def _seen(self, blocks: Blocks, in_place: bool = False) -> Tensor:
         rows = blocks.rows if self._bounds is None else self._bounds.needed(blocks.rows, in_place)
         rows = with_indicators(rows, blocks.observed, self.shape.indicators)
-        if blocks.observed is None or not self.complete.refines:
+        if blocks.observed is None or not self.fill.refines:
             return rows
         with torch.no_grad():
-            return completed(self.network, rows, blocks.observed)
+            return refined(self.network, rows, blocks.observed)
 
     def _batch(self, blocks: Blocks) -> Batch:
         return Batch(self._seen(blocks), blocks.rows, observed=blocks.observed)
@@ -416,7 +416,7 @@ class Inference:
         of_blocks = partial(cut, n_members=self.shape.n_members, block_rows=block_rows, fewest=fewest)
         if not has_gaps:
             return Blocks(of_blocks(rows), None, n_kept)
-        return Blocks(of_blocks(self.complete(rows)), of_blocks(~rows.isnan()), n_kept)
+        return Blocks(of_blocks(self.fill(rows)), of_blocks(~rows.isnan()), n_kept)
 
     def _rows(self, results: Tensor, blocks: Blocks) -> Tensor:
         """(n_members * n_blocks, block_rows, ...) -> (n_members, n_kept, ...)."""

@@ -24,7 +24,7 @@ from sk_autoencoder._validation import (
     reals,
 )
 from sk_autoencoder.corruptions import CORRUPTIONS, Corruption
-from sk_autoencoder.donors import Completion, Means
+from sk_autoencoder.donors import Filling, Means
 from sk_autoencoder.estimators import _assembly, _auto, _changes, _course, _stored
 from sk_autoencoder.estimators._assembly import Assembly, Samples
 from sk_autoencoder.estimators._callbacks import BaseWithCallbacks, check_callbacks, check_storable, copied
@@ -110,7 +110,7 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
     _affine: Affine
     _statistics: ColumnStatistics
     _bounds: Bounds | None
-    _completes: bool
+    _refines: bool
 
     def _validate_params(self) -> None:
         _assembly.check_size(self.n_components)
@@ -332,7 +332,7 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
         self._assembly, self._shape, self._plan, self._given = assembly, shape, plan, _changes.given(self)
         self._affine, self._statistics, self._bounds = affine, replace(statistics, weight=None), bounds
         self._streams = False  # whether partial_fit was called
-        self._completes = False  # whether the network was trained to replace missing values
+        self._refines = False  # whether the network was trained to replace missing values
         self.net_, self.stage_loss_curves_ = net, []
 
     def _new_net(
@@ -411,14 +411,14 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
     ) -> None:
         """Train the net. The fitted state is kept after an interrupt or error, unless the loss has diverged."""
         self._before_training(endless)
-        self._completes |= rows.fill is not None and self._refines
+        self._refines |= rows.fill is not None and self._may_refine
         try:
             # The backward pass takes twice the time of the forward pass.
             with threads(3 * batch_size * self.net_.module_.n_multiplications, TRAINING_STEP):
                 epochs = self._pretrain(rows, batch_size, epochs, schedule)
                 _course.set_patience(self.net_, self._plain("n_iter_no_change"), epochs)
                 course: Any = {"epochs": epochs, "schedule": schedule, "endless": endless}
-                self.net_.train(rows, validation, batch_size=batch_size, completes=self._completes, **course)
+                self.net_.train(rows, validation, batch_size=batch_size, refines=self._refines, **course)
         except FloatingPointError as error:
             message = _assembly.divergence_message(self, self._affine, self._statistics)
             del self.net_
@@ -457,16 +457,16 @@ class BaseAutoencoder(BaseWithCallbacks, metaclass=ABCMeta):
         self.n_components_ = self._shape.n_components
         device = torch.device(self.net_.device)
         bounds, check = self._input_bounds(), finite_check(self)
-        self._inference = Inference(self.net_.module_, self._affine, bounds, self._completion(device), device, check)
+        self._inference = Inference(self.net_.module_, self._affine, bounds, self._filling(device), device, check)
 
     @property
-    def _refines(self) -> bool:
+    def _may_refine(self) -> bool:
         """Whether the network is to replace missing values of its input by their reconstruction."""
         return True
 
-    def _completion(self, device: torch.device) -> Completion:
+    def _filling(self, device: torch.device) -> Filling:
         """Return a function that replaces missing values in scaled samples after training."""
-        return Means(torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device), self._completes)
+        return Means(torch.tensor(self._fill, dtype=self._shape.torch_dtype, device=device), self._refines)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -385,7 +385,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseSupervisedAutoencoder):
         found[known] = self.classes_[labels[known, 1:].argmax(axis=1)]
         return found
 
-    def _complete(self, training: Samples, validation: Samples | None) -> None:
+    def _after_labels(self, training: Samples, validation: Samples | None) -> None:
         """Train again without a consistency that has merged the classes."""
         if self.training != "joint" or self.consistency is None:
             return

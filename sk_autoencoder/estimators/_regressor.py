@@ -346,7 +346,7 @@ class AutoencoderRegressor(RegressorMixin, BaseSupervisedAutoencoder):
             module, np.array([ridge.coef_ for ridge in ridges]), np.array([ridge.intercept_ for ridge in ridges])
         )
 
-    def _complete(self, training: Samples, validation: Samples | None) -> None:
+    def _after_labels(self, training: Samples, validation: Samples | None) -> None:
         """Weigh the networks by the targets that they have not learned."""
         assert training.labels is not None
         self.network_weight_, self._largest_error = 1.0, np.inf

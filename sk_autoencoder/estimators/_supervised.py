@@ -83,7 +83,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         """Return labels of the training samples, predicted ones where they are unknown."""
 
     @abstractmethod
-    def _complete(self, training: Samples, validation: Samples | None) -> None:
+    def _after_labels(self, training: Samples, validation: Samples | None) -> None:
         """Do what remains after the training."""
 
     _n_outputs: Any  # number of outputs of the head
@@ -127,7 +127,7 @@ class BaseSupervisedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixi
         validation = self._validation(X_val, y_val, sample_weight_val)
         self.n_labelled_ = int((labels[:, 0] > 0).sum())
         self._train(training, validation, self.consistency, self.checkpoint)
-        self._complete(training, validation)
+        self._after_labels(training, validation)
         self.transduction_ = self._transduced(X, labels)
 
     def _train(self, training: Samples, validation: Samples | None, consistency: Any, checkpoint: Any) -> None:

@@ -27,7 +27,7 @@ from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.estimators import _assembly
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._latent_space import BaseLatentSpace
-from sk_autoencoder.export import Completed, Fill, Indicated, Mean, Scale, Unscale, linear
+from sk_autoencoder.export import Fill, Indicated, Mean, Refined, Scale, Unscale, linear
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Network
 from sk_autoencoder.networks.bounds import InputBounds
@@ -512,9 +512,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             seen.append(InputBounds(self._bounds, self._shape.torch_dtype))
         if self._shape.indicators:
             seen = [Indicated(nn.Sequential(*seen), self._shape.indicators)]
-        if self._completes:
+        if self._refines:
             network = nn.Sequential(*encoder, Mean(self.n_components_), *decoder)
-            seen = [Completed(nn.Sequential(*seen), network)]
+            seen = [Refined(nn.Sequential(*seen), network)]
         modules = (
             nn.Sequential(scale, *seen, *encoder, *last),
             nn.Sequential(*first, *decoder, Unscale(*self._affine)),

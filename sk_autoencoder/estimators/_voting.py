@@ -14,7 +14,7 @@ from sk_autoencoder._parts import resolve
 from sk_autoencoder._rounding import rounding
 from sk_autoencoder._threads import SCORING, threads
 from sk_autoencoder.blocks import mean_of_votes
-from sk_autoencoder.donors import N_DONORS, Completion, Donors, choose_donors
+from sk_autoencoder.donors import N_DONORS, Donors, Filling, choose_donors
 from sk_autoencoder.estimators import _auto
 from sk_autoencoder.estimators._assembly import Samples
 from sk_autoencoder.estimators._base import BaseAutoencoder
@@ -99,7 +99,7 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
         self._has_groups = training.groups is not None
 
     @property
-    def _refines(self) -> bool:
+    def _may_refine(self) -> bool:
         return not self._chosen_score().uses_references  # otherwise, missing values are those of donors
 
     def _chosen_donors(self, X: np.ndarray) -> np.ndarray | None:
@@ -110,9 +110,9 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
         rows = Scaler(self._affine, torch.device("cpu"), self._shape.torch_dtype)(dense(X[np.sort(chosen)]))
         return choose_donors(rows.numpy(), self._fill).astype(rows.numpy().dtype)
 
-    def _completion(self, device: torch.device) -> Completion:
+    def _filling(self, device: torch.device) -> Filling:
         donors = getattr(self, "_donors", None)  # not yet chosen after the training
-        return super()._completion(device) if donors is None else Donors(torch.tensor(donors, device=device))
+        return super()._filling(device) if donors is None else Donors(torch.tensor(donors, device=device))
 
     def _n_members(self) -> int:
         return self._plain("n_estimators")
@@ -262,7 +262,7 @@ class BaseVotingDetector(BaseAutoencoder, metaclass=ABCMeta):
         """
         X = training.X
         self._donors = self._chosen_donors(X)
-        self._inference.complete = self._completion(torch.device(self.net_.device))
+        self._inference.fill = self._filling(torch.device(self.net_.device))
         folds = self._folds(training)
         evaluate = partial(self._inference.evaluate, X, objective=self._objective_for_score(), loss=self._plan.loss)
         held_out = evaluate(folds.held_out())

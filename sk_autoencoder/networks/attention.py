@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from sk_autoencoder._validation import StrOptions, integers, reals
-from sk_autoencoder.blocks import MULTIPLE, Activation, affine
+from sk_autoencoder.blocks import Activation, affine, padded
 from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
-from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
+from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape, draw_normal
 
 _WIDTHS = (64, 64)  # of the encoder's layers, by default
 _MLP_FACTOR = 2  # units of a layer's perceptron, in widths
@@ -38,9 +38,7 @@ class _Affine(nn.Module):
         self.n_out = n_out
         std = factor * initial_std(shape.activation, n_in, n_out)
         weight = torch.empty(len(generators), n_in, n_out, dtype=shape.torch_dtype, device=shape.device)
-        for member, generator in zip(weight, generators, strict=True):
-            member.normal_(std=std, generator=generator)
-        self.weight = nn.Parameter(weight)
+        self.weight = nn.Parameter(draw_normal(weight, std, generators))
         self.bias = nn.Parameter(torch.zeros(len(generators), 1, n_out, dtype=shape.torch_dtype, device=shape.device))
 
     def forward(self, x: Tensor, activation: Activation | None = None) -> Tensor:
@@ -48,9 +46,9 @@ class _Affine(nn.Module):
 
     def pad(self) -> None:
         """Append zeros to the outputs, so that the results for a sample do not depend on its batch."""
-        missing = -self.n_out % MULTIPLE
-        self.weight = nn.Parameter(F.pad(self.weight, (0, missing)).contiguous(), requires_grad=False)
-        self.bias = nn.Parameter(F.pad(self.bias, (0, missing)).contiguous(), requires_grad=False)
+        for name in ("weight", "bias"):
+            wide = padded(getattr(self, name).detach(), rows=False).clone(memory_format=torch.contiguous_format)
+            setattr(self, name, nn.Parameter(wide, requires_grad=False))
 
 
 class _Layer(nn.Module):
@@ -179,9 +177,7 @@ class AttentionAutoencoder(Autoencoder):
         """Return what is added to each token in the beginning, (n_members, n_tokens, width)."""
         size = (len(generators), self.n_tokens, width)
         values = torch.empty(size, dtype=self.shape.torch_dtype, device=self.shape.device)
-        for member, generator in zip(values, generators, strict=True):
-            member.normal_(std=_POSITION_STD, generator=generator)
-        return values
+        return draw_normal(values, _POSITION_STD, generators)
 
     def _sines(self, width: int) -> Tensor:
         """Return sines and cosines of the number of each token, (n_members, n_tokens, width)."""
@@ -283,11 +279,6 @@ class Attention(Network):
         self.dropout = dropout
         self.out_activation = out_activation
         self.sample_shape = sample_shape
-
-    @property
-    def prevents_copying(self) -> bool:
-        """Whether there is dropout."""
-        return self.dropout > 0
 
     def auto_hidden_layer_sizes(self, n_features: int, n_layers: int) -> tuple[int, ...]:
         """Return two layers of 64."""

@@ -7,6 +7,7 @@ The first axis of tensors is the member: samples are (n_members, n_samples, n_fe
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +103,7 @@ def with_indicators(values: Tensor, observed: Tensor | None, columns: tuple[int,
 N_COMPLETIONS = 2  # more take more time, and the reconstruction is hardly better
 
 
-def completed(network: nn.Module, inputs: Tensor, known: Tensor) -> Tensor:
+def refined(network: nn.Module, inputs: Tensor, known: Tensor) -> Tensor:
     """Replace missing values of a network's input, which are filled, by their reconstruction, several times.
 
     ``known`` (..., n_features) says which values are not missing. Indicators follow the features in ``inputs``.
@@ -246,10 +247,18 @@ class Autoencoder(nn.Module):
 OUT_ACTIVATION = [StrOptions({"auto", *ACTIVATIONS})]  # constraint of the parameter ``out_activation``
 
 
+def draw_normal(values: Tensor, std: float, generators: Iterable[torch.Generator]) -> Tensor:
+    """Fill a tensor (n_members, ...) with normal draws, those of each member from its own generator; return it."""
+    for member, generator in zip(values, generators, strict=True):
+        member.normal_(std=std, generator=generator)
+    return values
+
+
 class Network(Part):
     """Abstract base class: the architecture of the encoder and the decoder."""
 
     # Parameters that subclasses may have.
+    dropout: float = 0.0
     out_activation: str = "auto"  # "auto" is that of the loss
     sample_shape: Any = None  # shape that samples are reshaped to
     has_layers: bool = False  # whether lower layers of the encoder have outputs of their own, see ``Autoencoder.lower``
@@ -273,5 +282,5 @@ class Network(Part):
 
     @property
     def prevents_copying(self) -> bool:
-        """Whether the network cannot learn the identity even if there are more components than features."""
-        return False
+        """Whether the network cannot learn the identity even if there are more components than features: by dropout."""
+        return self.dropout > 0

@@ -15,9 +15,9 @@ from torch import Generator, Tensor, nn
 from sk_autoencoder._threads import threads
 from sk_autoencoder._torch import convolution_backward
 from sk_autoencoder._validation import integers, reals
-from sk_autoencoder.blocks import MULTIPLE, cellwise
+from sk_autoencoder.blocks import cellwise, rounded_up
 from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
-from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
+from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape, draw_normal
 
 _FIRST_CHANNELS = 16
 
@@ -124,8 +124,8 @@ class ConvolutionalAutoencoder(Autoencoder):
 
     def for_inference(self) -> ConvolutionalAutoencoder:
         """Return a copy in which the hidden channels and the code are padded to multiples of 16 by zero weights."""
-        hidden = tuple(map(_round_up, self.shape.hidden_layer_sizes))
-        n_components, n_encoded = _round_up(self.shape.n_components), _round_up(self.shape.n_encoded)
+        hidden = tuple(map(rounded_up, self.shape.hidden_layer_sizes))
+        n_components, n_encoded = rounded_up(self.shape.n_components), rounded_up(self.shape.n_encoded)
         shape = replace(self.shape, hidden_layer_sizes=hidden, n_components=n_components, n_encoded=n_encoded)
         padded = ConvolutionalAutoencoder(shape, self.kernel_size, self.stride, self.dropout)
         padded.to(self.code_weight.device).requires_grad_(False).eval()
@@ -187,14 +187,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         return self.dropped(cellwise(ACTIVATIONS[self.shape.activation].function, maps), member)
 
     def _draw(self, weight: Tensor, fan_in: float, fan_out: float, generators: list[Generator]) -> None:
-        std = initial_std(self.shape.activation, fan_in, fan_out)
-        for member, generator in zip(weight, generators, strict=True):
-            member.normal_(std=std, generator=generator)
-
-
-def _round_up(width: int) -> int:
-    """Round up to a multiple of 16, so that the feature maps of all samples have the same alignment in memory."""
-    return width + -width % MULTIPLE
+        draw_normal(weight, initial_std(self.shape.activation, fan_in, fan_out), generators)
 
 
 def _filled(layer: nn.Module, weight: Tensor, bias: Tensor) -> nn.Module:
@@ -270,11 +263,6 @@ class Convolutional(Network):
         self.dropout = dropout
         self.out_activation = out_activation
         self.sample_shape = sample_shape
-
-    @property
-    def prevents_copying(self) -> bool:
-        """Whether there is dropout."""
-        return self.dropout > 0
 
     def auto_hidden_layer_sizes(self, n_features: int, n_layers: int) -> tuple[int, ...]:
         """Return 16 channels for the first layer, and twice as many for each further layer."""

@@ -8,15 +8,14 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from sk_autoencoder._torch import copied
 from sk_autoencoder._validation import reals
-from sk_autoencoder.blocks import MULTIPLE, affine
+from sk_autoencoder.blocks import affine, padded
 from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
 from sk_autoencoder.networks.backpropagation import Layer
-from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
+from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape, draw_normal
 
 
 class DenseAutoencoder(Autoencoder):
@@ -55,17 +54,15 @@ class DenseAutoencoder(Autoencoder):
 
     def for_inference(self) -> DenseAutoencoder:
         """Return an untied copy, in which zero weights pad the output of each layer to a multiple of 16."""
-        padded = copied(self)
+        wide = copied(self)
         transposed = [weight.mT for weight in reversed(self.encoder_weights)]
         decoder = transposed if self.tied_weights else self.decoder_weights
-        padded.tied_weights = False
-        padded._activation = ACTIVATIONS[self.shape.activation].in_place or self._activation
-        padded.encoder_weights, padded.decoder_weights = _pad_weights(self.encoder_weights), _pad_weights(decoder)
-        padded.encoder_biases, padded.decoder_biases = (
-            nn.ParameterList(_pad(bias, 0) for bias in biases) for biases in (self.encoder_biases, self.decoder_biases)
-        )
-        padded._list_layers()
-        return padded.requires_grad_(False).eval()
+        wide.tied_weights = False
+        wide._activation = ACTIVATIONS[self.shape.activation].in_place or self._activation
+        wide.encoder_weights, wide.decoder_weights = _pad_weights(self.encoder_weights), _pad_weights(decoder)
+        wide.encoder_biases, wide.decoder_biases = map(_pad_biases, (self.encoder_biases, self.decoder_biases))
+        wide._list_layers()
+        return wide.requires_grad_(False).eval()
 
     def plain(self) -> tuple[nn.Module, nn.Module]:
         """Return the first member as two ``nn.Sequential`` of ``nn.Linear`` and activations."""
@@ -162,9 +159,7 @@ def _weights(sizes: tuple[int, ...], shape: NetworkShape, generators: list[Gener
     layers = []
     for n_in, n_out in pairwise(sizes):
         weight = torch.empty(len(generators), n_in, n_out, dtype=shape.torch_dtype, device=shape.device)
-        std = initial_std(shape.activation, n_in, n_out)
-        for member, generator in zip(weight, generators, strict=True):
-            member.normal_(std=std, generator=generator)
+        draw_normal(weight, initial_std(shape.activation, n_in, n_out), generators)
         layers.append(nn.Parameter(weight))
     return nn.ParameterList(layers)
 
@@ -174,14 +169,18 @@ def _biases(sizes: tuple[int, ...], shape: NetworkShape) -> nn.ParameterList:
     return nn.ParameterList(nn.Parameter(zero) for zero in zeros)
 
 
+def _pad_biases(biases: Iterable[Tensor]) -> nn.ParameterList:
+    return nn.ParameterList(
+        padded(bias.detach(), rows=False).clone(memory_format=torch.contiguous_format) for bias in biases
+    )
+
+
 def _pad_weights(weights: Iterable[Tensor]) -> nn.ParameterList:
     """Pad all widths but the number of features: only the outputs of a product have to fill vector registers."""
-    return nn.ParameterList(_pad(weight, weight.shape[1] if layer else 0) for layer, weight in enumerate(weights))
-
-
-def _pad(parameter: Tensor, n_in: int) -> Tensor:
-    """Append zeros to the last axis up to a multiple of 16, and to the second one for that of ``n_in``."""
-    return F.pad(parameter.detach(), (0, -parameter.shape[2] % MULTIPLE, 0, -n_in % MULTIPLE)).contiguous()
+    return nn.ParameterList(
+        padded(weight.detach(), rows=layer > 0).clone(memory_format=torch.contiguous_format)
+        for layer, weight in enumerate(weights)
+    )
 
 
 class Dense(Network):
@@ -248,11 +247,6 @@ class Dense(Network):
     def indicators(self) -> str | None:  # type: ignore[override]
         """Indicators of columns, unless the decoder has the weights of the encoder."""
         return None if self.tied_weights else "columns"
-
-    @property
-    def prevents_copying(self) -> bool:
-        """Whether there is dropout."""
-        return self.dropout > 0
 
     def build(self, shape: NetworkShape, generators: list[Generator]) -> DenseAutoencoder:
         """Build the module, and draw its weights."""

@@ -11,10 +11,10 @@ from torch import Generator, Tensor, nn
 
 from sk_autoencoder._validation import StrOptions, reals
 from sk_autoencoder._warnings import warn
-from sk_autoencoder.blocks import MULTIPLE, affine
+from sk_autoencoder.blocks import affine, rounded_up
 from sk_autoencoder.networks import recurrent_modules as modules
 from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
-from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape
+from sk_autoencoder.networks.base import OUT_ACTIVATION, Autoencoder, Network, NetworkShape, draw_normal
 
 _AUTO_UNITS = 64
 _MANY_STEPS = 256
@@ -109,7 +109,7 @@ class RecurrentAutoencoder(Autoencoder):
         self.cell, self.bidirectional, self.dropout = cell, bidirectional, dropout
         self.uses_targets = feedback
         self.n_sensors, self.n_steps = shape.sample_shape or (1, shape.n_features)
-        rounded = _round_up if padded else int
+        rounded = rounded_up if padded else int
         units = tuple(map(rounded, shape.hidden_layer_sizes))
         n_directions = 2 if bidirectional else 1
 
@@ -145,9 +145,7 @@ class RecurrentAutoencoder(Autoencoder):
             layer.draw(generators)
         flat = [self.code_weight.flatten(1, 2), self.output_weight, *(w.flatten(2) for w in self.start_weights)]
         for weight in flat:
-            std = initial_std("tanh", *weight.shape[1:])
-            for member, generator in zip(weight, generators, strict=True):
-                member.normal_(std=std, generator=generator)
+            draw_normal(weight, initial_std("tanh", *weight.shape[1:]), generators)
 
     @property
     def repeats_operations(self) -> bool:
@@ -294,11 +292,6 @@ def _round_up_to_even(width: int) -> int:
     return width + width % 2 if width > 1 else width
 
 
-def _round_up(width: int) -> int:
-    """Round up to a multiple of 16, so that the states of all samples have the same alignment in memory."""
-    return width + -width % MULTIPLE
-
-
 class Recurrent(Network):
     """Encoder and decoder of recurrent layers, for sequences of sensors.
 
@@ -387,11 +380,6 @@ class Recurrent(Network):
         self.max_gradient_norm = max_gradient_norm
         self.out_activation = out_activation
         self.sample_shape = sample_shape
-
-    @property
-    def prevents_copying(self) -> bool:
-        """Whether there is dropout."""
-        return self.dropout > 0
 
     def auto_hidden_layer_sizes(self, n_features: int, n_layers: int) -> tuple[int, ...]:
         """Return one layer of 64 units; stacked layers need more steps of training."""

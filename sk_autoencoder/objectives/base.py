@@ -15,6 +15,7 @@ from sk_autoencoder._parts import Part
 from sk_autoencoder._torch import foreach_copy
 from sk_autoencoder.losses import Loss
 from sk_autoencoder.networks import Autoencoder
+from sk_autoencoder.networks.base import draw_normal
 
 
 @dataclass(frozen=True)
@@ -308,10 +309,7 @@ def compare(network: Autoencoder, code: Tensor, batch: Batch, loss: Loss) -> tup
 def normal_like(network: Autoencoder, values: Tensor) -> Tensor:
     """Draw from the standard normal, (n_members, ...) as ``values``, each member from its own generator."""
     assert network.noise is not None, "this objective needs the generators in ``noise``"
-    drawn = torch.empty_like(values)
-    for member, generator in zip(drawn, network.noise, strict=True):
-        member.normal_(generator=generator)
-    return drawn
+    return draw_normal(torch.empty_like(values), 1.0, network.noise)
 
 
 # Share of the newest batch in a running mean, as in batch normalization.

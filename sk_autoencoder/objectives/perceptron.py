@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sk_autoencoder.blocks import MULTIPLE, affine
+from sk_autoencoder.blocks import affine, padded
 from sk_autoencoder.networks import Autoencoder
 from sk_autoencoder.networks.activations import ACTIVATIONS, initial_std
 from sk_autoencoder.objectives.base import normal_like
@@ -38,11 +37,7 @@ def registered(network: Autoencoder, name: str) -> Layers:
     layers: Layers = list(zip(weights, biases, strict=True))
     if network.training:
         return layers
-    return [(_padded(w, w.shape[1] if layer else 0), _padded(b, 0)) for layer, (w, b) in enumerate(layers)]
-
-
-def _padded(parameter: Tensor, n_in: int) -> Tensor:
-    return F.pad(parameter, (0, -parameter.shape[2] % MULTIPLE, 0, -n_in % MULTIPLE))
+    return [(padded(w, rows=layer > 0), padded(b, rows=False)) for layer, (w, b) in enumerate(layers)]
 
 
 def outputs(layers: Layers, rows: Tensor, activation: str) -> Tensor:

@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 from sk_autoencoder._torch import has_hooks, has_module_hooks
 from sk_autoencoder.corruptions import Corruption
 from sk_autoencoder.losses import LOSSES, Loss
-from sk_autoencoder.networks.base import completed
+from sk_autoencoder.networks.base import refined
 from sk_autoencoder.objectives import Batch, Evaluation
 from sk_autoencoder.solvers import FusedAdam, Solver
 from sk_autoencoder.training.callbacks import MeanOfChunks, StopTraining
@@ -31,7 +31,7 @@ from sk_autoencoder.training.trimming import Trimming
 __all__ = ["AutoencoderNet", "StopTraining", "TrainingPlan"]
 
 
-_COMPLETED_FROM = 0.6  # earlier, a training takes more time, and the reconstruction is hardly better
+_REFINED_FROM = 0.6  # earlier, a training takes more time, and the reconstruction is hardly better
 _SMALLEST_NORM = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 
 
@@ -69,7 +69,7 @@ class AutoencoderNet(NeuralNet):
     schedule_: Schedule = staticmethod(constant)  # of the last training
     foreign_rate_: float | None  # learning rate set by a callback, which overrides the schedule
 
-    completes_: bool = False  # set by ``train``
+    refines_: bool = False  # set by ``train``
     _update: Callable[[Batch], Evaluation]  # takes a step
     _needs_autograd: bool  # whether gradients are autograd's, not those of ``Objective.backpropagate``
     _fixed: tuple[Any, ...] | None  # what captured steps depend on; None without captured steps
@@ -142,12 +142,12 @@ class AutoencoderNet(NeuralNet):
         epochs: int,
         schedule: Schedule,
         endless: bool = False,
-        completes: bool = False,
+        refines: bool = False,
     ) -> None:
         """Train for ``epochs``, less those of a restored checkpoint; Ctrl-C is raised again after ``on_train_end``.
 
         With ``endless`` (``partial_fit``), the number of steps is unknown, the progress is 1, and the rate is that of
-        the beginning if a schedule has changed it before. ``completes`` says whether missing values of the input are
+        the beginning if a schedule has changed it before. ``refines`` says whether missing values of the input are
         replaced by their reconstruction, in training late only.
         """
         if endless and self.schedule_ is not constant:
@@ -157,7 +157,7 @@ class AutoencoderNet(NeuralNet):
         self.train_split = None if validation is None else predefined_split(validation)
         done, self.epochs_restored_ = self.epochs_restored_, 0
         self.schedule_, self.endless_ = schedule, endless
-        self.completes_ = completes
+        self.refines_ = refines
         self.steps_done_ = done * -(-rows_used(len(rows), batch_size, self.module_.fewest_rows) // batch_size)
         self._trimming = Trimming(self.module_, self.criterion_.trim) if self.criterion_.trim else None
         self.foreign_rate_ = None
@@ -198,7 +198,7 @@ class AutoencoderNet(NeuralNet):
             single_steps=self._overridden("on_batch_begin", "on_batch_end"),
             fewest=self.module_.fewest_rows,
             keeps_uncorrupted=self.criterion_.uses_uncorrupted,
-            complete=self._complete,
+            refine=self._refine,
         )
         self.module_.noise = batches.noise
         self.total_steps_ = self.max_epochs * len(batches)
@@ -245,7 +245,7 @@ class AutoencoderNet(NeuralNet):
         """Evaluate a chunk without training."""
         del fit_params
         self._set_training(False)
-        batch = self._completed(batch)
+        batch = self._refined(batch)
         with torch.set_grad_enabled(self.criterion_.uses_gradients):
             evaluation = self.criterion_(self.module_, batch, self.plan.loss)
         self._accumulate("valid", evaluation, batch)
@@ -257,7 +257,7 @@ class AutoencoderNet(NeuralNet):
     def evaluation_step(self, batch: Batch, training: bool = False) -> Tensor:
         """Reconstruct a chunk, for skorch callbacks that predict."""
         self._set_training(training)
-        batch = self._completed(batch)
+        batch = self._refined(batch)
         with torch.set_grad_enabled(training):
             return self.module_(batch.corrupted).transpose(0, 1)
 
@@ -345,20 +345,20 @@ class AutoencoderNet(NeuralNet):
         """Fraction of the training steps that are done; 1 if their number is unknown."""
         return 1.0 if self.endless_ else self.steps_done_ / self.total_steps_
 
-    def _complete(self, inputs: Tensor, known: Tensor) -> Tensor:
+    def _refine(self, inputs: Tensor, known: Tensor) -> Tensor:
         """Late in the training, replace missing values of the input of a chunk by their reconstruction."""
-        if not self.completes_ or self._progress < _COMPLETED_FROM:
+        if not self.refines_ or self._progress < _REFINED_FROM:
             return inputs
         self._set_training(False)  # no dropout, and normalization is not updated twice
         with torch.no_grad(), self._precision():
-            return completed(self.module_, inputs, known)
+            return refined(self.module_, inputs, known)
 
-    def _completed(self, batch: Batch) -> Batch:
+    def _refined(self, batch: Batch) -> Batch:
         """Replace missing values of the input of samples that are not trained on."""
-        if not self.completes_ or batch.observed is None:
+        if not self.refines_ or batch.observed is None:
             return batch
         with torch.no_grad():
-            return replace(batch, corrupted=completed(self.module_, batch.corrupted, batch.observed))
+            return replace(batch, corrupted=refined(self.module_, batch.corrupted, batch.observed))
 
     def _follow_schedule(self) -> None:
         """Set the rate of the next step. A rate that a callback has set stays, and the rest is left to callbacks."""

@@ -38,7 +38,7 @@ _LABELLED = 1  # number of the stream of seeds for the order of labelled samples
 # Samples with few features are scaled several at a time, because short inner loops do not fill vector registers.
 _FAST_WIDTH = 256
 # Changes the input of a network, in which missing values are filled; also given is which values are not missing.
-Complete = Callable[[Tensor, Tensor], Tensor]
+Refine = Callable[[Tensor, Tensor], Tensor]
 
 
 def dense(rows: Any) -> np.ndarray:
@@ -153,30 +153,30 @@ class RowDataset(Dataset):
         n_members: int,
         corrupt: Callable[[Tensor], Tensor] | None = None,
         keeps_uncorrupted: bool = False,
-        complete: Complete | None = None,
+        refine: Refine | None = None,
     ) -> Batch:
         """Return the samples of an index, (n_members, n) or the same for all members, with a corrupted input.
 
-        ``complete`` then changes the input of samples with missing values.
+        ``refine`` then changes the input of samples with missing values.
         """
         clean = self.take(index)
         clean = clean.expand(n_members, -1, -1)
         noisy = clean if corrupt is None else corrupt(clean)
         observed = None if self.fill is None else ~clean.isnan()
-        seen = self._input(noisy, complete)
-        uncorrupted = self._input(clean, complete) if keeps_uncorrupted and noisy is not clean else None
+        seen = self._input(noisy, refine)
+        uncorrupted = self._input(clean, refine) if keeps_uncorrupted and noisy is not clean else None
         if self.fill is not None:
             clean = filled(clean, self.fill)
         weight, labels = (self._known(values, index, n_members) for values in (self.weight, self.labels))
         return Batch(seen, clean, observed=observed, weight=weight, labels=labels, uncorrupted=uncorrupted)
 
-    def _input(self, rows: Tensor, complete: Complete | None) -> Tensor:
+    def _input(self, rows: Tensor, refine: Refine | None) -> Tensor:
         """Return the input of the network for scaled samples: filled, within the bounds, and with indicators."""
         if self.fill is None:
             return self.seen(rows)
         known = ~rows.isnan()
         inputs = with_indicators(self.seen(filled(rows, self.fill)), known, self.indicators)
-        return inputs if complete is None else complete(inputs, known)
+        return inputs if refine is None else refine(inputs, known)
 
     def _known(self, values: Tensor | None, index: np.ndarray | slice, n_members: int) -> Tensor | None:
         """Return what is known of the samples of an index, (n_members, n, ...)."""
@@ -222,7 +222,7 @@ class TrainingBatches:
     of less than ``fewest`` samples is left out. With ``single_steps``, mini-batches are yielded instead of chunks.
     If the data set has ``labelled`` samples, each mini-batch comes with as many of them, at most all; they are drawn in
     random orders, one after the other. ``keeps_uncorrupted`` says whether batches have inputs without corruption.
-    ``complete`` is that of ``RowDataset.batch``.
+    ``refine`` is that of ``RowDataset.batch``.
     """
 
     def __init__(
@@ -236,9 +236,9 @@ class TrainingBatches:
         single_steps: bool = False,
         fewest: int = 1,
         keeps_uncorrupted: bool = False,
-        complete: Complete | None = None,
+        refine: Refine | None = None,
     ):
-        self.keeps_uncorrupted, self.complete = keeps_uncorrupted, complete
+        self.keeps_uncorrupted, self.refine = keeps_uncorrupted, refine
         self.dataset, self.batch_size, self.n_members = dataset, batch_size, n_members
         self.seed, self.epoch = seed, epoch
         has_gaps = dataset.fill is not None
@@ -274,7 +274,7 @@ class TrainingBatches:
             yield from chunk.split(self.batch_size) if self.single_steps else [chunk]
 
     def _batch(self, dataset: RowDataset, index: np.ndarray) -> Batch:
-        return dataset.batch(index, self.n_members, self._corrupt, self.keeps_uncorrupted, self.complete)
+        return dataset.batch(index, self.n_members, self._corrupt, self.keeps_uncorrupted, self.refine)
 
     def _further(self, labelled: RowDataset) -> np.ndarray:
         """Draw the labelled samples of each step of the epoch, (n_members, n_steps, n)."""

@@ -122,11 +122,11 @@ class TestScores:
 
 
 class TestTraining:
-    @pytest.mark.parametrize(("score", "completes"), [("combined", False), ("reconstruction", True)])
-    def test_network_replaces_missing_values_only_if_the_score_has_no_donors(self, score, completes, X):
+    @pytest.mark.parametrize(("score", "refines"), [("combined", False), ("reconstruction", True)])
+    def test_network_replaces_missing_values_only_if_the_score_has_no_donors(self, score, refines, X):
         model = detector(outlier_score=score).fit(X)
-        assert model.net_.completes_ == completes
-        assert isinstance(model._inference.complete, Means if completes else Donors)
+        assert model.net_.refines_ == refines
+        assert isinstance(model._inference.fill, Means if refines else Donors)
 
     def test_training_samples_are_recognised(self, model, X):
         np.testing.assert_array_equal(model.score_samples(X), model.training_scores_)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sk_autoencoder.networks.base import completed
+from sk_autoencoder.networks.base import refined
 from sk_autoencoder.objectives import Batch
 
 N_MEMBERS, N_SAMPLES, N_FEATURES = 2, 5, 3
@@ -69,7 +69,7 @@ class Halved(torch.nn.Module):
 def test_missing_inputs_become_their_reconstruction(batch):
     seen = torch.cat([batch.corrupted, torch.full_like(batch.clean[..., :1], 7.0)], dim=-1)
     observed = torch.ones_like(batch.clean, dtype=torch.bool) if batch.observed is None else batch.observed
-    found = completed(Halved(), seen, observed)
+    found = refined(Halved(), seen, observed)
     assert torch.equal(found[..., :N_FEATURES][observed], batch.corrupted[observed])
     first = torch.where(observed, batch.corrupted, batch.corrupted[..., :1] / 2)[..., :1]
     expected = (first / 2).expand_as(batch.corrupted)

@@ -291,7 +291,7 @@ def test_inputs_without_corruption_come_on_request():
 
 
 class TestInputsOfSamplesWithGaps:
-    """``complete`` gets the filled input of a whole chunk, and says what the network gets."""
+    """``refine`` gets the filled input of a whole chunk, and says what the network gets."""
 
     @staticmethod
     def gaps(**options):
@@ -304,11 +304,11 @@ class TestInputsOfSamplesWithGaps:
     def test_are_completed_once_a_chunk(self, single_steps):
         calls = []
 
-        def complete(inputs, known):
+        def refine(inputs, known):
             calls.append(known)
             return torch.where(known, inputs, 7.0)
 
-        found = list(self.gaps(complete=complete, single_steps=single_steps))
+        found = list(self.gaps(refine=refine, single_steps=single_steps))
         assert len(found) == (4 if single_steps else 1)
         assert [known.shape for known in calls] == [(1, 40, 3)]
         for batch in found:
@@ -317,19 +317,19 @@ class TestInputsOfSamplesWithGaps:
             assert torch.equal(batch.corrupted[batch.observed], batch.clean[batch.observed])
 
     def test_what_masking_hides_is_missing_but_stays_in_the_loss(self):
-        def complete(inputs, known):
+        def refine(inputs, known):
             assert torch.equal(known, inputs != 9)
             return inputs
 
-        (batch,) = self.gaps(complete=complete, corruption=Masking(0.5))
+        (batch,) = self.gaps(refine=refine, corruption=Masking(0.5))
         hidden = (batch.corrupted == 9) & batch.observed
         assert 0.3 < hidden.double().mean() < 0.6
         assert torch.equal(batch.corrupted[~hidden], batch.clean[~hidden])
 
     def test_uncorrupted_samples_are_completed_too(self):
-        def complete(inputs, known):
+        def refine(inputs, known):
             return torch.where(known, inputs, 7.0)
 
-        (batch,) = self.gaps(complete=complete, corruption=Gaussian(), keeps_uncorrupted=True)
+        (batch,) = self.gaps(refine=refine, corruption=Gaussian(), keeps_uncorrupted=True)
         assert torch.equal(batch.uncorrupted[~batch.observed], batch.corrupted[~batch.observed])
         assert (batch.uncorrupted[~batch.observed] == 7).all()
