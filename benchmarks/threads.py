@@ -3,8 +3,10 @@
     python -m benchmarks.threads [--rounds 5] [--only small,large]
 
 The fits run in fresh processes: on one thread; on torch's default number, of which the library takes as many as pay
-("chosen"); and on all of them ("all"), as if every operation were worth them. On a busy machine, where only small fits
-run, each processor has a process beside that counts. Figures are medians over the rounds, in which choices alternate.
+("chosen"); on these with ``OMP_WAIT_POLICY=PASSIVE`` ("passive"), so that waiting threads leave their processor to
+others; and on all of them ("all"), as if every operation were worth them. On a busy machine, each processor has a
+process beside that counts. Figures are medians over the rounds, in which choices alternate. Large fits with "chosen"
+threads take minutes on a busy machine.
 
 Verdict: on the busy machine chosen threads take at most 1.5 times the processor time of one thread for a small fit;
 on the idle machine they take at most 1.1 times the wall time of all threads for a large one.
@@ -17,7 +19,7 @@ import multiprocessing
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -102,6 +104,16 @@ def _spin() -> None:
 
 
 @contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set environment variables of processes that are started."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@contextmanager
 def _load(busy: bool) -> Any:
     beside = [multiprocessing.Process(target=_spin, daemon=True) for _ in range(busy * (os.cpu_count() or 1))]
     for process in beside:
@@ -114,14 +126,14 @@ def _load(busy: bool) -> Any:
 def run(sizes: list[str], rounds: int) -> pd.DataFrame:
     """Run each fit on each number of threads, on the idle and on the busy machine."""
     context, rows = multiprocessing.get_context("spawn"), []
-    # All threads on a busy machine may take minutes for a small fit, and large ones take all there are.
-    busy = [size for size in sizes if size == "small"]
-    for where, choices, own in (("idle", ("one", "chosen", "all"), sizes), ("busy", ("one", "chosen"), busy)):
+    # All threads on a busy machine may take minutes for a small fit.
+    for where, choices in (("idle", ("one", "chosen", "passive", "all")), ("busy", ("one", "chosen", "passive"))):
         with _load(where == "busy"):
             for threads in choices * rounds:
                 answers = context.SimpleQueue()
-                process = context.Process(target=_measured, args=(threads, own, answers))
-                process.start()
+                process = context.Process(target=_measured, args=(threads, sizes, answers))
+                with _environment(**({"OMP_WAIT_POLICY": "PASSIVE"} if threads == "passive" else {})):
+                    process.start()
                 for size, name, wall, processor in iter(answers.get, None):
                     rows.append((size, name, f"{where}, {threads}", wall, processor))
                 process.join()
