@@ -19,7 +19,7 @@ lint: .venv/.test
 	.venv/bin/mypy
 
 # What the old scikit-learn itself does to today's pytest and scipy is no error. It reads names of columns of polars by
-# a protocol that polars 2 does not have.
+# a protocol that polars 1.40 deprecates.
 OLD_WARNINGS = -W 'ignore:Passing a non-Collection iterable' -W 'ignore:scipy.optimize'
 
 test-oldest: .venv-oldest/.test
@@ -52,7 +52,7 @@ bench: .venv/.plot
 
 .venv-oldest/.test: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/python -m $(PIP_INSTALL) $(constrained) -e '.[test]' 'scikit-learn==1.6.*' 'pandas<3' 'polars<2'
+	.venv-oldest/bin/python -m $(PIP_INSTALL) $(constrained) -e '.[test]' 'scikit-learn==1.6.*' 'pandas<3' 'polars<1.40'
 	touch $@
 
 .venv-newest/.test: pyproject.toml

@@ -87,7 +87,7 @@ def check_size(n_components: Any) -> None:
     if n_components is None:
         raise ValueError(
             "n_components=None is not supported, since a code with as many components as features can copy the input; "
-            "use an integer or n_components='auto'."
+            "use an integer, or n_components='auto'."
         )
     if isinstance(n_components, numbers.Real) and 0 < float(n_components) < 1:
         raise ValueError(

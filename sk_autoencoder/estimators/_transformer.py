@@ -431,7 +431,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Decoded samples, in the units of the training set.
         """
         check_is_fitted(self)
-        codes = check_array(X, dtype=FLOATS, input_name="codes")
+        codes = check_array(X, dtype=FLOATS, input_name="X")
         if codes.shape[1] != self.n_components_:
             raise ValueError(f"Codes have {self.n_components_} components, but X has {codes.shape[1]} columns.")
         return self._inference.decode(codes)[0]

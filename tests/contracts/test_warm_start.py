@@ -241,6 +241,11 @@ class TestGoesOn:
         for model in (fitted, pickle.loads(pickle.dumps(fitted))):
             assert _group(model.partial_fit(rows))["lr"] == 0.005
 
+    def test_a_first_call_in_which_nothing_varies(self, rows):
+        for samples in (rows[:1], rows[[0, 0, 0]]):
+            with pytest.raises(ValueError, match=rf"got {len(samples)} sample\(s\), in which no feature varies"):
+                AutoencoderTransformer(2).partial_fit(samples)
+
     def test_factors_of_the_rate(self, rows):
         class SlowDecoder(Reconstruction):
             def learning_rates(self, network):

@@ -11,6 +11,7 @@ from sk_autoencoder.estimators._fit_warnings import share_of_copies
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 6))
+OTHER_IN_ONE = np.where(np.eye(6, dtype=bool), X[:6] + 1, X[:6])  # coincide with others in each half
 SWITCHED_OFF = np.where(np.arange(200)[:, None] < 120, 0.0, X)
 INTEGERS = RNG.poisson(2, size=(2000, 6)).astype(float)
 
@@ -24,6 +25,7 @@ INTEGERS = RNG.poisson(2, size=(2000, 6)).astype(float)
         (np.r_[X, X[:50]], 0.4),
         (np.round(np.r_[X, X], 2), 1.0),  # values of one feature are equal by chance, of three hardly
         (np.where(np.isin(np.arange(6), [1, 3]), np.r_[X, X], np.nan), 1.0),
+        (np.repeat(np.r_[X, OTHER_IN_ONE], 2, axis=0), 1.0),
         (SWITCHED_OFF, 0.0),
         (INTEGERS, 0.0),
         (np.r_[INTEGERS, INTEGERS], 0.0),

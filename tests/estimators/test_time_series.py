@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sk_autoencoder import AutoencoderOutlierDetector, TimeSeriesOutlierDetector, trusted_types
-from sk_autoencoder.estimators._intervals import find_intervals
+from sk_autoencoder.estimators._intervals import find_intervals, interval_table
 from sk_autoencoder.estimators._parts_of_series import HELD_OUT
 from sk_autoencoder.model_selection import outlier_average_precision
 from sk_autoencoder.networks import Convolutional, Recurrent
@@ -537,10 +537,18 @@ class TestIntervals:
         assert found.p_value.tolist() == [1 / (1 + len(model._block_peaks))] * len(found)
 
     def test_without_pandas(self, monkeypatch):
-        model = detector().fit(series(600))
         monkeypatch.setitem(sys.modules, "pandas", None)
         with pytest.raises(ImportError, match="anomalous_intervals requires pandas"):
-            model.anomalous_intervals(self.faulty())
+            interval_table([])
+
+    def test_group_without_a_used_step_has_no_scale_of_its_own(self):
+        X, ids = np.r_[series(600), 100 + series(200, seed=1)], np.repeat([0, 1], [600, 200])
+        message = r"The groups \[1\] were not in the training set"
+        with pytest.warns(UserWarning, match=message):
+            model = detector(group_scaling=True).fit(X, groups=ids, exclude=ids == 1)
+        assert model._scales.ids == [0]
+        with pytest.warns(UserWarning, match=message):
+            assert np.isfinite(model.score_samples(X, groups=ids)).all()
 
     @pytest.mark.parametrize("options", [*VIEWS.values(), {"aggregation": "last", "score_step": 5}])
     def test_shares_are_those_of_sensor_scores(self, options):

@@ -111,3 +111,9 @@ def test_selection_keeps_samples_together(batch):
             torch.testing.assert_close(getattr(chosen, name)[member], whole[member][order[member]])
         joined = torch.cat([getattr(part, name) for part in batch.split(2)], dim=1)
         torch.testing.assert_close(joined, whole)
+
+
+def test_selection_leaves_labelled_samples(batch):
+    """They are others, and may be fewer."""
+    few = Batch(torch.ones(N_MEMBERS, 1, 2), torch.ones(N_MEMBERS, 1, 2))
+    assert replace(batch, labelled=few).gather(torch.tensor([[4, 0], [2, 3]])).labelled is few
